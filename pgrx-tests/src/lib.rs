@@ -1,0 +1,1 @@
+//! A real server and real clients against the installed extension.
