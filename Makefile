@@ -1,0 +1,73 @@
+# The one front door. `make help` lists the targets; `make PG=16 test` takes another major version.
+#
+# Every target first lets tools/setup.sh look for what is missing on this machine, so that each one
+# works on a fresh Debian with git, cargo and apt, as root or as a user with sudo.
+
+PG ?= 15
+PG_CONFIG ?= /usr/lib/postgresql/$(PG)/bin/pg_config
+
+# Crates that must never depend on PostgreSQL.
+CORE := scram-core
+
+# pgrx keeps its settings in the checkout: a user's own ~/.pgrx stays as it is.
+export PGRX_HOME := $(CURDIR)/target/pgrx
+export CARGO_TARGET_DIR := $(CURDIR)/target
+# A cargo-pgrx of the wanted version goes there when another project's one is on the PATH.
+export PATH := $(CURDIR)/target/tools/bin:$(PATH)
+export PG PG_CONFIG
+
+# RUSTFLAGS would replace the linker flag that keeps the schema section in the library, and with
+# RUST_BACKTRACE each error that passes through Rust carries a backtrace in its DETAIL.
+unexport RUSTFLAGS
+unexport RUST_BACKTRACE
+
+FEATURES := --no-default-features --features pg$(PG)
+
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.PHONY: help demo test install check installcheck order clean setup core pgtest clienttest catalog
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+
+demo: install ## the main job on a throwaway server, shown step by step (KEEP=1 leaves the server running)
+	@tools/demo.sh
+
+test: setup core pgtest install order clienttest ## set-up, then every test
+
+install: setup ## release build into this machine's PostgreSQL
+	@tools/install.sh
+
+check: setup ## format, lints, docs, core tests: no server needed
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets $(FEATURES) -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps $(FEATURES)
+	@tools/no-pgrx.sh $(CORE)
+	@$(MAKE) --no-print-directory core
+
+installcheck: setup pgtest install clienttest ## tests that need a server: in it, then from clients
+
+order: install ## the schema, generated and installed ten times: its order changes from run to run
+	@tools/order.sh
+
+clean: ## remove everything that was built here (nothing that was installed)
+	cargo clean
+
+# ---- parts of the above -------------------------------------------------------------------------
+
+setup:
+	@tools/setup.sh
+
+core:
+	cargo test --no-fail-fast $(addprefix -p ,$(CORE))
+
+pgtest: setup
+	@tools/pgtest.sh
+
+# Last in `make test`, so that its closing lines are the last ones.
+clienttest:
+	cargo test --no-fail-fast -p scram-ext-client-tests
+
+# Writes pgrx-tests/expected/catalog.tsv anew from the installed extension: read the diff.
+catalog: install
+	UPDATE_EXPECTED=1 cargo test -p scram-ext-client-tests --test catalog

@@ -1,0 +1,51 @@
+#!/bin/bash
+# Release build, then its files into this machine's PostgreSQL, unless the same ones are there.
+# Called by make, which sets PG and PG_CONFIG.
+set -euo pipefail
+
+readonly tree=target/package/pg$PG
+lib=$("$PG_CONFIG" --pkglibdir)
+share=$("$PG_CONFIG" --sharedir)/extension
+
+main() {
+    rm -rf "$tree"
+    mkdir -p target/package
+    # Only what cargo-pgrx reports about itself goes to the log; cargo's progress is shown.
+    if ! cargo pgrx package --pg-config "$PG_CONFIG" --out-dir "$tree" >"$tree.log" </dev/null; then
+        cat "$tree.log" >&2
+        exit 1
+    fi
+
+    if up_to_date; then
+        echo "scram_ext is installed in $lib"
+        return
+    fi
+    # Moved into place: a server that has the old library mapped keeps it.
+    local file target
+    for file in $(cd "$tree" && find . -type f -printf '%P\n'); do
+        target=/$file
+        as_root install -m 644 "$tree/$file" "$target.new"
+        as_root mv -f "$target.new" "$target"
+    done
+    echo "Installed scram_ext in $lib"
+}
+
+# The generated script is another text at each run (the order is free where nothing depends on it),
+# so that it isn't compared: it comes from the library, which is.
+up_to_date() {
+    cmp -s "$tree$lib/scram_ext.so" "$lib/scram_ext.so" || return
+    cmp -s "$tree$share/scram_ext.control" "$share/scram_ext.control" || return
+    local script
+    for script in "$tree$share"/scram_ext--*.sql; do
+        case ${script##*/} in
+            scram_ext--*--*--*) cmp -s "$script" "$share/${script##*/}" ;; # an upgrade link
+            *) [ -f "$share/${script##*/}" ] ;;
+        esac || return
+    done
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+main

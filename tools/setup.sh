@@ -1,0 +1,103 @@
+#!/bin/bash
+# Brings this machine to what the build and the tests need, and changes nothing that is there.
+# Quiet and quick when nothing is missing. Called by make, which sets PG, PG_CONFIG and PGRX_HOME.
+set -euo pipefail
+
+readonly CARGO_PGRX=0.18.1 # the same as `pgrx` in Cargo.toml: the two must be identical
+
+main() {
+    command -v cargo >/dev/null || stop "cargo is missing." \
+        "Install Rust 1.95 or newer (https://rustup.rs), then run this again."
+    packages
+    cargo_pgrx
+    pgrx_config
+}
+
+# Debian packages, only those that are missing.
+packages() {
+    local wanted=(
+        "postgresql-$PG"            # the server
+        "postgresql-server-dev-$PG" # its headers
+        "postgresql-$PG-cron"       # pg_cron, for the scheduled audit
+        libclang-dev                # bindgen reads the headers with it
+        gcc libc6-dev               # linker
+        sudo                        # `cargo pgrx test` starts its server as postgres with it, as root too
+    )
+    if ! command -v dpkg-query >/dev/null; then
+        [ -x "$PG_CONFIG" ] && return
+        stop "$PG_CONFIG is missing." \
+            "Install PostgreSQL $PG with its headers, pg_cron and libclang, and run: make PG_CONFIG=/path/to/pg_config"
+    fi
+
+    local package missing=()
+    for package in "${wanted[@]}"; do
+        installed "$package" || missing+=("$package")
+    done
+    [ ${#missing[@]} -eq 0 ] && return
+
+    echo "Installing ${missing[*]}"
+    local log
+    log=$(mktemp)
+    if ! { as_root apt-get update && as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+        tail -n 15 "$log" >&2
+        stop "These packages could not be installed: ${missing[*]}" \
+            "Install them by hand (apt-get install ${missing[*]}), then run this again." \
+            "PostgreSQL majors that Debian doesn't have come from https://apt.postgresql.org."
+    fi
+    rm -f "$log"
+}
+
+installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+cargo_pgrx() {
+    local found
+    found=$(cargo pgrx --version 2>/dev/null || true)
+    [ "$found" = "cargo-pgrx $CARGO_PGRX" ] && return
+
+    local root=()
+    # Another project on this machine may need the version that is there.
+    [ -n "$found" ] && root=(--root target/tools)
+    echo "Installing cargo-pgrx $CARGO_PGRX (two to five minutes)"
+    cargo install cargo-pgrx --version "=$CARGO_PGRX" --locked --quiet "${root[@]}" </dev/null ||
+        stop "cargo-pgrx $CARGO_PGRX could not be installed." \
+            "Try it by hand: cargo install cargo-pgrx --version =$CARGO_PGRX --locked"
+}
+
+# The pgrx crates are built anew whenever this file changes: it is written only if it must be.
+pgrx_config() {
+    [ -x "$PG_CONFIG" ] || stop "$PG_CONFIG is missing." \
+        "Say where PostgreSQL $PG's pg_config is: make PG_CONFIG=/path/to/pg_config"
+    grep -qsxF "pg$PG = \"$PG_CONFIG\"" "$PGRX_HOME/config.toml" && return
+    local log
+    log=$(mktemp)
+    mkdir -p "$PGRX_HOME"
+    cargo pgrx init "--pg$PG" "$PG_CONFIG" --no-run >"$log" 2>&1 </dev/null || {
+        cat "$log" >&2
+        stop "cargo pgrx init failed for $PG_CONFIG."
+    }
+    rm -f "$log"
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        echo "neither root nor sudo" >&2
+        return 1
+    fi
+}
+
+# What is wrong, then what to do about it.
+stop() {
+    printf '\nmake: %s\n' "$1" >&2
+    shift
+    [ $# -eq 0 ] || printf '      %s\n' "$@" >&2
+    exit 1
+}
+
+main
