@@ -1,4 +1,19 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod channel_binding;
+pub mod client;
+pub mod identify;
+pub mod keys;
+pub mod mechanism;
+pub mod message;
+pub mod mock;
 pub mod saslprep;
+pub mod server;
+pub mod state;
+pub mod verifier;
+
+pub use identify::{Kind, identify};
+pub use mechanism::{Mechanism, Selection};
+pub use saslprep::Password;
+pub use verifier::{Parameters, Verifier};

@@ -73,7 +73,7 @@ pub fn saslprep(raw: &[u8]) -> Result<Password, Error> {
     }
     let text = str::from_utf8(raw).map_err(|_| Error::InvalidUtf8)?;
 
-    check(text)?;
+    check(text, is_unassigned)?;
 
     let length = mapped(text).nfkc().map(char::len_utf8).sum();
     let mut prepared = Zeroizing::new(Vec::with_capacity(length));
@@ -96,17 +96,31 @@ fn mapped(text: &str) -> impl Iterator<Item = char> {
     })
 }
 
+/// Whether SASLprep allows this as a user name: not empty after mapping, no prohibited character and
+/// no mixture of directions.
+///
+/// A name is a query string: characters that Unicode 3.2 did not know are allowed (RFC 3454 section
+/// 7); and unlike a password, ASCII control characters are not.
+pub fn is_name(name: &str) -> bool {
+    check(name, |_| false).is_ok()
+}
+
+/// Whether the character was assigned after Unicode 3.2.
+fn is_unassigned(c: char) -> bool {
+    holds(UNASSIGNED, c)
+}
+
 /// RFC 4013 sections 2.3 to 2.5, on the mapped text that is not normalised yet.
 ///
 /// RFC 3454 section 6: text with a character of table D.1 has none of D.2 and has one of D.1 at both
 /// ends.
-fn check(text: &str) -> Result<(), Error> {
+fn check(text: &str, is_refused: impl Fn(char) -> bool) -> Result<(), Error> {
     let mut first = None;
     let mut last = None;
     let mut right_to_left = false;
     let mut left_to_right = false;
     for c in mapped(text) {
-        if holds(PROHIBITED, c) || holds(UNASSIGNED, c) {
+        if holds(PROHIBITED, c) || is_refused(c) {
             return Err(Error::Prohibited);
         }
         right_to_left |= holds(RAND_AL_CAT, c);

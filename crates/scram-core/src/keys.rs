@@ -1,0 +1,195 @@
+//! The key schedule of RFC 5802 section 3, for each hash function.
+
+use std::fmt;
+use std::num::NonZeroU32;
+
+use hmac::{EagerHash, Hmac, KeyInit, Mac};
+use sha1::Sha1;
+use sha2::{Digest, Sha256, Sha512};
+use subtle::{Choice, ConstantTimeEq};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::Mechanism;
+use crate::saslprep::Password;
+
+/// Iterations between two calls of the `tick` given to [`SaltedPassword::derive`]: well under a
+/// millisecond.
+pub const TICK_EVERY: u32 = 1024;
+
+/// The longest key of any mechanism, in bytes.
+pub const MAX_KEY_LEN: usize = 64;
+
+/// Runs `$body` with `$hash` as the hash function of `$mechanism`.
+macro_rules! with_hash {
+    ($mechanism:expr, $hash:ident => $body:expr) => {
+        match $mechanism {
+            Mechanism::ScramSha1 => {
+                type $hash = Sha1;
+                $body
+            }
+            Mechanism::ScramSha256 => {
+                type $hash = Sha256;
+                $body
+            }
+            Mechanism::ScramSha512 => {
+                type $hash = Sha512;
+                $body
+            }
+        }
+    };
+}
+
+/// A key, proof or signature of a mechanism: 20, 32 or 64 bytes, wiped when dropped.
+///
+/// Compared in constant time only ([`ConstantTimeEq`]); it has no `PartialEq` on purpose.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Key {
+    bytes: [u8; MAX_KEY_LEN],
+    len: usize,
+}
+
+impl Key {
+    /// Takes the bytes of a key of this mechanism; `None` when the length is another one.
+    pub fn new(mechanism: Mechanism, bytes: &[u8]) -> Option<Self> {
+        (bytes.len() == mechanism.key_len()).then(|| Self::copy(bytes))
+    }
+
+    /// `H(self)`, in the mechanism's hash: `StoredKey` of a `ClientKey`.
+    #[must_use]
+    pub fn hash(&self, mechanism: Mechanism) -> Self {
+        with_hash!(mechanism, D => Self::copy(&D::digest(self.as_bytes())))
+    }
+
+    /// `HMAC(self, part₁ ‖ part₂ ‖ …)`.
+    #[must_use]
+    pub fn hmac(&self, mechanism: Mechanism, parts: &[&[u8]]) -> Self {
+        with_hash!(mechanism, D => Self::copy(&keyed_hmac::<D>(self.as_bytes(), parts)))
+    }
+
+    /// `self XOR other`, of the same mechanism: `ClientProof` of a `ClientKey` and back.
+    #[must_use]
+    pub fn xor(&self, other: &Self) -> Self {
+        let mut key = self.clone();
+        for (byte, other) in key.bytes.iter_mut().zip(other.bytes) {
+            *byte ^= other;
+        }
+        key
+    }
+
+    /// The bytes, for printing into a verifier or a message.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// Copies at most [`MAX_KEY_LEN`] bytes: the output of one of the hash functions above.
+    fn copy(bytes: &[u8]) -> Self {
+        let mut key = Self { bytes: [0; MAX_KEY_LEN], len: bytes.len().min(MAX_KEY_LEN) };
+        key.bytes[..bytes.len()].copy_from_slice(bytes);
+        key
+    }
+}
+
+impl ConstantTimeEq for Key {
+    fn ct_eq(&self, other: &Self) -> Choice {
+        self.bytes.ct_eq(&other.bytes) & self.len.ct_eq(&other.len)
+    }
+}
+
+/// Never prints key material.
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+/// `SaltedPassword`, the root of all keys; as secret as the password itself.
+pub struct SaltedPassword {
+    mechanism: Mechanism,
+    key: Key,
+}
+
+impl SaltedPassword {
+    /// `Hi(password, salt, iterations)`: PBKDF2-HMAC with one output block.
+    ///
+    /// `salt` is raw bytes, not Base64. The cost is two compressions of the hash function for each
+    /// iteration.
+    ///
+    /// `tick` is called every [`TICK_EVERY`] iterations, so that a caller with a deadline can
+    /// unwind out of a long derivation; the keys made so far are wiped. Below that count it is
+    /// never called.
+    ///
+    /// It cannot fail: `iterations` is positive by its type and HMAC takes a key of any length.
+    ///
+    /// Source: RFC 5802 section 2.2.
+    pub fn derive(
+        mechanism: Mechanism,
+        password: &Password,
+        salt: &[u8],
+        iterations: NonZeroU32,
+        tick: impl FnMut(),
+    ) -> Self {
+        let key = with_hash!(mechanism, D => hi::<D>(password.as_bytes(), salt, iterations, tick));
+        Self { mechanism, key }
+    }
+
+    /// `ClientKey := HMAC(SaltedPassword, "Client Key")`: lets its holder log in.
+    pub fn client_key(&self) -> Key {
+        self.key.hmac(self.mechanism, &[b"Client Key"])
+    }
+
+    /// `StoredKey := H(ClientKey)`.
+    pub fn stored_key(&self) -> Key {
+        self.client_key().hash(self.mechanism)
+    }
+
+    /// `ServerKey := HMAC(SaltedPassword, "Server Key")`.
+    pub fn server_key(&self) -> Key {
+        self.key.hmac(self.mechanism, &[b"Server Key"])
+    }
+}
+
+/// The loop of [`SaltedPassword::derive`], for one hash function.
+fn hi<D: EagerHash>(
+    password: &[u8],
+    salt: &[u8],
+    iterations: NonZeroU32,
+    mut tick: impl FnMut(),
+) -> Key
+where
+    Hmac<D>: Mac + KeyInit + Clone,
+{
+    // Keyed once and cloned: the key schedule is half of the work of a short HMAC.
+    let keyed = keyed::<D>(password);
+
+    let mut u = Key::copy(
+        &keyed.clone().chain_update(salt).chain_update([0, 0, 0, 1]).finalize().into_bytes(),
+    );
+    let mut hi = u.clone();
+    for i in 1..iterations.get() {
+        if i % TICK_EVERY == 0 {
+            tick();
+        }
+        let step = keyed.clone().chain_update(u.as_bytes()).finalize().into_bytes();
+        u.bytes[..step.len()].copy_from_slice(&step);
+        for (out, step) in hi.bytes.iter_mut().zip(step) {
+            *out ^= step;
+        }
+    }
+    hi
+}
+
+/// `HMAC(key, parts)`, as the hash function's own output type.
+fn keyed_hmac<D: EagerHash>(key: &[u8], parts: &[&[u8]]) -> hmac::digest::Output<Hmac<D>>
+where
+    Hmac<D>: Mac + KeyInit,
+{
+    parts.iter().fold(keyed::<D>(key), |mac, part| mac.chain_update(part)).finalize().into_bytes()
+}
+
+#[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104 section 2)")]
+fn keyed<D: EagerHash>(key: &[u8]) -> Hmac<D>
+where
+    Hmac<D>: KeyInit,
+{
+    <Hmac<D> as KeyInit>::new_from_slice(key).expect("a key of any length")
+}

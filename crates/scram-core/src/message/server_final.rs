@@ -1,0 +1,55 @@
+//! `server-final-message`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::attribute::{Attributes, refuse_mandatory_extension, text};
+use super::{ErrorValue, Fault};
+use crate::keys::Key;
+use crate::mechanism::Mechanism;
+
+/// The final message of the server.
+///
+/// ```text
+/// server-final-message = ( "e=" server-error-value / "v=" base64 ) *( "," attr-val )
+/// ```
+///
+/// Source: RFC 5802 section 7.
+#[derive(Clone, Debug)]
+pub enum ServerFinal {
+    /// `e=`: the client is not let in.
+    Error(ErrorValue),
+    /// `v=`: it is, and this is ServerSignature, by which the server shows that it knows the
+    /// verifier.
+    Signature(Key),
+}
+
+impl ServerFinal {
+    /// Reads a message of any bytes.
+    ///
+    /// # Errors
+    ///
+    /// The first [`Fault`] found.
+    pub fn read(message: &[u8], mechanism: Mechanism) -> Result<Self, Fault> {
+        let text = text(message)?;
+        refuse_mandatory_extension(text)?;
+        let mut attributes = Attributes::new(text);
+        if text.starts_with("e=") {
+            let value = ErrorValue::read(attributes.expect('e')?);
+            attributes.extensions()?;
+            return Ok(Self::Error(value));
+        }
+        let signature = STANDARD.decode(attributes.expect('v')?).ok();
+        let signature = signature.and_then(|bytes| Key::new(mechanism, &bytes));
+        attributes.extensions()?;
+        Ok(Self::Signature(signature.ok_or(Fault::Proof)?))
+    }
+
+    /// Writes the message.
+    pub fn write(&self) -> String {
+        match self {
+            Self::Error(value) => format!("e={value}"),
+            Self::Signature(signature) => format!("v={}", STANDARD.encode(signature.as_bytes())),
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The server's side of an exchange: client-first in, challenge out, client-final in, outcome out.
+//!
+//! Each step consumes the one before, so out of order does not compile. Randomness comes in as an
+//! argument, what must be kept between the messages can be sealed ([`crate::state`]).
+
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+
+use crate::channel_binding::ChannelBinding;
+use crate::keys::Key;
+use crate::mechanism::{Mechanism, Selection};
+use crate::message::{
+    ClientFinal, ClientFirst, ErrorValue, Fault, Gs2Flag, ServerFinal, ServerFirst,
+};
+use crate::saslprep;
+use crate::verifier::{Parameters, Verifier};
+
+/// What front end and client settled before the first message.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Terms {
+    selection: Selection,
+    binding: Option<ChannelBinding>,
+}
+
+impl Terms {
+    /// `binding` is given if the front end offered a `-PLUS` mechanism, whether or not the client
+    /// selected it.
+    ///
+    /// # Errors
+    ///
+    /// [`BindingMissing`] if a `-PLUS` mechanism was selected that could not have been offered.
+    pub fn new(
+        selection: Selection,
+        binding: Option<ChannelBinding>,
+    ) -> Result<Self, BindingMissing> {
+        if selection.plus && binding.is_none() {
+            return Err(BindingMissing);
+        }
+        Ok(Self { selection, binding })
+    }
+}
+
+/// A `-PLUS` mechanism needs type and data of the channel.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a -PLUS mechanism needs channel-binding type and data")]
+pub struct BindingMissing;
+
+/// A client-first-message that is in order: now look the user up.
+#[derive(Clone, Debug)]
+pub struct Request {
+    mechanism: Mechanism,
+    username: String,
+    client_first_bare: String,
+    client_nonce: String,
+    cbind_input: Vec<u8>,
+}
+
+impl Request {
+    /// Reads client-first.
+    ///
+    /// `username`: the user, where the front end knows it by other means (PostgreSQL's start-up
+    /// packet); `n=` may then be empty and is not looked at. `None`: the user is `n=`.
+    ///
+    /// # Errors
+    ///
+    /// The first [`Fault`] found; the exchange is over.
+    pub fn read(client_first: &[u8], terms: &Terms, username: Option<&str>) -> Result<Self, Fault> {
+        let first = ClientFirst::read(client_first)?;
+        let mut cbind_input = first.gs2_header.as_bytes().to_vec();
+        match (first.flag, &terms.binding, terms.selection.plus) {
+            (Gs2Flag::Required(_), None, _) => return Err(Fault::BindingNotOffered),
+            (Gs2Flag::Required(_), Some(_), false) => return Err(Fault::BindingUnselected),
+            (Gs2Flag::Required(kind), Some(binding), true) => {
+                if kind != binding.kind.name() {
+                    return Err(Fault::BindingType);
+                }
+                cbind_input.extend_from_slice(&binding.data);
+            }
+            (Gs2Flag::NotOffered, Some(_), _) | (Gs2Flag::Unsupported, _, true) => {
+                return Err(Fault::BindingOffered);
+            }
+            (Gs2Flag::NotOffered, None, _) | (Gs2Flag::Unsupported, _, false) => {}
+        }
+        let username = match username {
+            Some(username) => username.to_owned(),
+            None => checked_username(first.username)?,
+        };
+        // No proxy rights: one may only ask to be who one is.
+        if first.authzid.is_some_and(|authzid| authzid != username) {
+            return Err(Fault::AuthzidNotUser);
+        }
+        Ok(Self {
+            mechanism: terms.selection.mechanism,
+            username,
+            client_first_bare: first.bare.to_owned(),
+            client_nonce: first.nonce.to_owned(),
+            cbind_input,
+        })
+    }
+
+    /// The user, decoded, as it was sent (not prepared).
+    pub fn username(&self) -> &str {
+        &self.username
+    }
+
+    /// The mechanism that the user's verifier must have.
+    pub fn mechanism(&self) -> Mechanism {
+        self.mechanism
+    }
+
+    /// Answers with the parameters of the user's verifier, or of a [`crate::mock`].
+    ///
+    /// `server_nonce`: at least 18 random bytes in Base64, new for each exchange.
+    #[must_use]
+    pub fn challenge(self, parameters: &Parameters, server_nonce: &str) -> Challenge {
+        let nonce = format!("{}{server_nonce}", self.client_nonce);
+        Challenge {
+            mechanism: self.mechanism,
+            username: self.username,
+            client_first_bare: self.client_first_bare,
+            server_first: ServerFirst::write(&nonce, parameters),
+            nonce,
+            cbind_input: self.cbind_input,
+        }
+    }
+}
+
+/// A user name from the wire: not empty, and one that SASLprep allows (RFC 5802 section 5.1).
+fn checked_username(username: String) -> Result<String, Fault> {
+    if username.is_empty() {
+        return Err(Fault::UsernameEmpty);
+    }
+    if !saslprep::is_name(&username) {
+        return Err(Fault::UsernameEncoding);
+    }
+    Ok(username)
+}
+
+/// An exchange between server-first and client-final. Holds no key.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Challenge {
+    pub(crate) mechanism: Mechanism,
+    pub(crate) username: String,
+    pub(crate) client_first_bare: String,
+    pub(crate) server_first: String,
+    /// The client's nonce and the server's.
+    pub(crate) nonce: String,
+    /// GS2 header and channel-binding data: what `c=` must be.
+    pub(crate) cbind_input: Vec<u8>,
+}
+
+impl Challenge {
+    /// The message to send.
+    pub fn server_first(&self) -> &str {
+        &self.server_first
+    }
+
+    /// The user, decoded.
+    pub fn username(&self) -> &str {
+        &self.username
+    }
+
+    /// The mechanism of the exchange.
+    pub fn mechanism(&self) -> Mechanism {
+        self.mechanism
+    }
+
+    /// Reads client-final and checks the proof against every candidate.
+    ///
+    /// All parsing comes before any key is touched, and a doomed candidate is computed like any
+    /// other: a caller that always gives the same number of candidates spends the same on known and
+    /// unknown users. An authentic message of the wrong mechanism can't be: the lengths differ.
+    pub fn finish(self, client_final: &[u8], candidates: &[Candidate<'_>]) -> Outcome {
+        let message = match self.read(client_final) {
+            Ok(message) => message,
+            Err(fault) => return Outcome::Refused { error: fault.value(), fault: Some(fault) },
+        };
+        let auth_message = AuthMessage {
+            client_first_bare: &self.client_first_bare,
+            server_first: &self.server_first,
+            client_final_without_proof: message.without_proof,
+        };
+        let mut matched = 0_u32;
+        for (number, candidate) in (1_u32..).zip(candidates) {
+            let right = candidate.verifier.check_proof(&auth_message, &message.proof);
+            let good = right & candidate.usable & matched.ct_eq(&0);
+            matched.conditional_assign(&number, good);
+        }
+        let winner = (1_u32..).zip(candidates).find(|(number, _)| *number == matched);
+        match winner {
+            Some((number, candidate)) => Outcome::Accepted {
+                server_final: candidate.verifier.sign(&auth_message).write(),
+                matched: number,
+            },
+            None => Outcome::Refused { error: ErrorValue::InvalidProof, fault: None },
+        }
+    }
+
+    /// Grammar, then channel binding, then nonce.
+    fn read<'a>(&self, client_final: &'a [u8]) -> Result<ClientFinal<'a>, Fault> {
+        let message = ClientFinal::read(client_final, self.mechanism)?;
+        if !bool::from(message.cbind_input.ct_eq(&self.cbind_input)) {
+            return Err(Fault::BindingMismatch);
+        }
+        if !bool::from(message.nonce.as_bytes().ct_eq(self.nonce.as_bytes())) {
+            return Err(Fault::Nonce);
+        }
+        Ok(message)
+    }
+}
+
+/// A verifier that the client's proof is checked against.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    verifier: &'a Verifier,
+    usable: Choice,
+}
+
+impl<'a> Candidate<'a> {
+    /// `usable` false: does the work, is never accepted. For mocks and absent alternatives.
+    pub fn new(verifier: &'a Verifier, usable: bool) -> Self {
+        Self { verifier, usable: u8::from(usable).into() }
+    }
+}
+
+/// How the exchange ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// The client knows the password; send it this server-final.
+    Accepted {
+        /// `v=` and the server's signature.
+        server_final: String,
+        /// Which candidate it was, from 1.
+        matched: u32,
+    },
+    /// It is not let in.
+    Refused {
+        /// What the client may be told.
+        error: ErrorValue,
+        /// What is wrong with its message; `None` if only the proof is.
+        fault: Option<Fault>,
+    },
+}
+
+/// `AuthMessage`: the octets that went over the wire, never put together again from parsed parts,
+/// so that an extension that was skipped on reading is signed all the same.
+///
+/// ```text
+/// AuthMessage := client-first-message-bare "," server-first-message ","
+///                client-final-message-without-proof
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct AuthMessage<'a> {
+    /// Client-first behind its GS2 header.
+    pub client_first_bare: &'a str,
+    /// Server-first, whole.
+    pub server_first: &'a str,
+    /// Client-final before `,p=`.
+    pub client_final_without_proof: &'a str,
+}
+
+impl AuthMessage<'_> {
+    /// `HMAC(key, AuthMessage)`.
+    pub(crate) fn hmac(&self, mechanism: Mechanism, key: &Key) -> Key {
+        let parts = [
+            self.client_first_bare.as_bytes(),
+            b",",
+            self.server_first.as_bytes(),
+            b",",
+            self.client_final_without_proof.as_bytes(),
+        ];
+        key.hmac(mechanism, &parts)
+    }
+}
+
+impl Verifier {
+    /// `H(ClientProof XOR ClientSignature) = StoredKey`, in constant time (RFC 5802 section 3).
+    pub(crate) fn check_proof(&self, auth_message: &AuthMessage<'_>, proof: &Key) -> Choice {
+        let signature = auth_message.hmac(self.mechanism(), self.stored_key());
+        proof.xor(&signature).hash(self.mechanism()).ct_eq(self.stored_key())
+    }
+
+    /// `ServerSignature := HMAC(ServerKey, AuthMessage)`.
+    pub(crate) fn sign(&self, auth_message: &AuthMessage<'_>) -> ServerFinal {
+        ServerFinal::Signature(auth_message.hmac(self.mechanism(), self.server_key()))
+    }
+}

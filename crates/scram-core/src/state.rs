@@ -1,0 +1,150 @@
+//! What a server keeps between server-first and client-final, sealed so that the caller can keep it.
+//!
+//! A state goes to another backend, another pooled connection or a standby and back; it is not
+//! secret, but nobody without the seal's key can make or alter one. It is not consumed: the same
+//! client-final is accepted again until it expires.
+
+use subtle::ConstantTimeEq;
+
+use crate::keys::Key;
+use crate::mechanism::Mechanism;
+use crate::server::Challenge;
+
+/// First byte of a sealed state; another layout gets another number.
+const VERSION: u8 = 1;
+
+/// The length of a digest and of the tag: HMAC-SHA-256.
+const TAG_LEN: usize = 32;
+
+/// How many verifiers a state can be made for: the current one and the one it replaces.
+pub const CANDIDATES: usize = 2;
+
+/// An open state.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// When server-first was made, in microseconds since any fixed epoch.
+    pub issued_at: i64,
+    /// The exchange.
+    pub challenge: Challenge,
+    /// Of the verifiers it was made for, as made by [`Seal::digest`].
+    pub digests: [Key; CANDIDATES],
+}
+
+impl State {
+    /// Whether more than `timeout` microseconds have passed, in either direction: a state from the
+    /// future comes from a clock that can't be trusted.
+    pub fn is_expired(&self, now: i64, timeout: u64) -> bool {
+        self.issued_at.abs_diff(now) > timeout
+    }
+
+    /// Whether the state was made for a verifier with this digest, in constant time.
+    pub fn knows(&self, digest: &Key) -> bool {
+        let [first, second] = &self.digests;
+        (digest.ct_eq(first) | digest.ct_eq(second)).into()
+    }
+}
+
+/// The key under which states are sealed.
+#[derive(Clone, Debug)]
+pub struct Seal {
+    key: Key,
+}
+
+impl Seal {
+    /// `purpose` separates uses of one secret: a state sealed for another purpose does not open.
+    pub fn new(secret: &Key, purpose: &str) -> Self {
+        Self { key: secret.hmac(Mechanism::ScramSha256, &[purpose.as_bytes()]) }
+    }
+
+    /// A keyed digest of a verifier's text: tells verifiers apart, is of no use for guessing.
+    pub fn digest(&self, verifier: &str) -> Key {
+        self.hmac(&[b"verifier\0", verifier.as_bytes()])
+    }
+
+    /// The sealed state.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`] if a part is too long to be written; messages within their limits never are.
+    pub fn seal(&self, state: &State) -> Result<Vec<u8>, SealError> {
+        let Challenge { mechanism, username, client_first_bare, server_first, nonce, cbind_input } =
+            &state.challenge;
+        let number = Mechanism::ALL.iter().position(|m| m == mechanism);
+        let number = number.and_then(|n| u8::try_from(n).ok()).ok_or(SealError)?;
+
+        let mut bytes = vec![VERSION, number];
+        bytes.extend_from_slice(&state.issued_at.to_be_bytes());
+        for digest in &state.digests {
+            bytes.extend_from_slice(digest.as_bytes());
+        }
+        let texts = [username, client_first_bare, server_first, nonce].map(String::as_bytes);
+        for field in texts.into_iter().chain([cbind_input.as_slice()]) {
+            let len = u32::try_from(field.len()).map_err(|_| SealError)?;
+            bytes.extend_from_slice(&len.to_be_bytes());
+            bytes.extend_from_slice(field);
+        }
+        let tag = self.hmac(&[b"state\0", &bytes]);
+        bytes.extend_from_slice(tag.as_bytes());
+        Ok(bytes)
+    }
+
+    /// Opens a sealed state.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`] if it was altered, cut, made under another key or for another purpose.
+    pub fn open(&self, sealed: &[u8]) -> Result<State, SealError> {
+        let (bytes, tag) = sealed.split_last_chunk::<TAG_LEN>().ok_or(SealError)?;
+        let tag = Key::new(Mechanism::ScramSha256, tag).ok_or(SealError)?;
+        // Nothing is read before the tag is right.
+        if !bool::from(self.hmac(&[b"state\0", bytes]).ct_eq(&tag)) {
+            return Err(SealError);
+        }
+        read(bytes).ok_or(SealError)
+    }
+
+    fn hmac(&self, parts: &[&[u8]]) -> Key {
+        self.key.hmac(Mechanism::ScramSha256, parts)
+    }
+}
+
+fn read(bytes: &[u8]) -> Option<State> {
+    let ([version, number], bytes) = bytes.split_first_chunk::<2>()?;
+    if *version != VERSION {
+        return None;
+    }
+    let mechanism = *Mechanism::ALL.get(usize::from(*number))?;
+    let (issued_at, mut bytes) = bytes.split_first_chunk::<8>()?;
+    let mut digest = || {
+        let (digest, rest) = bytes.split_first_chunk::<TAG_LEN>()?;
+        bytes = rest;
+        Key::new(Mechanism::ScramSha256, digest)
+    };
+    let digests = [digest()?, digest()?];
+    let mut field = || {
+        let (len, rest) = bytes.split_first_chunk::<4>()?;
+        let (field, rest) =
+            rest.split_at_checked(usize::try_from(u32::from_be_bytes(*len)).ok()?)?;
+        bytes = rest;
+        Some(field)
+    };
+    let mut text = || String::from_utf8(field()?.to_vec()).ok();
+    let challenge = Challenge {
+        mechanism,
+        username: text()?,
+        client_first_bare: text()?,
+        server_first: text()?,
+        nonce: text()?,
+        cbind_input: field()?.to_vec(),
+    };
+    bytes.is_empty().then_some(State {
+        issued_at: i64::from_be_bytes(*issued_at),
+        challenge,
+        digests,
+    })
+}
+
+/// The bytes are not a state sealed under this key for this purpose.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the state was altered, or was not made here")]
+pub struct SealError;
