@@ -1,1 +1,28 @@
 //! A real server and real clients against the installed extension.
+//!
+//! Everything that a superuser's single transaction can't see is tested here: SQLSTATE, DETAIL and
+//! HINT, privileges, logins, cancels, pg_cron. `make installcheck` installs the extension and runs
+//! these tests; each test owns a [`Cluster`], a throwaway server that goes away with it.
+//!
+//! ```no_run
+//! use scram_ext_client_tests::Cluster;
+//!
+//! let cluster = Cluster::with_extension();
+//! let mut client = cluster.client();
+//! let made: bool = client
+//!     .query_one("SELECT scram.verify('x', scram.generate('x'))", &[])
+//!     .expect("a verdict")
+//!     .get(0);
+//! assert!(made);
+//! ```
+
+#![expect(clippy::missing_panics_doc, reason = "a fixture panics where the test can't go on")]
+
+pub mod cluster;
+pub mod errors;
+pub mod expected;
+pub mod wait;
+
+pub use cluster::{Builder, Cluster};
+pub use errors::Raised;
+pub use wait::until;

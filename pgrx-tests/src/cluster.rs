@@ -1,0 +1,208 @@
+//! A throwaway PostgreSQL server.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Output};
+
+use postgres::{Client, Config, NoTls};
+use tempfile::TempDir;
+
+use crate::until;
+use program::{Program, own};
+
+mod program;
+
+/// The superuser that initdb makes.
+pub const SUPERUSER: &str = "postgres";
+
+/// How a [`Cluster`] differs from the plain one.
+#[derive(Debug, Default)]
+pub struct Builder {
+    conf: Vec<String>,
+    hba: Vec<String>,
+}
+
+impl Builder {
+    /// Adds a line to postgresql.conf.
+    #[must_use]
+    pub fn conf(mut self, line: &str) -> Self {
+        self.conf.push(line.to_owned());
+        self
+    }
+
+    /// Adds a line to pg_hba.conf, above those that are there.
+    #[must_use]
+    pub fn hba(mut self, line: &str) -> Self {
+        self.hba.push(line.to_owned());
+        self
+    }
+
+    /// Makes and starts the server.
+    pub fn start(self) -> Cluster {
+        let dir = tempfile::Builder::new().prefix("scram_ext_test.").tempdir().expect("a folder");
+        own(dir.path());
+        let data = dir.path().join("data");
+
+        Program::new("initdb")
+            .arg("-D")
+            .arg(&data)
+            .args(["-U", SUPERUSER, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"])
+            .succeed();
+
+        let mut conf = fs::read_to_string(data.join("postgresql.conf")).expect("postgresql.conf");
+        for line in [
+            "fsync = off",
+            "listen_addresses = '127.0.0.1'",
+            &format!("unix_socket_directories = '{}'", dir.path().display()),
+            "log_line_prefix = '%p %u@%d '",
+        ]
+        .into_iter()
+        .chain(self.conf.iter().map(String::as_str))
+        {
+            conf.push_str(line);
+            conf.push('\n');
+        }
+        fs::write(data.join("postgresql.conf"), conf).expect("postgresql.conf");
+
+        let mut hba = self.hba;
+        hba.push("local all all trust".to_owned());
+        hba.push("host all all 127.0.0.1/32 scram-sha-256".to_owned());
+        fs::write(data.join("pg_hba.conf"), hba.join("\n") + "\n").expect("pg_hba.conf");
+
+        let mut cluster = Cluster { dir, port: 0, server: None };
+        cluster.start_server();
+        cluster
+    }
+}
+
+/// A server of its own in a temporary folder: `scram-sha-256` on a free port of 127.0.0.1, `trust`
+/// on its socket. Stopped and removed when dropped, also by a panic; when the test runner is
+/// killed, the server stops all the same.
+#[derive(Debug)]
+pub struct Cluster {
+    dir: TempDir,
+    port: u16,
+    server: Option<Child>,
+}
+
+impl Cluster {
+    /// A plain server.
+    pub fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// A plain server whose database `postgres` has the extension.
+    pub fn with_extension() -> Self {
+        let cluster = Self::start();
+        cluster.client().batch_execute("CREATE EXTENSION scram_ext").expect("the extension");
+        cluster
+    }
+
+    /// A server with settings of its own.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The superuser's connection to `postgres`, over the socket.
+    pub fn client(&self) -> Client {
+        self.client_as(SUPERUSER, "postgres")
+    }
+
+    /// A connection over the socket, where anybody is trusted.
+    pub fn client_as(&self, user: &str, database: &str) -> Client {
+        let mut config = Config::new();
+        config.host_path(self.dir.path()).port(self.port).user(user).dbname(database);
+        config.connect(NoTls).unwrap_or_else(|error| panic!("{user} to {database}: {error}"))
+    }
+
+    /// A connection over TCP, where the password counts.
+    ///
+    /// # Errors
+    ///
+    /// What the server or the client says against it.
+    pub fn login(&self, user: &str, password: &[u8]) -> Result<Client, postgres::Error> {
+        let mut config = Config::new();
+        config.host("127.0.0.1").port(self.port).user(user).dbname("postgres").password(password);
+        config.connect(NoTls)
+    }
+
+    /// What `psql` of this server's version says when it runs `sql` over TCP as `user`: libpq's own
+    /// way to log in. The password goes in as the bytes given.
+    pub fn psql_login(&self, user: &str, password: &[u8], sql: &str) -> Output {
+        use std::os::unix::ffi::OsStrExt;
+
+        let mut psql = Program::new("psql");
+        psql.args(["-XqAtw", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", user, "-c", sql]);
+        psql.arg("-p").arg(self.port.to_string()).arg("postgres");
+        psql.env("PGPASSWORD", std::ffi::OsStr::from_bytes(password));
+        psql.output()
+    }
+
+    /// The folder with everything of this server; its socket too.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The TCP port on 127.0.0.1, and the socket's.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Everything the server has logged since it was made.
+    pub fn log(&self) -> String {
+        let log = fs::read(self.log_file()).expect("the log");
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// Stops the server in order and starts it again, with its port.
+    pub fn restart(&mut self) {
+        self.stop_server("fast");
+        self.start_server();
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
+    fn start_server(&mut self) {
+        let log = File::options().create(true).append(true).open(self.log_file()).expect("the log");
+        if self.port == 0 {
+            self.port = free_port();
+        }
+        let mut server = Program::new("postgres");
+        server.arg("-D").arg(self.dir.path().join("data")).arg("-p").arg(self.port.to_string());
+        self.server = Some(server.spawn_logging_to(log));
+
+        until("the server accepts connections", || {
+            let server = self.server.as_mut().expect("it was just started");
+            if let Some(status) = server.try_wait().expect("the server's state") {
+                panic!("the server did not start ({status}):\n{}", self.log());
+            }
+            let mut config = Config::new();
+            config.host_path(self.dir.path()).port(self.port).user(SUPERUSER).dbname("postgres");
+            config.connect(NoTls).ok()
+        });
+    }
+
+    fn stop_server(&mut self, mode: &str) {
+        let Some(mut server) = self.server.take() else { return };
+        let data = self.dir.path().join("data");
+        Program::new("pg_ctl").arg("-D").arg(data).args(["-m", mode, "-w", "stop"]).output();
+        // Should pg_ctl have failed, this is the way that can't; otherwise there is nobody to kill.
+        let _ = server.kill();
+        let _ = server.wait();
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.stop_server("immediate");
+    }
+}
+
+/// A port that was free a moment ago. Nothing else on a test machine takes ports fast enough for
+/// that moment to matter: the kernel hands them out round robin.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
+}

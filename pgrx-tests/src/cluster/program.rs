@@ -1,0 +1,85 @@
+//! PostgreSQL's programs, run as the operating-system user that owns the server.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::LazyLock;
+
+/// The server refuses to run as root: then everything of it is run as, and belongs to, this user.
+const OWNER: &str = "postgres";
+
+/// One of PostgreSQL's programs, in an environment without the caller's settings: `PGHOST`,
+/// `PGOPTIONS` and the like would change the tests, and `RUST_BACKTRACE` the errors.
+pub(super) struct Program(Command);
+
+impl Program {
+    pub(super) fn new(name: &str) -> Self {
+        // Killed by the kernel when the thread that started it is gone: the server must not outlive
+        // a test runner that was killed. SIGQUIT is "immediate shutdown" to the server.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "SIGQUIT"]);
+        if *IS_ROOT {
+            command.args(["--reuid", OWNER, "--regid", OWNER, "--init-groups"]);
+        }
+        command.arg(BIN.join(name));
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C.UTF-8");
+        command.current_dir("/").stdin(Stdio::null());
+        Self(command)
+    }
+
+    pub(super) fn arg(&mut self, arg: impl AsRef<OsStr>) -> &mut Self {
+        self.0.arg(arg);
+        self
+    }
+
+    pub(super) fn args<const N: usize>(&mut self, args: [&str; N]) -> &mut Self {
+        self.0.args(args);
+        self
+    }
+
+    pub(super) fn env(&mut self, name: &str, value: &OsStr) -> &mut Self {
+        self.0.env(name, value);
+        self
+    }
+
+    pub(super) fn output(&mut self) -> Output {
+        self.0.output().unwrap_or_else(|error| panic!("{:?}: {error}", self.0))
+    }
+
+    /// Runs it to its end, which must be a good one.
+    pub(super) fn succeed(&mut self) {
+        let output = self.output();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{:?}: {}\n{stderr}", self.0, output.status);
+    }
+
+    pub(super) fn spawn_logging_to(&mut self, log: File) -> Child {
+        self.0.stdout(Stdio::null()).stderr(log);
+        self.0.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", self.0))
+    }
+}
+
+/// Hands a folder of ours to the server's user.
+pub(super) fn own(dir: &Path) {
+    if *IS_ROOT {
+        let passwd = std::fs::read_to_string("/etc/passwd").expect("/etc/passwd");
+        let entry = passwd.lines().find(|line| line.split(':').next() == Some(OWNER));
+        let mut fields = entry.unwrap_or_else(|| panic!("no user {OWNER}")).split(':').skip(2);
+        let mut id = || fields.next().and_then(|field| field.parse().ok());
+        chown(dir, id(), id()).expect("the folder's owner");
+    }
+}
+
+/// Where PostgreSQL's programs are: `PG_CONFIG` says, as with PGXS.
+static BIN: LazyLock<PathBuf> = LazyLock::new(|| {
+    let pg_config = std::env::var_os("PG_CONFIG")
+        .unwrap_or_else(|| "/usr/lib/postgresql/15/bin/pg_config".into());
+    let output = Command::new(&pg_config).arg("--bindir").output();
+    let output = output.unwrap_or_else(|error| panic!("{}: {error}", pg_config.display()));
+    PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim())
+});
+
+static IS_ROOT: LazyLock<bool> =
+    LazyLock::new(|| std::fs::metadata("/proc/self").expect("the process's own entry").uid() == 0);
