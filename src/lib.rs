@@ -1,9 +1,26 @@
 //! `scram_ext`: SCRAM for SQL. This crate translates between SQL and `scram-core`, nothing else.
 
+use core::ffi::CStr;
+
 use pgrx::prelude::*;
 use pgrx::{extension_sql_file, pg_module_magic};
 
-pg_module_magic!(name = c"scram_ext", version = env!("CARGO_PKG_VERSION"));
+mod error;
+mod guc;
+mod handshake;
+mod random;
+mod record;
+mod text;
+mod verifier;
+
+pg_module_magic!(name = c"scram_ext", version = VERSION);
+
+/// What PostgreSQL 18 shows of a loaded library.
+const VERSION: &CStr =
+    match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+        Ok(version) => version,
+        Err(_) => c"",
+    };
 
 /// Tells pgrx that the schema exists; `#[pg_extern(schema = "scram")]` needs it. The schema itself
 /// is made by bootstrap.sql, which comes first.
@@ -11,3 +28,11 @@ pg_module_magic!(name = c"scram_ext", version = env!("CARGO_PKG_VERSION"));
 mod scram {}
 
 extension_sql_file!("../sql/schema/bootstrap.sql", bootstrap);
+extension_sql_file!("../sql/schema/types.sql", requires = [verifier::is_verifier]);
+extension_sql_file!("../sql/schema/privileges.sql", finalize);
+
+/// Called once in each backend that loads the library.
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    guc::define();
+}

@@ -1,0 +1,33 @@
+-- Who may call what. Everything is taken from PUBLIC first: a function that is added and forgotten here is closed, not
+-- open. Functions that only compute on what the caller gives them are public; whatever reads, changes or answers for
+-- accounts is granted by the administrator.
+
+REVOKE ALL ON ALL ROUTINES IN SCHEMA scram FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA scram FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA scram FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION
+    scram.generate(text, integer, bytea, text),
+    scram.handshake(text, text, text, text, text, text, text, bytea),
+    scram.identify(text),
+    scram.is_verifier(text),
+    scram.match_any(text, text[]),
+    scram.needs_rotation(text),
+    scram.parse(text),
+    scram.verify(text, text)
+TO PUBLIC;
+
+COMMENT ON DOMAIN scram.verifier IS 'text that is a SCRAM verifier in its strict form';
+COMMENT ON FUNCTION scram.generate(text, integer, bytea, text) IS 'makes a SCRAM verifier of a password';
+COMMENT ON FUNCTION scram.handshake(text, text, text, text, text, text, text, bytea) IS
+    'plays both sides of a SCRAM exchange and shows the messages';
+COMMENT ON FUNCTION scram.handshake_finish(bytea, text, text, text) IS
+    'second call of a server-side SCRAM exchange: checks client-final';
+COMMENT ON FUNCTION scram.handshake_start(text, text, text, text, text, bytea, text) IS
+    'first call of a server-side SCRAM exchange: answers client-first';
+COMMENT ON FUNCTION scram.identify(text) IS 'names the kind of a stored secret';
+COMMENT ON FUNCTION scram.is_verifier(text) IS 'whether a text is a SCRAM verifier in its strict form';
+COMMENT ON FUNCTION scram.match_any(text, text[]) IS 'position of the first candidate that is the password of a SCRAM verifier';
+COMMENT ON FUNCTION scram.needs_rotation(text) IS 'whether a SCRAM verifier is weaker than a new one would be';
+COMMENT ON FUNCTION scram.parse(text) IS 'shows the parts of a SCRAM verifier';
+COMMENT ON FUNCTION scram.verify(text, text) IS 'whether a password made a SCRAM verifier';

@@ -1,0 +1,129 @@
+//! Every error of the SQL layer, and the one table to SQLSTATE, DETAIL and HINT.
+//!
+//! No text here holds a password, key, verifier or a client's bytes.
+
+use std::fmt::Display;
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use scram_core::channel_binding::UnknownBindingType;
+use scram_core::client::ClientError;
+use scram_core::mechanism::UnknownMechanism;
+use scram_core::server::BindingMissing;
+use scram_core::state::SealError;
+use scram_core::verifier::{ParameterError, ParseError};
+
+use crate::text::MAX_PASSWORD_LEN;
+
+/// What a function of the extension can raise.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("\"verifier_alt\" does not fit \"verifier\"")]
+    Alternative,
+    #[error("channel binding is not given completely")]
+    Binding,
+    #[error("channel binding is not given completely")]
+    BindingMissing(#[from] BindingMissing),
+    #[error("unknown type of channel binding")]
+    BindingType(#[from] UnknownBindingType),
+    #[error("the exchange cannot be played")]
+    Client(#[from] ClientError),
+    #[error("the empty string is not a valid password")]
+    EmptyPassword,
+    #[error("iteration count {got} is out of range")]
+    Iterations { got: i32, min: i32, max: i32 },
+    #[error("unknown SCRAM mechanism")]
+    Mechanism(#[from] UnknownMechanism),
+    #[error("\"{argument}\" must not be null")]
+    Null { argument: &'static str },
+    #[error("parameters of the verifier are out of range")]
+    Parameters(#[from] ParameterError),
+    #[error("the password is too long")]
+    PasswordLength { got: usize },
+    #[error("could not generate random bytes")]
+    Random,
+    #[error("invalid handshake state")]
+    State(#[from] SealError),
+    #[error("iteration count {got} of the verifier is over the limit")]
+    TooManyIterations { got: u32, max: u32 },
+    #[error("invalid SCRAM verifier")]
+    Verifier(#[from] ParseError),
+}
+
+impl From<Error> for ErrorReport {
+    #[track_caller]
+    fn from(error: Error) -> Self {
+        use PgSqlErrorCode::*;
+
+        let (code, detail, hint) = match &error {
+            Error::Alternative => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                Some("Both must have the same mechanism, salt and iteration count.".to_owned()),
+                Some("Make the new one with scram.generate(…, salt => …) from the old one's salt."),
+            ),
+            Error::Binding => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                Some("Type and data of channel binding go together.".to_owned()),
+                Some("Give \"channel_binding_type\" and \"channel_binding_data\", or neither."),
+            ),
+            Error::BindingMissing(why) => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                Some(sentence(why)),
+                Some("Give \"channel_binding_type\" and \"channel_binding_data\"."),
+            ),
+            Error::BindingType(why) => (ERRCODE_INVALID_PARAMETER_VALUE, Some(sentence(why)), None),
+            Error::Client(why) => (ERRCODE_INVALID_PARAMETER_VALUE, Some(sentence(why)), None),
+            Error::EmptyPassword => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                Some("PostgreSQL refuses an empty password and every verifier of it.".to_owned()),
+                None,
+            ),
+            Error::Iterations { min, max, .. } => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                Some(format!("It must be between {min} and {max}.")),
+                Some("A superuser can change scram.min_iterations and scram.max_iterations."),
+            ),
+            Error::Mechanism(why) => (ERRCODE_INVALID_PARAMETER_VALUE, Some(sentence(why)), None),
+            Error::Null { .. } => (ERRCODE_NULL_VALUE_NOT_ALLOWED, None, None),
+            Error::Parameters(why) => (ERRCODE_INVALID_PARAMETER_VALUE, Some(sentence(why)), None),
+            Error::PasswordLength { got } => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                Some(format!("It has {got} bytes; at most {MAX_PASSWORD_LEN} are looked at.")),
+                None,
+            ),
+            Error::Random => (ERRCODE_INTERNAL_ERROR, None, None),
+            Error::State(why) => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                Some(sentence(why)),
+                Some("Pass the state that the start of this handshake returned on this cluster."),
+            ),
+            Error::TooManyIterations { max, .. } => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                Some(format!("Keys are derived with at most {max} iterations.")),
+                Some("A superuser can raise scram.max_iterations."),
+            ),
+            Error::Verifier(why) => (
+                ERRCODE_INVALID_TEXT_REPRESENTATION,
+                Some(sentence(why)),
+                Some("Make a verifier with scram.generate()."),
+            ),
+        };
+        let mut report = Self::new(code, error.to_string(), "");
+        if let Some(detail) = detail {
+            report = report.set_detail(detail);
+        }
+        if let Some(hint) = hint {
+            report = report.set_hint(hint);
+        }
+        report
+    }
+}
+
+/// "the salt is not Base64" as "The salt is not Base64."
+fn sentence(why: &impl Display) -> String {
+    let text = format!("{why}.");
+    let mut characters = text.chars();
+    characters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
+}

@@ -1,0 +1,187 @@
+//! Every setting: its definition, and a getter that returns what the core takes.
+//!
+//! Read on the backend's own thread only; hand values on.
+
+use core::ffi::CStr;
+use core::num::NonZeroU32;
+
+use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
+use pgrx::pg_sys;
+use scram_core::verifier::MAX_SALT_LEN;
+
+/// PostgreSQL's own count where the server has no setting for it (`SCRAM_DEFAULT_ITERATIONS`,
+/// src/include/common/scram-common.h).
+const POSTGRES_ITERATIONS: i32 = 4096;
+
+static AUDIT_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(5 * 60);
+static CLIENT_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(100_000);
+static DEFAULT_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(0);
+static EXPIRY_WARNING: GucSetting<i32> = GucSetting::<i32>::new(7 * 24 * 60);
+static HANDSHAKE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60);
+static MAX_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(1_000_000);
+static MIN_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(POSTGRES_ITERATIONS);
+static SALT_LENGTH: GucSetting<i32> = GucSetting::<i32>::new(16);
+
+struct Definition {
+    name: &'static CStr,
+    short: &'static CStr,
+    long: &'static CStr,
+    setting: &'static GucSetting<i32>,
+    min: i32,
+    max: i32,
+    flags: GucFlags,
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "1024")]
+#[expect(clippy::cast_possible_wrap, reason = "1024")]
+const DEFINITIONS: &[Definition] = &[
+    Definition {
+        name: c"scram.audit_budget",
+        short: c"Sets the time that one scram.run_audit() may take.",
+        long: c"A run that has spent it ends as partial; the next one goes on where it stopped.",
+        setting: &AUDIT_BUDGET,
+        min: 1,
+        max: 24 * 60 * 60,
+        flags: GucFlags::UNIT_S,
+    },
+    Definition {
+        name: c"scram.client_iterations",
+        short: c"Sets the iteration count above which common clients refuse to log in.",
+        long: c"The audit reports stored verifiers with more.",
+        setting: &CLIENT_ITERATIONS,
+        min: 1,
+        max: i32::MAX,
+        flags: GucFlags::empty(),
+    },
+    Definition {
+        name: c"scram.default_iterations",
+        short: c"Sets the iteration count of new verifiers and of answers to unknown users.",
+        long:
+            c"0 means the server's own: scram_iterations, or 4096 where there is no such setting.",
+        setting: &DEFAULT_ITERATIONS,
+        min: 0,
+        max: i32::MAX,
+        flags: GucFlags::empty(),
+    },
+    Definition {
+        name: c"scram.expiry_warning",
+        short: c"Sets how long before a password expires the audit reports it.",
+        long: c"",
+        setting: &EXPIRY_WARNING,
+        min: 0,
+        max: i32::MAX,
+        flags: GucFlags::UNIT_MIN,
+    },
+    Definition {
+        name: c"scram.handshake_timeout",
+        short: c"Sets how long the state of a handshake is accepted.",
+        long: c"",
+        setting: &HANDSHAKE_TIMEOUT,
+        min: 1,
+        max: 60 * 60,
+        flags: GucFlags::UNIT_S,
+    },
+    Definition {
+        name: c"scram.max_iterations",
+        short:
+            c"Sets the highest iteration count that keys are derived with or verifiers stored with.",
+        long: c"It bounds how long one call can keep a processor busy.",
+        setting: &MAX_ITERATIONS,
+        min: 1,
+        max: i32::MAX,
+        flags: GucFlags::empty(),
+    },
+    Definition {
+        name: c"scram.min_iterations",
+        short: c"Sets the lowest iteration count of new verifiers.",
+        long: c"The audit reports stored verifiers with fewer.",
+        setting: &MIN_ITERATIONS,
+        min: 1,
+        max: i32::MAX,
+        flags: GucFlags::empty(),
+    },
+    Definition {
+        name: c"scram.salt_length",
+        short: c"Sets the length in bytes of the salt of new verifiers.",
+        long: c"",
+        setting: &SALT_LENGTH,
+        min: 1,
+        max: MAX_SALT_LEN as i32,
+        flags: GucFlags::empty(),
+    },
+];
+
+/// Defines every setting and reserves their prefix, so that a misspelt one is an error.
+pub(crate) fn define() {
+    for Definition { name, short, long, setting, min, max, flags } in DEFINITIONS {
+        GucRegistry::define_int_guc(
+            name,
+            short,
+            long,
+            setting,
+            *min,
+            *max,
+            GucContext::Suset,
+            *flags,
+        );
+    }
+    // SAFETY: a NUL-terminated constant, after the last definition.
+    unsafe { pg_sys::MarkGUCPrefixReserved(c"scram".as_ptr()) };
+}
+
+/// Lowest and highest count of new verifiers.
+pub(crate) fn iteration_bounds() -> (i32, i32) {
+    (MIN_ITERATIONS.get(), MAX_ITERATIONS.get())
+}
+
+/// `scram.max_iterations`: nothing derives keys with more.
+pub(crate) fn max_iterations() -> u32 {
+    positive(MAX_ITERATIONS.get()).get()
+}
+
+/// `scram.min_iterations`.
+pub(crate) fn min_iterations() -> u32 {
+    positive(MIN_ITERATIONS.get()).get()
+}
+
+/// `scram.client_iterations`.
+pub(crate) fn client_iterations() -> u32 {
+    positive(CLIENT_ITERATIONS.get()).get()
+}
+
+/// The count that new verifiers and answers to unknown users have: `scram.default_iterations`, or
+/// the server's own, raised to the minimum, lowered to the maximum.
+pub(crate) fn target_iterations() -> NonZeroU32 {
+    let wanted = match DEFAULT_ITERATIONS.get() {
+        0 => server_iterations(),
+        iterations => iterations,
+    };
+    let (min, max) = iteration_bounds();
+    positive(wanted.max(min).min(max))
+}
+
+/// The server's own count: `scram_iterations`, which came with PostgreSQL 16, or 4096.
+pub(crate) fn server_iterations() -> i32 {
+    // SAFETY: the name is NUL-terminated; a setting that does not exist is NULL, not an error; the
+    // text is read before anything else can change it.
+    let text = unsafe {
+        let text = pg_sys::GetConfigOption(c"scram_iterations".as_ptr(), true, false);
+        (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned())
+    };
+    text.and_then(|text| text.parse().ok()).unwrap_or(POSTGRES_ITERATIONS)
+}
+
+/// `scram.salt_length` in bytes.
+pub(crate) fn salt_length() -> usize {
+    usize::try_from(SALT_LENGTH.get()).unwrap_or(1)
+}
+
+/// `scram.handshake_timeout` in microseconds.
+pub(crate) fn handshake_timeout() -> u64 {
+    u64::from(HANDSHAKE_TIMEOUT.get().unsigned_abs()) * 1_000_000
+}
+
+/// A setting whose lower bound is 1.
+fn positive(value: i32) -> NonZeroU32 {
+    NonZeroU32::new(value.unsigned_abs()).unwrap_or(NonZeroU32::MIN)
+}

@@ -1,0 +1,163 @@
+//! `text` in and out, in the server's encoding and with secrets wiped.
+//!
+//! pgrx's own `&str` panics on non-ASCII text in a database that is not UTF8; passwords must reach
+//! the core in the very bytes that ALTER ROLE would hash.
+
+use core::ffi::{c_char, c_int};
+
+use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
+use pgrx::datum::{Datum, UnboxDatum};
+use pgrx::nullable::Nullable;
+use pgrx::prelude::*;
+use pgrx::{FromDatum, impl_sql_translatable, pg_sys, varlena_to_byte_slice};
+use scram_core::Password;
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+
+/// The longest password that is looked at, in bytes: bounds the memory of its preparation.
+pub(crate) const MAX_PASSWORD_LEN: usize = 1024 * 1024;
+
+/// A `text` argument: a copy of its bytes in the server's encoding, wiped when dropped.
+pub(crate) struct Text(Zeroizing<Vec<u8>>);
+
+impl Text {
+    /// The bytes in the server's encoding.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// As a password, prepared as ALTER ROLE in this database does it: from the bytes as they are.
+    pub(crate) fn password(&self) -> Result<Password, Error> {
+        if self.0.len() > MAX_PASSWORD_LEN {
+            return Err(Error::PasswordLength { got: self.0.len() });
+        }
+        Ok(Password::prepare(&self.0))
+    }
+
+    /// As something that can only be ASCII, such as a verifier or the name of a mechanism; other
+    /// text comes out as something that is none.
+    pub(crate) fn ascii(&self) -> &str {
+        if self.0.is_ascii() { str::from_utf8(&self.0).unwrap_or_default() } else { "" }
+    }
+
+    /// The bytes in UTF-8, for messages and names on the wire. In a SQL_ASCII database they may be
+    /// no UTF-8: the reader of the message then says so.
+    pub(crate) fn utf8(&self) -> Zeroizing<Vec<u8>> {
+        let len = c_int::try_from(self.0.len()).unwrap_or(c_int::MAX);
+        // SAFETY: the pointer is to `len` bytes in the server's encoding, verified when they came
+        // in. The result is `source` itself (no conversion) or palloc'd and NUL-terminated.
+        unsafe {
+            if pg_sys::GetDatabaseEncoding() == pg_sys::pg_enc::PG_SQL_ASCII.cast_signed() {
+                return self.0.clone();
+            }
+            let source = self.0.as_ptr().cast::<c_char>();
+            let utf8 = pg_sys::pg_server_to_any(source, len, pg_sys::pg_enc::PG_UTF8.cast_signed());
+            if utf8.cast_const() == source {
+                return self.0.clone();
+            }
+            let copy = core::ffi::CStr::from_ptr(utf8).to_bytes().to_vec();
+            core::ptr::write_bytes(utf8, 0, copy.len());
+            pg_sys::pfree(utf8.cast());
+            Zeroizing::new(copy)
+        }
+    }
+
+    /// As a name: UTF-8, or what can be made of it.
+    pub(crate) fn name(&self) -> String {
+        String::from_utf8_lossy(&self.utf8()).into_owned()
+    }
+}
+
+impl FromDatum for Text {
+    unsafe fn from_polymorphic_datum(
+        datum: pg_sys::Datum,
+        is_null: bool,
+        _: pg_sys::Oid,
+    ) -> Option<Self> {
+        if is_null {
+            return None;
+        }
+        // SAFETY: the caller vouches for a datum of type text, a varlena.
+        unsafe {
+            let varlena = datum.cast_mut_ptr::<pg_sys::varlena>();
+            let plain = pg_sys::pg_detoast_datum_packed(varlena);
+            let text = Self(Zeroizing::new(varlena_to_byte_slice(plain).to_vec()));
+            if plain != varlena {
+                pg_sys::pfree(plain.cast());
+            }
+            Some(text)
+        }
+    }
+}
+
+// SAFETY: unboxes through FromDatum above, which reads a text datum.
+unsafe impl<'fcx> ArgAbi<'fcx> for Text {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: as the caller vouches. A NULL cannot get here: functions with a plain `Text` are
+        // STRICT; an empty text is the harmless answer should one be declared otherwise.
+        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or_else(|| Self(Zeroizing::default()))
+    }
+
+    unsafe fn unbox_nullable_arg(arg: Arg<'_, 'fcx>) -> Nullable<Self> {
+        // SAFETY: as the caller vouches.
+        unsafe { arg.unbox_arg_using_from_datum::<Self>() }.into()
+    }
+}
+
+// SAFETY: a text datum in an array is a plain or short varlena, never a null pointer.
+unsafe impl UnboxDatum for Text {
+    type As<'src> = Self;
+
+    unsafe fn unbox<'src>(datum: Datum<'src>) -> Self::As<'src>
+    where
+        Self: 'src,
+    {
+        // SAFETY: as the caller vouches.
+        unsafe { Self::from_datum(datum.sans_lifetime(), false) }
+            .unwrap_or_else(|| Self(Zeroizing::default()))
+    }
+}
+
+impl_sql_translatable!(Text, "text");
+
+/// A `text` result given in UTF-8; converted to the server's encoding on its way out.
+pub(crate) struct Utf8(pub(crate) String);
+
+impl IntoDatum for Utf8 {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        let len = c_int::try_from(self.0.len()).ok()?;
+        // SAFETY: the pointer is to `len` bytes; the server verifies and converts them, raising
+        // 22021 or 22P05 where it can't. cstring_to_text_with_len copies.
+        unsafe {
+            let source = self.0.as_ptr().cast::<c_char>();
+            if pg_sys::GetDatabaseEncoding() == pg_sys::pg_enc::PG_SQL_ASCII.cast_signed() {
+                return Some(pg_sys::cstring_to_text_with_len(source, len).into());
+            }
+            let text = pg_sys::pg_any_to_server(source, len, pg_sys::pg_enc::PG_UTF8.cast_signed());
+            let len = if text.cast_const() == source {
+                len
+            } else {
+                c_int::try_from(core::ffi::CStr::from_ptr(text).to_bytes().len()).ok()?
+            };
+            Some(pg_sys::cstring_to_text_with_len(text, len).into())
+        }
+    }
+
+    fn type_oid() -> pg_sys::Oid {
+        pg_sys::TEXTOID
+    }
+}
+
+// SAFETY: returns the text datum made above.
+unsafe impl BoxRet for Utf8 {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
+        match self.into_datum() {
+            // SAFETY: a datum of the declared type.
+            Some(datum) => unsafe { fcinfo.return_raw_datum(datum) },
+            None => fcinfo.return_null(),
+        }
+    }
+}
+
+impl_sql_translatable!(Utf8, "text");

@@ -1,0 +1,190 @@
+//! Section "Verifiers": make, read, check.
+
+use std::ffi::CString;
+use std::num::NonZeroU32;
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use scram_core::{Kind, Mechanism, Parameters, Verifier};
+
+use crate::error::Error;
+use crate::record::Record;
+use crate::text::Text;
+use crate::{guc, random};
+
+/// `scram.generate(password text, iterations integer DEFAULT NULL, salt bytea DEFAULT NULL,
+/// mechanism text DEFAULT 'SCRAM-SHA-256') returns text`
+///
+/// A new verifier. NULL for an option means its default: the target count, a random salt. A NULL
+/// password gives NULL.
+///
+/// Raises 22023 for a count or salt out of range, an unknown mechanism, the empty password.
+/// VOLATILE: a new salt at every call.
+#[pg_extern(schema = "scram", volatile, parallel_safe, cost = 100000)]
+fn generate(
+    password: Option<Text>,
+    iterations: default!(Option<i32>, "NULL"),
+    salt: default!(Option<&[u8]>, "NULL"),
+    mechanism: default!(Option<Text>, "'SCRAM-SHA-256'"),
+) -> Result<Option<String>, ErrorReport> {
+    let Some(password) = password else { return Ok(None) };
+    let password = password.password()?;
+    if password.is_empty() {
+        return Err(Error::EmptyPassword.into());
+    }
+    let parameters = new_parameters(iterations, salt, mechanism.as_ref())?;
+    let verifier = Verifier::derive(parameters, &password, interrupts);
+    Ok(Some(verifier.to_string()))
+}
+
+/// `scram.parse(verifier text, OUT mechanism text, OUT iterations integer, OUT salt bytea,
+/// OUT stored_key bytea, OUT server_key bytea)`
+///
+/// The parts of a verifier. Raises 22P02 if it is malformed. Derives nothing.
+#[pg_extern(sql = "
+CREATE FUNCTION scram.parse(
+    verifier text,
+    OUT mechanism text,
+    OUT iterations integer,
+    OUT salt bytea,
+    OUT stored_key bytea,
+    OUT server_key bytea
+) IMMUTABLE STRICT PARALLEL SAFE
+LANGUAGE c AS 'MODULE_PATHNAME', 'parse_wrapper';
+")]
+fn parse(verifier: Text) -> Result<Record<5>, ErrorReport> {
+    let verifier = read(&verifier)?;
+    Ok(Record([
+        verifier.mechanism().name().into_datum(),
+        verifier.iterations().get().cast_signed().into_datum(),
+        verifier.salt().into_datum(),
+        verifier.stored_key().as_bytes().into_datum(),
+        verifier.server_key().as_bytes().into_datum(),
+    ]))
+}
+
+/// `scram.is_verifier(secret text) returns boolean`
+///
+/// Whether the text is a verifier in its strict form. Never raises.
+#[pg_extern(schema = "scram", immutable, parallel_safe)]
+fn is_verifier(secret: Text) -> bool {
+    read(&secret).is_ok()
+}
+
+/// `scram.identify(secret text) returns text`
+///
+/// What kind of stored secret the text is. Never raises. STABLE: asks the running server, whose
+/// judgement differs between releases.
+#[pg_extern(schema = "scram", stable, parallel_safe)]
+fn identify(secret: Text) -> &'static str {
+    kind(&secret).as_str()
+}
+
+/// `scram.verify(password text, verifier text) returns boolean`
+///
+/// Whether the password made the verifier: both keys match.
+///
+/// Raises 22P02 if the verifier is malformed and 22023 if its count is over `scram.max_iterations`.
+/// Takes as long as its iteration count asks for, and can be cancelled meanwhile. IMMUTABLE, so with
+/// two constants it already runs at planning.
+#[pg_extern(schema = "scram", immutable, parallel_safe, cost = 100000)]
+fn verify(password: Text, verifier: Text) -> Result<bool, ErrorReport> {
+    let verifier = read_bounded(&verifier)?;
+    Ok(verifier.verify(&password.password()?, interrupts))
+}
+
+/// `scram.match_any(verifier text, candidates text[]) returns integer`
+///
+/// The 1-based position of the first candidate that is the password, else NULL. NULL elements are
+/// skipped.
+///
+/// Raises as `verify` does, before any work.
+#[pg_extern(schema = "scram", immutable, parallel_safe, cost = 1000000)]
+fn match_any(verifier: Text, candidates: Array<'_, Text>) -> Result<Option<i32>, ErrorReport> {
+    let verifier = read_bounded(&verifier)?;
+    for (position, candidate) in (1_i32..).zip(candidates.iter()) {
+        let Some(candidate) = candidate else { continue };
+        if verifier.verify(&candidate.password()?, interrupts) {
+            return Ok(Some(position));
+        }
+        // A verifier of few iterations never ticks by itself.
+        interrupts();
+    }
+    Ok(None)
+}
+
+/// `scram.needs_rotation(verifier text) returns boolean`
+///
+/// Whether a new verifier would be a better one: another mechanism than SCRAM-SHA-256, fewer
+/// iterations than the target or a shorter salt. Raises 22P02 if it is malformed. STABLE: follows
+/// the settings.
+#[pg_extern(schema = "scram", stable, parallel_safe)]
+fn needs_rotation(verifier: Text) -> Result<bool, ErrorReport> {
+    let verifier = read(&verifier)?;
+    Ok(verifier.mechanism() != Mechanism::ScramSha256
+        || verifier.iterations() < guc::target_iterations()
+        || verifier.salt().len() < guc::salt_length())
+}
+
+/// Reads a verifier of any count, for what derives nothing.
+pub(crate) fn read(text: &Text) -> Result<Verifier, Error> {
+    Ok(text.ascii().parse()?)
+}
+
+/// Reads a verifier that keys are going to be derived for.
+pub(crate) fn read_bounded(text: &Text) -> Result<Verifier, Error> {
+    let verifier = read(text)?;
+    let (got, max) = (verifier.iterations().get(), guc::max_iterations());
+    if got > max {
+        return Err(Error::TooManyIterations { got, max });
+    }
+    Ok(verifier)
+}
+
+/// The kind of a stored secret, by its form and by the running server's own judgement.
+pub(crate) fn kind(secret: &Text) -> Kind {
+    let utf8 = secret.utf8();
+    let text = String::from_utf8_lossy(&utf8);
+    scram_core::identify(&text, |_| server_accepts(secret.as_bytes()))
+}
+
+/// Whether the running server would store this text as it is and serve it as SCRAM-SHA-256.
+pub(crate) fn server_accepts(secret: &[u8]) -> bool {
+    let Ok(secret) = CString::new(secret) else { return false };
+    // SAFETY: a NUL-terminated string, read only.
+    let kind = unsafe { pg_sys::get_password_type(secret.as_ptr()) };
+    kind == pg_sys::PasswordType::PASSWORD_TYPE_SCRAM_SHA_256
+}
+
+/// Lets a cancel, a timeout or a shutdown end a long derivation.
+pub(crate) fn interrupts() {
+    check_for_interrupts!();
+}
+
+/// The parameters of a new verifier: what is given, within bounds, or the targets.
+fn new_parameters(
+    iterations: Option<i32>,
+    salt: Option<&[u8]>,
+    mechanism: Option<&Text>,
+) -> Result<Parameters, Error> {
+    let mechanism = match mechanism {
+        Some(name) => name.ascii().parse()?,
+        None => Mechanism::ScramSha256,
+    };
+    let iterations = match iterations {
+        Some(got) => {
+            let (min, max) = guc::iteration_bounds();
+            u32::try_from(got)
+                .ok()
+                .and_then(NonZeroU32::new)
+                .filter(|_| (min..=max).contains(&got))
+                .ok_or(Error::Iterations { got, min, max })?
+        }
+        None => guc::target_iterations(),
+    };
+    let salt = match salt {
+        Some(salt) => salt.to_vec(),
+        None => random::salt(guc::salt_length())?,
+    };
+    Ok(Parameters::new(mechanism, iterations, salt)?)
+}
