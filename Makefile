@@ -25,7 +25,7 @@ FEATURES := --no-default-features --features pg$(PG)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test install check installcheck order clean setup core pgtest clienttest catalog
+.PHONY: help demo test install check installcheck order clean setup core pgtest clienttest expected
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +68,6 @@ pgtest: setup
 clienttest:
 	cargo test --no-fail-fast -p scram-ext-client-tests
 
-# Writes pgrx-tests/expected/catalog.tsv anew from the installed extension: read the diff.
-catalog: install
-	UPDATE_EXPECTED=1 cargo test -p scram-ext-client-tests --test catalog
+# Writes pgrx-tests/expected/ anew from the installed extension: read the diff.
+expected: install
+	UPDATE_EXPECTED=1 cargo test -p scram-ext-client-tests --test catalog --test errors

@@ -1,7 +1,9 @@
 //! A throwaway PostgreSQL server.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output};
 
@@ -127,16 +129,25 @@ impl Cluster {
         config.connect(NoTls)
     }
 
-    /// What `psql` of this server's version says when it runs `sql` over TCP as `user`: libpq's own
-    /// way to log in. The password goes in as the bytes given.
+    /// What `psql` does when it logs in as `user` over TCP and runs `sql`: libpq's own way. The
+    /// password goes in as the bytes given.
     pub fn psql_login(&self, user: &str, password: &[u8], sql: &str) -> Output {
-        use std::os::unix::ffi::OsStrExt;
-
         let mut psql = Program::new("psql");
         psql.args(["-XqAtw", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", user, "-c", sql]);
         psql.arg("-p").arg(self.port.to_string()).arg("postgres");
-        psql.env("PGPASSWORD", std::ffi::OsStr::from_bytes(password));
+        psql.env("PGPASSWORD", OsStr::from_bytes(password));
         psql.output()
+    }
+
+    /// What `psql` prints when the superuser gives it a script: its own reading of statements, so
+    /// that each is a transaction of its own. Must succeed.
+    pub fn psql_script(&self, script: &str) -> String {
+        let file = self.dir.path().join("script.sql");
+        fs::write(&file, script).expect("the script");
+        let mut psql = Program::new("psql");
+        psql.args(["-Xq", "-v", "ON_ERROR_STOP=1", "-U", SUPERUSER, "-f"]).arg(&file);
+        psql.arg("-h").arg(self.dir.path()).arg("-p").arg(self.port.to_string()).arg("postgres");
+        psql.succeed()
     }
 
     /// The folder with everything of this server; its socket too.

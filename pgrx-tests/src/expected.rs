@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// Compares `actual` with `expected/NAME`, line by line.
 ///
-/// With `UPDATE_EXPECTED` set in the environment (`make catalog`) the file is written instead: read
+/// With `UPDATE_EXPECTED` set in the environment (`make expected`) the file is written instead: read
 /// the diff before it is committed, it is what the extension promises.
 pub fn assert_matches_file(name: &str, actual: &[String]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("expected").join(name);

@@ -21,8 +21,10 @@
 pub mod cluster;
 pub mod errors;
 pub mod expected;
+pub mod rows;
 pub mod wait;
 
 pub use cluster::{Builder, Cluster};
 pub use errors::Raised;
+pub use rows::{cell, rows};
 pub use wait::until;

@@ -2,7 +2,7 @@
 //!
 //! The file is the SQL contract in the form of the catalogs: kind, signature, labels, search_path,
 //! grants and comment of every function, columns and constraints of every table. After a wanted
-//! change `make catalog` writes it anew.
+//! change `make expected` writes it anew.
 
 use std::collections::BTreeMap;
 

@@ -48,11 +48,12 @@ impl Program {
         self.0.output().unwrap_or_else(|error| panic!("{:?}: {error}", self.0))
     }
 
-    /// Runs it to its end, which must be a good one.
-    pub(super) fn succeed(&mut self) {
+    /// Runs it to its end, which must be a good one, and returns what it printed.
+    pub(super) fn succeed(&mut self) -> String {
         let output = self.output();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{:?}: {}\n{stderr}", self.0, output.status);
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     pub(super) fn spawn_logging_to(&mut self, log: File) -> Child {

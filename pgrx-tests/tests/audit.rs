@@ -1,0 +1,177 @@
+//! The audit on a cluster with good and bad roles: what it finds, what a run stores, and what a
+//! second run makes of it.
+
+use std::collections::BTreeSet;
+
+use postgres::Client;
+use scram_ext_client_tests::{Cluster, cell, rows};
+
+/// Good roles and bad ones. Passwords of roles that should only be bad in one way are random.
+const SEED: &str = r"
+CREATE FUNCTION pg_temp.make(role name, verifier text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE ROLE %I LOGIN', role);
+    -- ALTER ROLE would hash a malformed secret as if it were a password.
+    UPDATE pg_authid SET rolpassword = verifier WHERE rolname = role;
+END $$;
+CREATE FUNCTION pg_temp.random_password() RETURNS text LANGUAGE sql AS 'SELECT gen_random_uuid()::text';
+
+SELECT pg_temp.make('good', scram.generate(pg_temp.random_password()));
+SELECT pg_temp.make('good_too', scram.generate(pg_temp.random_password(), 20000));
+
+SELECT pg_temp.make('old_hash', 'md5' || md5('whatever' || 'old_hash'));
+SELECT pg_temp.make('broken', 'SCRAM-SHA-256$4096:not a verifier');
+-- PostgreSQL reads the count with strtol: it lets this role log in.
+SELECT pg_temp.make('lax', replace(scram.generate(pg_temp.random_password()), '$4096:', '$ 4096:'));
+
+SET scram.min_iterations = 1000;
+SELECT pg_temp.make('cheap', scram.generate(pg_temp.random_password(), 1000));
+RESET scram.min_iterations;
+
+SELECT pg_temp.make('same_salt_1', scram.generate(pg_temp.random_password(), 4096, '\x000102030405060708090a0b0c0d0e0f'));
+SELECT pg_temp.make('same_salt_2', scram.generate(pg_temp.random_password(), 4096, '\x000102030405060708090a0b0c0d0e0f'));
+SELECT pg_temp.make('copied_1', scram.generate(pg_temp.random_password()));
+SELECT pg_temp.make('copied_2', (SELECT rolpassword FROM pg_authid WHERE rolname = 'copied_1'));
+
+SELECT pg_temp.make('Jürgen', scram.generate('Jürgen'));
+SELECT pg_temp.make('old_name', 'md5' || md5('old_name' || 'old_name'));
+
+SELECT pg_temp.make('no_password', NULL);
+CREATE ROLE a_group;
+
+SELECT pg_temp.make('expired', scram.generate(pg_temp.random_password()));
+ALTER ROLE expired VALID UNTIL '2020-01-01';
+SELECT pg_temp.make('valid', scram.generate(pg_temp.random_password()));
+ALTER ROLE valid VALID UNTIL 'infinity';
+";
+
+/// What has to be found by the checks that are named there, and nothing else by these.
+const EXPECTED: &[(&str, &str)] = &[
+    ("old_hash", "md5_hash"),
+    ("old_name", "md5_hash"),
+    ("broken", "scram_malformed"),
+    ("lax", "scram_lax"),
+    ("cheap", "iterations_below_policy"),
+    ("same_salt_1", "salt_shared"),
+    ("same_salt_2", "salt_shared"),
+    ("copied_1", "verifier_shared"),
+    ("copied_2", "verifier_shared"),
+    ("Jürgen", "password_is_name"),
+    ("old_name", "password_is_name"),
+    ("no_password", "login_without_password"),
+    ("postgres", "login_without_password"),
+    ("expired", "password_expired"),
+];
+
+#[test]
+fn the_bad_roles_are_found_and_the_good_ones_are_not() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    client.batch_execute(SEED).expect("the roles");
+
+    let found = findings(&mut client, "scram.audit()");
+    assert_eq!(found, expected(&[]), "scram.audit()");
+    // The severity is the check's, and every check says what to do.
+    let odd = "SELECT a.check_id, a.severity, c.severity FROM scram.audit() a
+               LEFT JOIN scram.audit_checks() c USING (check_id)
+               WHERE a.severity IS DISTINCT FROM c.severity OR a.evidence = '' OR a.evidence IS NULL";
+    assert_eq!(rows(&mut client, odd), Vec::<Vec<_>>::new());
+    let odd = "SELECT * FROM scram.audit_checks()
+               WHERE severity NOT IN ('critical', 'warning', 'notice')
+                  OR check_id !~ '^[a-z_]+$' OR coalesce(title, '') = '' OR coalesce(remedy, '') = ''";
+    assert_eq!(rows(&mut client, odd), Vec::<Vec<_>>::new());
+    // Nothing is stored by it.
+    assert_eq!(cell(&mut client, "SELECT count(*) FROM scram.audit_run").as_deref(), Some("0"));
+    assert_no_secret(&mut client, "scram.audit()");
+}
+
+#[test]
+fn a_run_is_stored_and_the_next_one_compared_with_it() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    client.batch_execute(SEED).expect("the roles");
+
+    // The value given is ignored.
+    let first = cell(&mut client, "CALL scram.run_audit(-7)").expect("a run");
+    assert_ne!(first, "-7");
+    let run = |client: &mut Client, id: &str| {
+        let columns = "status, finished_at >= started_at, subjects,
+                       (SELECT count(*) FROM scram.audit_finding WHERE first_run = run_id) = findings_new,
+                       (SELECT count(*) FROM scram.audit_finding WHERE status = 'open') = findings_open,
+                       findings_fixed";
+        let sql = format!("SELECT {columns} FROM scram.audit_run WHERE run_id = {id}");
+        let mut rows = rows(client, &sql);
+        assert_eq!(rows.len(), 1, "{sql}");
+        rows.remove(0).into_iter().map(|cell| cell.unwrap_or_default()).collect::<Vec<_>>()
+    };
+    let [status, ended, subjects, new, open, fixed] =
+        <[String; 6]>::try_from(run(&mut client, &first)).expect("six columns");
+    assert_eq!([&*status, &ended, &new, &open, &fixed], ["done", "t", "t", "t", "0"]);
+    let roles = cell(&mut client, "SELECT count(*) FROM pg_authid WHERE rolname !~ '^pg_'");
+    let (subjects, roles): (u32, u32) =
+        (subjects.parse().expect("a number"), roles.unwrap_or_default().parse().expect("a number"));
+    assert!(subjects >= roles, "{subjects} subjects, {roles} roles");
+    assert_eq!(findings(&mut client, "scram.audit_finding"), expected(&[]));
+    assert_no_secret(&mut client, "scram.audit_finding");
+
+    // One is put right, one is new, the others stay.
+    client
+        .batch_execute(
+            "ALTER ROLE old_hash PASSWORD 'a new and long one';
+             ALTER ROLE valid VALID UNTIL '2021-01-01'",
+        )
+        .expect("changes");
+    let second = cell(&mut client, "CALL scram.run_audit()").expect("a run");
+    assert_ne!(second, first);
+    let history = "SELECT subject, check_id, status, first_run, last_run FROM scram.audit_finding
+                   WHERE (subject, check_id) IN (('old_hash', 'md5_hash'), ('valid', 'password_expired'),
+                                                 ('cheap', 'iterations_below_policy'))
+                   ORDER BY subject";
+    let history: Vec<_> = rows(&mut client, history)
+        .into_iter()
+        .map(|row| row.into_iter().flatten().collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        history,
+        [
+            format!("cheap iterations_below_policy open {first} {second}"),
+            format!("old_hash md5_hash fixed {first} {first}"),
+            format!("valid password_expired open {second} {second}"),
+        ]
+    );
+    let [status, _, _, new, open, fixed] =
+        <[String; 6]>::try_from(run(&mut client, &second)).expect("six columns");
+    assert_eq!([&*status, &new, &open, &fixed], ["done", "t", "t", "1"]);
+}
+
+/// The findings of the checks that [`EXPECTED`] names, about roles.
+fn findings(client: &mut Client, relation: &str) -> BTreeSet<(String, String)> {
+    let sql = format!(
+        "SELECT subject, check_id FROM {relation} WHERE source = 'role' AND check_id IN ({})",
+        EXPECTED.iter().map(|(_, check)| format!("'{check}'")).collect::<Vec<_>>().join(", ")
+    );
+    let mut found = BTreeSet::new();
+    for row in rows(client, &sql) {
+        let [Some(subject), Some(check)] = <[_; 2]>::try_from(row).expect("two columns") else {
+            panic!("a NULL in a finding");
+        };
+        assert!(found.insert((subject.clone(), check.clone())), "twice: {subject} {check}");
+    }
+    // Roles that share a verifier share its salt as well: it may be said once or twice.
+    found.retain(|(subject, check)| !(subject.starts_with("copied_") && check == "salt_shared"));
+    found
+}
+
+fn expected(more: &[(&str, &str)]) -> BTreeSet<(String, String)> {
+    EXPECTED.iter().chain(more).map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+}
+
+/// No part of a stored secret, and no salt, stands in any column.
+fn assert_no_secret(client: &mut Client, relation: &str) {
+    let sql = format!(
+        r"SELECT r.subject, r.check_id FROM {relation} r, pg_authid a,
+             unnest(string_to_array(translate(a.rolpassword, '$:', '  '), ' ')) part
+         WHERE length(part) > 6 AND part !~ '^SCRAM-' AND strpos(r::text, part) > 0"
+    );
+    assert_eq!(rows(client, &sql), Vec::<Vec<_>>::new(), "{relation} shows part of a secret");
+}

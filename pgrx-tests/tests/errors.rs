@@ -1,0 +1,288 @@
+//! Errors as a client gets them: SQLSTATE, message, DETAIL and HINT, and no secret in any of them.
+//!
+//! The table below is the contract's part: what fails, with which SQLSTATE, and what the user must
+//! be told. The full wording stands in `expected/errors.tsv`; `make expected` writes it anew.
+
+use postgres::Client;
+use scram_ext_client_tests::expected::assert_matches_file;
+use scram_ext_client_tests::{Cluster, Raised};
+
+/// Of `hunter2`, as PostgreSQL would store it. The cases break it part by part.
+const SALT: &str = "c2VjcmV0LXNhbHQtMTIzNA==";
+const STORED_KEY: &str = "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=";
+const SERVER_KEY: &str = "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+
+/// What no error may show: passwords, and any part of a verifier.
+const SECRETS: &[&str] = &["hunter2", SALT, STORED_KEY, SERVER_KEY, "c2VjcmV0", "WG5d8", "wfPLw"];
+
+struct Case {
+    /// `{v}` stands for a good verifier, `{salt}`, `{stored}` and `{server}` for its parts.
+    sql: &'static str,
+    code: &'static str,
+    /// What DETAIL must tell.
+    detail: &'static [&'static str],
+    /// What HINT must tell.
+    hint: &'static [&'static str],
+}
+
+const fn case(sql: &'static str, code: &'static str) -> Case {
+    Case { sql, code, detail: &[], hint: &[] }
+}
+
+const fn told(sql: &'static str, code: &'static str, detail: &'static [&'static str]) -> Case {
+    Case { sql, code, detail, hint: &[] }
+}
+
+const MALFORMED: &str = "22P02";
+const PARAMETER: &str = "22023";
+const CHECK_VIOLATION: &str = "23514";
+const NULL: &str = "22004";
+const ACTIVE_TRANSACTION: &str = "25001";
+const STATE: &str = "55000";
+
+const CASES: &[Case] = &[
+    // generate
+    told("SELECT scram.generate('hunter2', 4095)", PARAMETER, &["4096", "1000000"]),
+    told("SELECT scram.generate('hunter2', 1000001)", PARAMETER, &["4096", "1000000"]),
+    told("SELECT scram.generate('hunter2', 0)", PARAMETER, &["4096", "1000000"]),
+    told("SELECT scram.generate('hunter2', -1)", PARAMETER, &["4096", "1000000"]),
+    told("SELECT scram.generate('hunter2', 4096, '')", PARAMETER, &["1024"]),
+    told(
+        "SELECT scram.generate('hunter2', 4096, decode(repeat('00', 1025), 'hex'))",
+        PARAMETER,
+        &["1024"],
+    ),
+    told(
+        "SELECT scram.generate('hunter2', 4096, decode(repeat('00', 1025), 'hex'), 'SCRAM-SHA-512')",
+        PARAMETER,
+        &["1024"],
+    ),
+    // 18 refuses to store more than 512 bytes: 1024 bytes of salt make 1480.
+    told(
+        "SELECT scram.generate('hunter2', 4096, decode(repeat('00', 1024), 'hex'))",
+        PARAMETER,
+        &["512"],
+    ),
+    told(
+        "SELECT scram.generate('hunter2', 4096, NULL, 'SCRAM-MD5')",
+        PARAMETER,
+        &["SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"],
+    ),
+    case("SELECT scram.generate('hunter2', mechanism => 'scram-sha-256')", PARAMETER),
+    case("SELECT scram.generate('hunter2', mechanism => '')", PARAMETER),
+    case("SELECT scram.generate('')", PARAMETER),
+    // A malformed verifier, and which part of it is.
+    told("SELECT scram.parse('hunter2')", MALFORMED, &[]),
+    told("SELECT scram.parse('')", MALFORMED, &[]),
+    told(
+        "SELECT scram.parse('SCRAM-MD5$4096:{salt}${stored}:{server}')",
+        MALFORMED,
+        &["mechanism"],
+    ),
+    told(
+        "SELECT scram.parse('SCRAM-SHA-256$0:{salt}${stored}:{server}')",
+        MALFORMED,
+        &["iteration"],
+    ),
+    told(
+        "SELECT scram.parse('SCRAM-SHA-256$+1:{salt}${stored}:{server}')",
+        MALFORMED,
+        &["iteration"],
+    ),
+    told(
+        "SELECT scram.parse('SCRAM-SHA-256$01:{salt}${stored}:{server}')",
+        MALFORMED,
+        &["iteration"],
+    ),
+    told(
+        "SELECT scram.parse('SCRAM-SHA-256$2147483648:{salt}${stored}:{server}')",
+        MALFORMED,
+        &["iteration"],
+    ),
+    told("SELECT scram.parse('SCRAM-SHA-256$4096:${stored}:{server}')", MALFORMED, &["salt"]),
+    told(
+        "SELECT scram.parse('SCRAM-SHA-256$4096:hunter2${stored}:{server}')",
+        MALFORMED,
+        &["salt"],
+    ),
+    told(
+        "SELECT scram.parse('SCRAM-SHA-256$4096:{salt}$hunter2:{server}')",
+        MALFORMED,
+        &["StoredKey"],
+    ),
+    told(
+        "SELECT scram.parse('SCRAM-SHA-256$4096:{salt}$AA==:{server}')",
+        MALFORMED,
+        &["StoredKey"],
+    ),
+    told(
+        "SELECT scram.parse('SCRAM-SHA-256$4096:{salt}${stored}:hunter2')",
+        MALFORMED,
+        &["ServerKey"],
+    ),
+    told("SELECT scram.parse('{v} ')", MALFORMED, &[]),
+    told("SELECT scram.verify('hunter2', 'hunter2')", MALFORMED, &[]),
+    told("SELECT scram.match_any('hunter2', '{{hunter2}}')", MALFORMED, &[]),
+    told("SELECT scram.needs_rotation('hunter2')", MALFORMED, &[]),
+    case("SELECT 'hunter2'::scram.verifier", CHECK_VIOLATION),
+    case("SELECT '{v}x'::scram.verifier", CHECK_VIOLATION),
+    // More work than is allowed is refused before any of it is done.
+    told(
+        "SELECT scram.verify('hunter2', 'SCRAM-SHA-256$1000001:{salt}${stored}:{server}')",
+        PARAMETER,
+        &["1000000"],
+    ),
+    told(
+        "SELECT scram.match_any('SCRAM-SHA-256$2000000000:{salt}${stored}:{server}', '{{hunter2}}')",
+        PARAMETER,
+        &["1000000"],
+    ),
+    // Settings
+    case("SET scram.salt_length = 0", PARAMETER),
+    case("SET scram.salt_length = 1025", PARAMETER),
+    case("SET scram.min_iterations = 0", PARAMETER),
+    case("SET scram.misspelt = 1", "42602"),
+    // The handshake: faults of the caller raise, faults of the client don't.
+    told("SELECT scram.handshake_start('n,,n=u,r=hunter2', 'hunter2')", MALFORMED, &[]),
+    case("SELECT scram.handshake_start('n,,n=u,r=a', '{v}', mechanism => 'SCRAM-MD5')", PARAMETER),
+    case(
+        "SELECT scram.handshake_start('n,,n=u,r=a', '{v}', mechanism => 'SCRAM-SHA-256-PLUS')",
+        PARAMETER,
+    ),
+    case(
+        "SELECT scram.handshake_start('n,,n=u,r=a', '{v}', channel_binding_type => 'tls-unique')",
+        PARAMETER,
+    ),
+    case(
+        "SELECT scram.handshake_start('n,,n=u,r=a', '{v}', channel_binding_data => 'hunter2')",
+        PARAMETER,
+    ),
+    case(
+        "SELECT scram.handshake_start('n,,n=u,r=a', '{v}', channel_binding_type => 'tls-x',
+         channel_binding_data => 'hunter2')",
+        PARAMETER,
+    ),
+    case(
+        "SELECT scram.handshake_start('n,,n=u,r=a', '{v}', verifier_alt =>
+         scram.generate('hunter2', 4096))",
+        PARAMETER,
+    ),
+    told(
+        "SELECT scram.handshake_start('n,,n=u,r=a', '{v}', verifier_alt => 'hunter2')",
+        MALFORMED,
+        &[],
+    ),
+    case("SELECT scram.handshake_finish('', 'c=biws,r=a,p=hunter2', '{v}')", PARAMETER),
+    case("SELECT scram.handshake_finish('hunter2', 'c=biws,r=a,p=hunter2', '{v}')", PARAMETER),
+    case(
+        "SELECT scram.handshake_finish(set_byte(state, length(state) / 2,
+         get_byte(state, length(state) / 2) # 1), 'c=biws,r=a,p=AAAA', '{v}')
+         FROM scram.handshake_start('n,,n=u,r=a', '{v}')",
+        PARAMETER,
+    ),
+    case(
+        "SELECT scram.handshake_finish(state, 'c=biws,r=a,p=AAAA', 'hunter2')
+         FROM scram.handshake_start('n,,n=u,r=a', '{v}')",
+        MALFORMED,
+    ),
+    case("SELECT scram.handshake_finish(NULL, 'c=biws,r=a,p=AAAA', '{v}')", NULL),
+    told("SELECT * FROM scram.handshake('hunter2', 'hunter2')", MALFORMED, &[]),
+    case("SELECT * FROM scram.handshake('hunter2', '{v}', mechanism => 'PLAIN')", PARAMETER),
+    case(
+        "SELECT * FROM scram.handshake('hunter2', 'SCRAM-SHA-256$1000001:{salt}${stored}:{server}')",
+        PARAMETER,
+    ),
+    // Audit
+    Case {
+        sql: "BEGIN; CALL scram.run_audit()",
+        code: ACTIVE_TRANSACTION,
+        detail: &[],
+        hint: &["CALL"],
+    },
+    Case { sql: "SELECT scram.schedule_audit()", code: STATE, detail: &[], hint: &["pg_cron"] },
+    Case { sql: "SELECT scram.unschedule_audit()", code: STATE, detail: &[], hint: &["pg_cron"] },
+];
+
+#[test]
+fn errors() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    // A setting is known, and its prefix reserved, once the library is there.
+    client.batch_execute("LOAD 'scram_ext'").expect("the library");
+
+    let mut wrong = Vec::new();
+    let mut lines = Vec::new();
+    for case in CASES {
+        let sql = fill(case.sql);
+        match attempt(&mut client, &sql) {
+            Some(raised) => {
+                wrong.extend(complaints(case, &raised));
+                let text =
+                    |part: &Option<String>| part.as_deref().unwrap_or("-").replace('\n', "⏎");
+                let one_line = case.sql.split_whitespace().collect::<Vec<_>>().join(" ");
+                lines.push(
+                    [
+                        one_line.as_str(),
+                        &raised.code,
+                        &raised.message,
+                        &text(&raised.detail),
+                        &text(&raised.hint),
+                    ]
+                    .join("\t"),
+                );
+            }
+            None => wrong.push(format!("no error: {}", case.sql)),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_matches_file("errors.tsv", &lines);
+}
+
+/// The error of the last statement; what went before it must succeed.
+fn attempt(client: &mut Client, sql: &str) -> Option<Raised> {
+    let result = match sql.strip_prefix("BEGIN; ") {
+        Some(rest) => {
+            client.batch_execute("BEGIN").expect("BEGIN");
+            client.simple_query(rest)
+        }
+        None => client.simple_query(sql),
+    };
+    let raised = result.err().map(|error| Raised::from_error(&error));
+    client.batch_execute("ROLLBACK").expect("the session goes on");
+    raised
+}
+
+/// How the error differs from what the case asks for.
+fn complaints(case: &Case, raised: &Raised) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut complain = |what: String| wrong.push(format!("{what}: {}\n    {raised:?}", case.sql));
+    if raised.code != case.code {
+        complain(format!("not {}", case.code));
+    }
+    let detail = raised.detail.as_deref().unwrap_or_default();
+    if case.code == MALFORMED && detail.is_empty() {
+        complain("DETAIL names no part".to_owned());
+    }
+    for word in case.detail.iter().filter(|word| !detail.contains(**word)) {
+        complain(format!("DETAIL without {word:?}"));
+    }
+    let hint = raised.hint.as_deref().unwrap_or_default();
+    for word in case.hint.iter().filter(|word| !hint.contains(**word)) {
+        complain(format!("HINT without {word:?}"));
+    }
+    for secret in SECRETS {
+        if let Some(text) = raised.texts().find(|text| text.contains(secret)) {
+            complain(format!("a secret in {text:?}"));
+        }
+    }
+    wrong
+}
+
+fn fill(sql: &str) -> String {
+    sql.replace("{v}", "SCRAM-SHA-256$4096:{salt}${stored}:{server}")
+        .replace("{salt}", SALT)
+        .replace("{stored}", STORED_KEY)
+        .replace("{server}", SERVER_KEY)
+        .replace("{{", "{")
+        .replace("}}", "}")
+}

@@ -1,0 +1,98 @@
+//! NULL: strict functions return NULL, in the others NULL for an argument with a default means the
+//! default, and for one without it is an error unless the contract says what it means.
+
+use scram_ext_client_tests::{Cluster, Raised, rows};
+
+/// RFC 7677's verifier of `pencil`.
+const VERIFIER: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==\
+    $WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+
+/// A query and the one row it returns, as psql would print it, NULL as `∅`.
+const CASES: &[(&str, &str)] = &[
+    ("SELECT scram.generate(NULL)", "∅"),
+    ("SELECT scram.generate(NULL, 4096, 'salt', 'SCRAM-SHA-1')", "∅"),
+    (
+        "SELECT p.mechanism, p.iterations, length(p.salt)
+         FROM scram.parse(scram.generate('x', NULL, NULL, NULL)) p",
+        "SCRAM-SHA-256|4096|16",
+    ),
+    ("SELECT (scram.parse(NULL)).*", "∅|∅|∅|∅|∅"),
+    ("SELECT * FROM scram.parse(NULL)", "∅|∅|∅|∅|∅"),
+    ("SELECT count(*) FROM (VALUES ('{v}'), (NULL)) t(v), scram.parse(t.v)", "2"),
+    ("SELECT scram.is_verifier(NULL)", "∅"),
+    ("SELECT scram.identify(NULL)", "∅"),
+    ("SELECT scram.verify(NULL, '{v}')", "∅"),
+    ("SELECT scram.verify('pencil', NULL)", "∅"),
+    ("SELECT scram.match_any(NULL, '{pencil}')", "∅"),
+    ("SELECT scram.match_any('{v}', NULL)", "∅"),
+    ("SELECT scram.match_any('{v}', '{}')", "∅"),
+    ("SELECT scram.match_any('{v}', '{NULL,pencil}')", "2"),
+    ("SELECT scram.match_any('{v}', '{NULL,NULL}')", "∅"),
+    ("SELECT scram.match_any('{v}', '{pen,pencil,pencil}')", "2"),
+    ("SELECT scram.match_any('{v}', '[5:7]={a,pencil,b}')", "2"),
+    ("SELECT scram.needs_rotation(NULL)", "∅"),
+    ("SELECT NULL::scram.verifier IS NULL", "t"),
+    // A NULL verifier is an unknown user, who is answered like any other.
+    (
+        "SELECT server_first LIKE 'r=abc%,s=%,i=4096', state IS NOT NULL, error
+         FROM scram.handshake_start('n,,n=nobody,r=abc', NULL)",
+        "t|t|∅",
+    ),
+    (
+        "SELECT server_first, state, error FROM scram.handshake_start(NULL, '{v}')",
+        "∅|∅|invalid-encoding",
+    ),
+    (
+        "SELECT server_first, state, error FROM scram.handshake_start(NULL, NULL)",
+        "∅|∅|invalid-encoding",
+    ),
+    (
+        "SELECT server_first LIKE 'r=abc%', error
+         FROM scram.handshake_start('n,,n=u,r=abc', '{v}', NULL, NULL, NULL, NULL, NULL)",
+        "t|∅",
+    ),
+    (
+        "SELECT f.* FROM scram.handshake_start('n,,n=u,r=abc', '{v}') s,
+         scram.handshake_finish(s.state, NULL, '{v}') f",
+        "f|e=invalid-encoding|∅|invalid-encoding|∅",
+    ),
+    (
+        "SELECT string_agg(message, ' ' ORDER BY step)
+         FROM scram.handshake('pencil', '{v}', NULL, NULL, 'abc', 'def', NULL, NULL)",
+        "n,,n=user,r=abc r=abcdef,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096 \
+         c=biws,r=abcdef,p=p1xwzfothMDbACHp9kfDV+D422Lu4DJCcnEVgF7nKZ0= \
+         v=dK8r7RK2egAeUK+aVwizZe4W+Irw4xXR4w/BKTGOvRQ=",
+    ),
+];
+
+/// NULL where there is neither a default nor a meaning.
+const REFUSED: &[&str] = &[
+    "SELECT scram.handshake_finish(NULL, 'c=biws,r=abc,p=AAAA', '{v}')",
+    "SELECT * FROM scram.handshake(NULL, '{v}')",
+    "SELECT * FROM scram.handshake('pencil', NULL)",
+];
+
+#[test]
+fn nulls() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    let mut wrong = Vec::new();
+    for (sql, expected) in CASES {
+        let found = rows(&mut client, &sql.replace("{v}", VERIFIER));
+        let found: Vec<_> = found
+            .iter()
+            .map(|row| row.iter().map(|cell| cell.as_deref().unwrap_or("∅")).collect::<Vec<_>>())
+            .map(|row| row.join("|"))
+            .collect();
+        if found != [*expected] {
+            wrong.push(format!("{sql}\n    {found:?}, not {expected}"));
+        }
+    }
+    for sql in REFUSED {
+        let raised = Raised::by(&mut client, &sql.replace("{v}", VERIFIER));
+        if raised.code != "22004" {
+            wrong.push(format!("{sql}\n    {raised:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
