@@ -13,6 +13,11 @@ mod record;
 mod text;
 mod verifier;
 
+#[cfg(test)]
+pub mod pg_test;
+#[cfg(any(test, feature = "pg_test"))]
+mod tests;
+
 pg_module_magic!(name = c"scram_ext", version = VERSION);
 
 /// What PostgreSQL 18 shows of a loaded library.

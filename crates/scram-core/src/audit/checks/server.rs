@@ -1,0 +1,64 @@
+//! Rules on the server's settings and on pg_hba.conf.
+
+use crate::audit::{HbaRule, Policy, Server, ServerHit};
+
+pub(super) fn password_encryption_md5(server: &Server, _: &Policy) -> Vec<ServerHit> {
+    server
+        .setting("password_encryption")
+        .filter(|value| *value == "md5")
+        .map(|value| hit("password_encryption", format!("password_encryption is {value}")))
+        .into_iter()
+        .collect()
+}
+
+pub(super) fn iterations_setting_low(_: &Server, policy: &Policy) -> Vec<ServerHit> {
+    if i64::from(policy.server_iterations) >= i64::from(policy.min_iterations) {
+        return Vec::new();
+    }
+    let evidence = format!(
+        "the server's own count is {}, at least {} wanted",
+        policy.server_iterations, policy.min_iterations
+    );
+    vec![hit("scram_iterations", evidence)]
+}
+
+pub(super) fn hba_trust(server: &Server, _: &Policy) -> Vec<ServerHit> {
+    hba(server, "trust")
+}
+
+pub(super) fn hba_password(server: &Server, _: &Policy) -> Vec<ServerHit> {
+    hba(server, "password")
+}
+
+pub(super) fn hba_md5(server: &Server, _: &Policy) -> Vec<ServerHit> {
+    hba(server, "md5")
+}
+
+/// Settings that write `ALTER ROLE … PASSWORD '…'` down although it succeeds, and the value that
+/// keeps each from it.
+const LOGGING: &[(&str, &str)] = &[
+    ("log_min_duration_sample", "-1"),
+    ("log_min_duration_statement", "-1"),
+    ("log_statement", "none"),
+    ("log_transaction_sample_rate", "0"),
+    ("pg_stat_statements.track_utility", "off"),
+    ("pgaudit.log", "none"),
+];
+
+pub(super) fn passwords_logged(server: &Server, _: &Policy) -> Vec<ServerHit> {
+    LOGGING
+        .iter()
+        .filter_map(|&(name, silent)| Some((name, silent, server.setting(name)?)))
+        .filter(|(_, silent, value)| value != silent && !value.is_empty())
+        .map(|(name, _, value)| hit(name, format!("{name} is {value}")))
+        .collect()
+}
+
+fn hba(server: &Server, method: &str) -> Vec<ServerHit> {
+    let rules = server.hba.iter().filter(|rule| rule.method == method);
+    rules.map(|HbaRule { place, reach, .. }| hit(place, reach.clone())).collect()
+}
+
+fn hit(subject: &str, evidence: String) -> ServerHit {
+    ServerHit { subject: subject.to_owned(), evidence }
+}
