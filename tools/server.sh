@@ -3,35 +3,35 @@
 # The caller sets PG_CONFIG; server_start sets:
 #
 #   dir   everything the server has: data, socket, log (server_stop removes it)
-#   port  a free TCP port on 127.0.0.1
+#   port  a free TCP port on 127.0.0.1, where scram-sha-256 is asked for (the socket trusts)
 #   bin   the folder of PostgreSQL's programs
 
-# server_start NAME [CONF_LINE…]
+# server_start NAME [LINE…]: the lines go to postgresql.conf, @dir@ in them is the folder.
 server_start() {
     bin=$("$PG_CONFIG" --bindir)
     dir=$(mktemp -d "/tmp/$1.XXXXXX")
     shift
+    chmod 755 "$dir" # anybody may use the socket
     # The server refuses to run as root.
     [ "$(id -u)" -ne 0 ] || chown postgres "$dir"
-    as_server "$bin/initdb" -D "$dir/data" -U postgres -E UTF8 --locale=C.UTF-8 -N \
+    as_server "$bin/initdb" -D "$dir/data" -U postgres -E UTF8 --locale=C.UTF-8 --no-sync \
         --auth-local=trust --auth-host=scram-sha-256 >"$dir/initdb.log"
 
     local line
-    for line in "$@"; do
-        echo "$line"
+    for line in "listen_addresses = '127.0.0.1'" "unix_socket_directories = '@dir@'" "fsync = off" "$@"; do
+        echo "${line//@dir@/$dir}"
     done >>"$dir/data/postgresql.conf"
 
     local try
     for try in 1 2 3; do
         port=$(free_port)
-        if as_server "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 60 \
-            -o "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$dir -c fsync=off" \
-            start >"$dir/pg_ctl.log"; then
+        if as_server "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 60 -o "-p $port" start >"$dir/pg_ctl.log"; then
             return
         fi
         # Another process may have taken the port meanwhile.
         grep -q 'could not bind' "$dir/log" || break
     done
+    echo "The server did not start ($try tries):" >&2
     cat "$dir/log" >&2
     return 1
 }
@@ -44,22 +44,21 @@ server_stop() {
     rm -rf "$dir"
 }
 
-# Runs a program as the server's operating-system user.
+# Runs a program as the server's operating-system user, in a clean environment: RUST_BACKTRACE would
+# put a backtrace into errors, PGHOST and the like would lead elsewhere.
 as_server() {
-    if [ "$(id -u)" -eq 0 ]; then
-        (cd / && exec env -u RUST_BACKTRACE setpriv --reuid postgres --regid postgres --init-groups "$@")
-    else
-        (cd / && exec env -u RUST_BACKTRACE "$@")
-    fi
+    local user=()
+    [ "$(id -u)" -ne 0 ] || user=(setpriv --reuid postgres --regid postgres --init-groups)
+    (cd / && exec env -i PATH=/usr/bin:/bin LC_ALL=C.UTF-8 "${user[@]}" "$@")
 }
 
-# One from the range that the kernel doesn't give to outgoing connections.
+# Below the range that the kernel gives to outgoing connections.
 free_port() {
     local candidate
     while :; do
         candidate=$((RANDOM % 10000 + 20000))
-        # A refused connection means that nobody listens.
-        (exec 3<>"/dev/tcp/127.0.0.1/$candidate") 2>/dev/null || break
+        # Nobody listens where a connection is refused.
+        (: <"/dev/tcp/127.0.0.1/$candidate") 2>/dev/null || break
     done
     echo "$candidate"
 }
