@@ -5,6 +5,7 @@ use core::ffi::CStr;
 use pgrx::prelude::*;
 use pgrx::{extension_sql_file, pg_module_magic};
 
+mod audit;
 mod error;
 mod guc;
 mod handshake;
@@ -34,6 +35,19 @@ mod scram {}
 
 extension_sql_file!("../sql/schema/bootstrap.sql", bootstrap);
 extension_sql_file!("../sql/schema/types.sql", requires = [verifier::is_verifier]);
+extension_sql_file!(
+    "../sql/schema/audit.sql",
+    requires = [
+        "types",
+        audit::audit,
+        audit::audit_checks,
+        audit::audit_ready,
+        audit::audit_scan,
+        audit::audit_try,
+        audit::audit_workload
+    ]
+);
+extension_sql_file!("../sql/schema/schedule.sql", requires = ["audit"]);
 extension_sql_file!("../sql/schema/privileges.sql", finalize);
 
 /// Called once in each backend that loads the library.

@@ -128,17 +128,10 @@ pub const CHECKS: &[Check] = &[
         rule: Rule::Subject(role::password_expires_soon),
     },
     Check {
-        id: "password_never_expires",
-        severity: Severity::Notice,
-        title: "the password has no end",
-        remedy: "ALTER ROLE … VALID UNTIL, if passwords are to be changed from time to time.",
-        rule: Rule::Subject(role::password_never_expires),
-    },
-    Check {
         id: "role_setting_override",
         severity: Severity::Warning,
-        title: "a setting decides otherwise than the server's how passwords are stored",
-        remedy: "ALTER ROLE … RESET or ALTER DATABASE … RESET the setting.",
+        title: "a setting of its own decides how the role's passwords are stored",
+        remedy: "ALTER ROLE … RESET the setting that the evidence names.",
         rule: Rule::Subject(role::role_setting_override),
     },
     Check {
@@ -192,5 +185,12 @@ pub const CHECKS: &[Check] = &[
         remedy: "Change the setting, or set passwords with \\password in psql, which sends a \
                  verifier.",
         rule: Rule::Server(server::passwords_logged),
+    },
+    Check {
+        id: "password_never_expires",
+        severity: Severity::Notice,
+        title: "the password has no end",
+        remedy: "ALTER ROLE … VALID UNTIL, if passwords are to be changed from time to time.",
+        rule: Rule::Subject(role::password_never_expires),
     },
 ];

@@ -59,8 +59,9 @@ pub struct Role {
     pub can_login: bool,
     /// How it can read stored hashes without being a superuser; `None` if it can't.
     pub hash_access: Option<String>,
-    /// Its own settings that decide how passwords are stored, as `name=value` and where.
-    pub overrides: Vec<String>,
+    /// Its own settings that decide how passwords are stored, as `name=value` and where; `None`
+    /// where it has none.
+    pub overrides: Option<String>,
     /// VALID UNTIL.
     pub valid_until: ValidUntil,
 }
@@ -181,9 +182,6 @@ impl fmt::Debug for Secret {
 /// The server that the audit runs in.
 #[derive(Debug, Default)]
 pub struct Server {
-    /// `ALTER DATABASE … SET` of settings that decide how passwords are stored: database and
-    /// `name=value`.
-    pub database_overrides: Vec<(String, String)>,
     /// The rules of pg_hba.conf, in order.
     pub hba: Vec<HbaRule>,
     /// Settings by name; one that this server doesn't have is left out.
@@ -200,7 +198,7 @@ impl Server {
 /// A rule of pg_hba.conf.
 #[derive(Debug)]
 pub struct HbaRule {
-    /// `file:line`, or just the line where there is one file.
+    /// `file:line`.
     pub place: String,
     /// The rule in words: type, databases, users, address.
     pub reach: String,

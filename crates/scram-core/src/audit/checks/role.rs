@@ -45,8 +45,7 @@ pub(super) fn password_never_expires(subject: &Subject, _: &Policy) -> Option<St
 }
 
 pub(super) fn role_setting_override(subject: &Subject, _: &Policy) -> Option<String> {
-    let overrides = &subject.role()?.overrides;
-    (!overrides.is_empty()).then(|| overrides.join("; "))
+    subject.role()?.overrides.clone()
 }
 
 pub(super) fn hash_readable(subject: &Subject, _: &Policy) -> Option<String> {

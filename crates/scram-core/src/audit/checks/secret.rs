@@ -39,9 +39,10 @@ pub(super) fn scram_lax(subject: &Subject, _: &Policy) -> Option<String> {
         return None;
     }
     let (why, iterations) = (secret.flaw()?, secret.iterations()?);
-    let once = if iterations < 1 { ", which count as 1," } else { "" };
+    let once = if iterations < 1 { " (counts as 1)" } else { "" };
     Some(format!(
-        "{why}; this server serves it with {iterations} iterations{once} and a salt of {} bytes",
+        "{why}; this server serves it with an iteration count of {iterations}{once} and a salt of \
+         {} bytes",
         secret.salt()?.len()
     ))
 }
@@ -49,7 +50,7 @@ pub(super) fn scram_lax(subject: &Subject, _: &Policy) -> Option<String> {
 pub(super) fn iterations_below_policy(subject: &Subject, policy: &Policy) -> Option<String> {
     let iterations = subject.secret.as_ref()?.iterations()?;
     (i64::from(iterations) < i64::from(policy.min_iterations))
-        .then(|| format!("{iterations} iterations, at least {} wanted", policy.min_iterations))
+        .then(|| format!("iteration count {iterations}, at least {} wanted", policy.min_iterations))
 }
 
 pub(super) fn iterations_above_clients(subject: &Subject, policy: &Policy) -> Option<String> {
@@ -63,8 +64,8 @@ pub(super) fn iterations_above_clients(subject: &Subject, policy: &Policy) -> Op
         .map(|(client, limit)| format!("{client} above {limit}"))
         .collect::<Vec<_>>();
     Some(match refusing[..] {
-        [] => format!("{iterations} iterations, at most {} wanted", policy.client_iterations),
-        _ => format!("{iterations} iterations; refused by {}", refusing.join(", ")),
+        [] => format!("iteration count {iterations}, at most {} wanted", policy.client_iterations),
+        _ => format!("iteration count {iterations}, refused by {}", refusing.join(", ")),
     })
 }
 
@@ -74,7 +75,7 @@ pub(super) fn iterations_discernible(subject: &Subject, policy: &Policy) -> Opti
     let iterations = subject.secret.as_ref()?.iterations()?;
     (iterations != policy.mock_iterations).then(|| {
         let mock = policy.mock_iterations;
-        format!("{iterations} iterations, the server answers {mock} for an unknown role")
+        format!("iteration count {iterations}, the server answers {mock} for an unknown role")
     })
 }
 

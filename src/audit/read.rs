@@ -1,0 +1,208 @@
+//! Reads what the audit looks at out of the catalogs.
+//!
+//! Called inside SECURITY DEFINER functions with a pinned search_path only. No query's text holds a
+//! secret, and none is passed as a parameter: statement loggers write both down.
+
+use pgrx::datum::DatumWithOid;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::spi::{SpiHeapTupleData, SpiResult};
+use pgrx::{FromDatum, pg_sys};
+use scram_core::Mechanism;
+use scram_core::audit::{HbaRule, Origin, Policy, Role, Secret, Server, Subject, ValidUntil};
+use scram_core::keys::Key;
+use zeroize::Zeroizing;
+
+use super::served;
+use crate::error::Error;
+use crate::guc;
+use crate::text::Text;
+
+/// One row a role, with what the rules need to know of it. `$1` NULL stands for all roles.
+///
+/// Times are compared here: the core has no clock. An infinite one can't be subtracted.
+const ROLES: &str = r"
+SELECT a.rolname::text,
+       a.rolpassword,
+       a.rolcanlogin,
+       CASE WHEN isfinite(a.rolvaliduntil)
+            THEN floor(extract(epoch FROM a.rolvaliduntil - statement_timestamp()) / 60)::bigint
+            WHEN a.rolvaliduntil = '-infinity' THEN -1
+       END,
+       CASE WHEN isfinite(a.rolvaliduntil)
+            THEN to_char(a.rolvaliduntil AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
+            ELSE a.rolvaliduntil::text
+       END,
+       (SELECT string_agg(c || coalesce(' in database ' || quote_ident(d.datname), ''), '; '
+                          ORDER BY d.datname NULLS FIRST, c)
+        FROM pg_db_role_setting s
+        CROSS JOIN unnest(s.setconfig) c
+        LEFT JOIN pg_database d ON d.oid = s.setdatabase
+        WHERE s.setrole = a.oid
+          AND lower(split_part(c, '=', 1)) IN ('password_encryption', 'scram_iterations')),
+       CASE WHEN a.rolsuper OR a.oid < 16384 THEN NULL
+            WHEN pg_has_role(a.oid, 'pg_read_all_data', 'MEMBER') THEN 'member of pg_read_all_data'
+            WHEN has_column_privilege(a.oid, 'pg_authid', 'rolpassword', 'SELECT')
+            THEN 'SELECT on pg_authid'
+            WHEN has_column_privilege(a.oid, 'pg_shadow', 'passwd', 'SELECT')
+            THEN 'SELECT on pg_shadow'
+       END
+FROM pg_authid a
+WHERE $1 IS NULL OR a.rolname = $1
+ORDER BY a.rolname";
+
+/// Settings that rules look at. One that this server doesn't have is no row.
+const SETTINGS: &str = r"
+SELECT name, setting
+FROM pg_settings
+WHERE name IN ('log_min_duration_sample', 'log_min_duration_statement', 'log_statement',
+               'log_transaction_sample_rate', 'password_encryption',
+               'pg_stat_statements.track_utility', 'pgaudit.log')";
+
+/// pg_hba.conf as it is on disk. The file's name is a column since PostgreSQL 16.
+const HBA: &str = r"
+SELECT regexp_replace(coalesce(to_jsonb(r) ->> 'file_name', current_setting('hba_file')),
+                      '.*/', '') || ':' || r.line_number,
+       concat_ws(' ', r.type, array_to_string(r.database, ','), array_to_string(r.user_name, ','),
+                 r.address, CASE WHEN r.netmask NOT IN ('255.255.255.255',
+                                 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff') THEN r.netmask END),
+       r.auth_method
+FROM pg_hba_file_rules r
+WHERE r.error IS NULL
+ORDER BY r.line_number";
+
+/// The current year, and `scram.expiry_warning` in minutes.
+const NOW: &str = r"
+SELECT extract(year FROM statement_timestamp())::integer,
+       (extract(epoch FROM current_setting('scram.expiry_warning')::interval) / 60)::bigint";
+
+/// Every role of the cluster, by name.
+pub(super) fn roles() -> Result<Vec<Subject>, ErrorReport> {
+    subjects(None)
+}
+
+/// The role of this name.
+pub(super) fn role(name: Text) -> Result<Option<Subject>, ErrorReport> {
+    Ok(subjects(Some(name))?.pop())
+}
+
+/// The settings and rules of this server.
+pub(super) fn server() -> Result<Server, ErrorReport> {
+    Ok(Server {
+        hba: rows(HBA, &[], |row| {
+            Ok(HbaRule {
+                place: text(&row, 1)?.unwrap_or_default(),
+                reach: text(&row, 2)?.unwrap_or_default(),
+                method: text(&row, 3)?.unwrap_or_default(),
+            })
+        })?,
+        settings: rows(SETTINGS, &[], |row| {
+            Ok((text(&row, 1)?.unwrap_or_default(), text(&row, 2)?.unwrap_or_default()))
+        })?,
+    })
+}
+
+/// What the checks measure by.
+pub(super) fn policy() -> Result<Policy, ErrorReport> {
+    let now = rows(NOW, &[], |row| Ok((row.get(1)?, row.get(2)?)))?.pop();
+    let (year, expiry_warning) = now.unwrap_or_default();
+    Ok(Policy {
+        client_iterations: guc::client_iterations(),
+        expiry_warning: expiry_warning.unwrap_or_default(),
+        max_iterations: guc::max_iterations(),
+        min_iterations: guc::min_iterations(),
+        mock_iterations: mock_iterations(),
+        server_iterations: guc::server_iterations(),
+        year: year.unwrap_or_default(),
+    })
+}
+
+/// The count that the server answers with for a role that does not exist: a constant in PostgreSQL
+/// 15, the server's own since (`scram_init_secret`'s mock in src/backend/libpq/auth-scram.c).
+fn mock_iterations() -> i32 {
+    if cfg!(feature = "pg15") { 4096 } else { guc::server_iterations() }
+}
+
+/// The key of the digests that tell whether something was tried before. Another one after initdb:
+/// then everything is tried again.
+pub(super) fn digest_key() -> Result<Key, Error> {
+    // SAFETY: points to MOCK_AUTH_NONCE_LEN bytes in shared memory, there since start-up and never
+    // written again.
+    let nonce = unsafe {
+        let nonce = pg_sys::GetMockAuthenticationNonce().cast::<u8>();
+        core::slice::from_raw_parts(nonce, pg_sys::MOCK_AUTH_NONCE_LEN as usize)
+    };
+    let root = Key::new(Mechanism::ScramSha256, nonce).ok_or(Error::Random)?;
+    Ok(root.hmac(Mechanism::ScramSha256, &[b"scram_ext audit digest"]))
+}
+
+fn subjects(name: Option<Text>) -> Result<Vec<Subject>, ErrorReport> {
+    rows(ROLES, &[name.map(ServerText).into()], |row| {
+        let name = row.get::<ServerText>(1)?;
+        let secret = row.get::<ServerText>(2)?;
+        let text_until = text(&row, 5)?;
+        let role = Role {
+            can_login: row.get(3)?.unwrap_or_default(),
+            valid_until: row
+                .get(4)?
+                .zip(text_until)
+                .map_or(ValidUntil::Never, |(minutes, text)| ValidUntil::At { minutes, text }),
+            overrides: text(&row, 6)?,
+            hash_access: text(&row, 7)?,
+        };
+        Ok(Subject {
+            name: name.as_ref().map(|name| name.0.name()).unwrap_or_default(),
+            name_bytes: name.map(|name| name.0.as_bytes().to_vec()).unwrap_or_default(),
+            origin: Origin::Role(role),
+            secret: secret.map(|secret| {
+                Secret::read(Zeroizing::new(secret.0.name()), |_| served::read(secret.0.as_bytes()))
+            }),
+        })
+    })
+}
+
+/// Runs a query of this file and reads each of its rows.
+fn rows<T>(
+    query: &str,
+    arguments: &[DatumWithOid<'_>],
+    read: impl Fn(SpiHeapTupleData<'_>) -> SpiResult<T>,
+) -> Result<Vec<T>, ErrorReport> {
+    let rows = Spi::connect(|client| {
+        client.select(query, None, arguments)?.map(read).collect::<SpiResult<Vec<_>>>()
+    });
+    rows.map_err(|error| {
+        ErrorReport::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, error.to_string(), "")
+    })
+}
+
+fn text(row: &SpiHeapTupleData<'_>, column: usize) -> SpiResult<Option<String>> {
+    Ok(row.get::<ServerText>(column)?.map(|text| text.0.name()))
+}
+
+/// A text column, in the server's encoding.
+struct ServerText(Text);
+
+impl FromDatum for ServerText {
+    unsafe fn from_polymorphic_datum(
+        datum: pg_sys::Datum,
+        is_null: bool,
+        oid: pg_sys::Oid,
+    ) -> Option<Self> {
+        // SAFETY: as the caller vouches.
+        unsafe { Text::from_polymorphic_datum(datum, is_null, oid) }.map(Self)
+    }
+}
+
+impl IntoDatum for ServerText {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        let bytes = self.0.as_bytes();
+        let len = i32::try_from(bytes.len()).ok()?;
+        // SAFETY: copies `len` bytes, which are in the server's encoding already, into a new datum.
+        let text = unsafe { pg_sys::cstring_to_text_with_len(bytes.as_ptr().cast(), len) };
+        Some(text.into())
+    }
+
+    fn type_oid() -> pg_sys::Oid {
+        pg_sys::TEXTOID
+    }
+}
