@@ -126,7 +126,7 @@ scheduled() {
     heading "6. Let pg_cron audit, and look at the stored run"
     run "CREATE EXTENSION pg_cron;"
     run "SELECT scram.schedule_audit('* * * * *') AS job_id;"
-    printf '  pg_cron starts jobs at full minutes: this takes up to one '
+    printf '\n  pg_cron starts jobs at full minutes, so this takes up to one minute: '
     local waited=0
     until [ "$(quiet -c "SELECT count(*) FROM scram.audit_run r JOIN cron.job_run_details d ON d.status = 'succeeded'
                          WHERE r.status = 'done'")" != 0 ]; do
