@@ -1,20 +1,23 @@
-//! Section "Handshake": the server's side in two calls, and a whole exchange for show.
+//! Section "Handshake": the server's side in two calls.
+
+mod parties;
+mod show;
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use scram_core::channel_binding::ChannelBinding;
-use scram_core::client::{Client, ClientError};
-use scram_core::keys::Key;
-use scram_core::message::{ErrorValue, ServerFinal};
-use scram_core::server::{Candidate, Challenge, Outcome, Request, Terms};
-use scram_core::state::{Seal, State};
-use scram_core::{Mechanism, Selection, Verifier, mock};
+use scram_core::message::{ErrorValue, Fault, ServerFinal};
+use scram_core::server::{Challenge, Outcome, Request, Terms};
+use scram_core::state::State;
 
 use crate::error::Error;
 use crate::record::Record;
 use crate::text::{Text, Utf8};
-use crate::verifier::{interrupts, read, read_bounded};
 use crate::{guc, random};
+
+pub(crate) use parties::{Candidates, Secrets};
+
+use parties::Given;
 
 /// `scram.handshake_start(…, OUT server_first text, OUT state bytea, OUT error text)`
 ///
@@ -52,19 +55,12 @@ fn handshake_start(
     let terms = Terms::new(given.selection(mechanism.as_ref())?, binding).map_err(Error::from)?;
     let username = username.map(|username| username.name());
 
-    let client_first = client_first.map(|message| message.utf8());
-    let Some(client_first) = client_first else {
-        return Ok(start_error(ErrorValue::InvalidEncoding));
-    };
-    let request = match Request::read(&client_first, &terms, username.as_deref()) {
+    let request = match request(client_first.as_ref(), &terms, username.as_deref()) {
         Ok(request) => request,
-        Err(fault) => return Ok(start_error(fault.value())),
+        Err(error) => return Ok(start_error(error)),
     };
     let candidates = Candidates::new(&secrets, &given, request.mechanism(), request.username())?;
-    let challenge = request.challenge(candidates.first.parameters(), &random::nonce()?);
-    let state = State { issued_at: now(), challenge, digests: candidates.digests(&secrets.seal) };
-    let sealed = secrets.seal.seal(&state).map_err(Error::from)?;
-    Ok(Record([state.challenge.server_first().into_datum(), sealed.into_datum(), None]))
+    Ok(challenge(&secrets, request, &candidates)?)
 }
 
 /// `scram.handshake_finish(…, OUT accepted boolean, OUT server_final text, OUT username text,
@@ -95,8 +91,7 @@ fn handshake_finish(
     verifier_alt: Option<Text>,
 ) -> Result<Record<5>, ErrorReport> {
     let secrets = Secrets::of_this_cluster(Secrets::VERIFIER)?;
-    let state = state.ok_or(Error::Null { argument: "state" })?;
-    let state = secrets.seal.open(state).map_err(Error::from)?;
+    let state = open(&secrets, state)?;
     let given = Given::read(verifier.as_ref(), verifier_alt.as_ref())?;
     let challenge = &state.challenge;
     let candidates =
@@ -104,264 +99,36 @@ fn handshake_finish(
     Ok(finish(&secrets, state, client_final.as_ref(), &candidates))
 }
 
-/// `scram.handshake(…) returns table (step integer, sender text, name text, message text, note text)`
-///
-/// Plays both sides of an exchange through the real client and server code.
-///
-/// Raises 22023 for nonces, names or options that no exchange can have, and for a count over
-/// `scram.max_iterations`; 22P02 for a malformed verifier.
-#[pg_extern(schema = "scram", volatile, parallel_safe, cost = 100000)]
-#[expect(clippy::too_many_arguments, reason = "the SQL signature has as many")]
-#[expect(clippy::type_complexity, reason = "the SQL signature in pgrx's words")]
-fn handshake(
-    password: Option<Text>,
-    verifier: Option<Text>,
-    username: default!(Option<Text>, "'user'"),
-    mechanism: default!(Option<Text>, "NULL"),
-    client_nonce: default!(Option<Text>, "NULL"),
-    server_nonce: default!(Option<Text>, "NULL"),
-    channel_binding_type: default!(Option<Text>, "NULL"),
-    channel_binding_data: default!(Option<&[u8]>, "NULL"),
-) -> Result<
-    TableIterator<
-        'static,
-        (
-            name!(step, i32),
-            name!(sender, &'static str),
-            name!(name, &'static str),
-            name!(message, Utf8),
-            name!(note, &'static str),
-        ),
-    >,
-    ErrorReport,
-> {
-    let password = password.ok_or(Error::Null { argument: "password" })?.password()?;
-    let verifier = verifier.ok_or(Error::Null { argument: "verifier" })?;
-    read_bounded(&verifier)?;
-    let given = Given::read(Some(&verifier), None)?;
-    let binding = binding(channel_binding_type.as_ref(), channel_binding_data)?;
-    let selection = given.selection(mechanism.as_ref())?;
-    let terms = Terms::new(selection, binding.clone()).map_err(Error::from)?;
-    let username = username.map_or_else(|| "user".to_owned(), |username| username.name());
-    let client_nonce = client_nonce.map_or_else(random::nonce, |nonce| Ok(nonce.name()))?;
-    let server_nonce = server_nonce.map_or_else(random::nonce, |nonce| Ok(nonce.name()))?;
-
-    let mut exchange = Exchange::default();
-    let client = Client::start(selection, binding.as_ref(), &username, &client_nonce)
-        .map_err(Error::from)?;
-    exchange.say(Side::Client, CLIENT_FIRST, client.client_first(), "user name and client nonce");
-    match Request::read(client.client_first().as_bytes(), &terms, None) {
-        Err(fault) => exchange.refuse(fault.value()),
-        Ok(request) => {
-            let secrets = Secrets::of_this_cluster(Secrets::VERIFIER)?;
-            let candidates =
-                Candidates::new(&secrets, &given, request.mechanism(), request.username())?;
-            let challenge = request.challenge(candidates.first.parameters(), &server_nonce);
-            let server_first = challenge.server_first().to_owned();
-            exchange.say(
-                Side::Server,
-                SERVER_FIRST,
-                &server_first,
-                "nonce of both sides, salt, iteration count",
-            );
-            let answer =
-                client.answer(&server_first, &password, interrupts).map_err(Error::from)?;
-            exchange.say(
-                Side::Client,
-                CLIENT_FINAL,
-                answer.client_final(),
-                "channel binding, nonce, ClientProof: shows that the client knows the password",
-            );
-            match challenge.finish(answer.client_final().as_bytes(), &candidates.list()) {
-                Outcome::Refused { error, .. } => exchange.refuse(error),
-                Outcome::Accepted { server_final, .. } => match answer.finish(&server_final) {
-                    Ok(()) => exchange.say(
-                        Side::Server,
-                        SERVER_FINAL,
-                        &server_final,
-                        "accepted; ServerSignature: shows that the server knows the verifier",
-                    ),
-                    Err(ClientError::ServerSignature) => exchange.say(
-                        Side::Server,
-                        SERVER_FINAL,
-                        &server_final,
-                        "accepted, but the client refuses: ServerKey is of another password",
-                    ),
-                    Err(error) => return Err(Error::from(error).into()),
-                },
-            }
-        }
-    }
-    Ok(TableIterator::new(
-        exchange.steps.into_iter().zip(1_i32..).map(|((side, name, message, note), step)| {
-            (step, side.name(), name, Utf8(message), note)
-        }),
-    ))
+/// Reads client-first; a NULL is a client's fault like any other.
+pub(crate) fn request(
+    client_first: Option<&Text>,
+    terms: &Terms,
+    username: Option<&str>,
+) -> Result<Request, ErrorValue> {
+    let client_first = client_first.ok_or(ErrorValue::InvalidEncoding)?.utf8();
+    Request::read(&client_first, terms, username).map_err(Fault::value)
 }
 
-const CLIENT_FIRST: &str = "client-first-message";
-const SERVER_FIRST: &str = "server-first-message";
-const CLIENT_FINAL: &str = "client-final-message";
-const SERVER_FINAL: &str = "server-final-message";
-
-/// Who speaks.
-#[derive(Clone, Copy)]
-enum Side {
-    Client,
-    Server,
+/// Answers with server-first and a sealed state.
+pub(crate) fn challenge(
+    secrets: &Secrets,
+    request: Request,
+    candidates: &Candidates,
+) -> Result<Record<3>, Error> {
+    let challenge = request.challenge(candidates.parameters(), &random::nonce()?);
+    let digests = candidates.digests(&secrets.seal);
+    let state = State { issued_at: now(), challenge, digests };
+    let sealed = secrets.seal.seal(&state)?;
+    Ok(Record([state.challenge.server_first().into_datum(), sealed.into_datum(), None]))
 }
 
-impl Side {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Server => "server",
-        }
-    }
-}
-
-/// The messages of an exchange so far.
-#[derive(Default)]
-struct Exchange {
-    steps: Vec<(Side, &'static str, String, &'static str)>,
-}
-
-impl Exchange {
-    fn say(&mut self, side: Side, name: &'static str, message: &str, note: &'static str) {
-        self.steps.push((side, name, message.to_owned(), note));
-    }
-
-    fn refuse(&mut self, error: ErrorValue) {
-        let note = match error {
-            ErrorValue::InvalidProof => "refused: another password, or no such user",
-            _ => "refused",
-        };
-        self.say(Side::Server, SERVER_FINAL, &ServerFinal::Error(error).write(), note);
-    }
-}
-
-/// The verifiers that the caller gave, in order, or none.
-struct Given {
-    verifier: Option<Verifier>,
-    alternative: Option<Verifier>,
-}
-
-impl Given {
-    fn read(verifier: Option<&Text>, alternative: Option<&Text>) -> Result<Self, Error> {
-        let verifier = verifier.map(read).transpose()?;
-        let alternative = alternative.map(read).transpose()?;
-        if let Some(alternative) = &alternative {
-            let fits =
-                verifier.as_ref().is_some_and(|v| v.parameters() == alternative.parameters());
-            if !fits {
-                return Err(Error::Alternative);
-            }
-        }
-        Ok(Self { verifier, alternative })
-    }
-
-    /// What the client selected; the verifier's own mechanism if nothing is said.
-    fn selection(&self, name: Option<&Text>) -> Result<Selection, Error> {
-        match (name, &self.verifier) {
-            (Some(name), _) => Ok(name.ascii().parse()?),
-            (None, Some(verifier)) => Ok(verifier.mechanism().into()),
-            (None, None) => Ok(Mechanism::ScramSha256.into()),
-        }
-    }
-}
-
-/// What the client's proof is checked against. Two always: no cost tells a user who has no
-/// alternative, or who does not exist, from another.
-struct Candidates {
-    first: Verifier,
-    second: Verifier,
-    first_is_real: bool,
-    second_is_real: bool,
-}
-
-impl Candidates {
-    fn new(
-        secrets: &Secrets,
-        given: &Given,
-        mechanism: Mechanism,
-        username: &str,
-    ) -> Result<Self, Error> {
-        // Made for known users too: the cost is the same.
-        let mock = secrets.mock(mechanism, username)?;
-        let real = |verifier: &Option<Verifier>| {
-            verifier.as_ref().filter(|verifier| verifier.mechanism() == mechanism).cloned()
-        };
-        let (first, second) = (real(&given.verifier), real(&given.alternative));
-        Ok(Self {
-            first_is_real: first.is_some(),
-            second_is_real: second.is_some(),
-            second: second.unwrap_or_else(|| mock.clone()),
-            first: first.unwrap_or(mock),
-        })
-    }
-
-    fn list(&self) -> [Candidate<'_>; 2] {
-        [
-            Candidate::new(&self.first, self.first_is_real),
-            Candidate::new(&self.second, self.second_is_real),
-        ]
-    }
-
-    fn digests(&self, seal: &Seal) -> [Key; 2] {
-        [seal.digest(&self.first.to_string()), seal.digest(&self.second.to_string())]
-    }
-
-    /// As [`Self::list`], but only those that the state was made for can be accepted.
-    fn known_to<'a>(&'a self, state: &State, seal: &Seal) -> [Candidate<'a>; 2] {
-        let [first, second] = self.digests(seal);
-        [
-            Candidate::new(&self.first, self.first_is_real & state.knows(&first)),
-            Candidate::new(&self.second, self.second_is_real & state.knows(&second)),
-        ]
-    }
-}
-
-/// What only the servers of this cluster know.
-pub(crate) struct Secrets {
-    seal: Seal,
-    mock: Key,
-}
-
-impl Secrets {
-    /// Purpose of the states of `handshake_start`.
-    pub(crate) const VERIFIER: &str = "scram_ext handshake state";
-
-    /// Derived from the cluster's mock authentication nonce: the same on the primary and its
-    /// standbys, after a restart and a promotion, and another one after initdb.
-    pub(crate) fn of_this_cluster(purpose: &str) -> Result<Self, Error> {
-        // SAFETY: points to MOCK_AUTH_NONCE_LEN bytes in shared memory, there since start-up and
-        // never written again.
-        let nonce = unsafe {
-            let nonce = pg_sys::GetMockAuthenticationNonce().cast::<u8>();
-            core::slice::from_raw_parts(nonce, pg_sys::MOCK_AUTH_NONCE_LEN as usize)
-        };
-        let root = Key::new(Mechanism::ScramSha256, nonce).ok_or(Error::Random)?;
-        Ok(Self {
-            seal: Seal::new(&root, purpose),
-            mock: root.hmac(Mechanism::ScramSha256, &[b"scram_ext mock salt"]),
-        })
-    }
-
-    /// What an unknown user of this name is challenged with.
-    fn mock(&self, mechanism: Mechanism, username: &str) -> Result<Verifier, Error> {
-        let iterations = guc::target_iterations();
-        mock::verifier(&self.mock, mechanism, username, iterations, guc::salt_length())
-            // A salt too long for a verifier to be stored is not what real users have.
-            .or_else(|_| {
-                let len = mock::POSTGRES_SALT_LEN;
-                mock::verifier(&self.mock, mechanism, username, iterations, len)
-            })
-            .map_err(Error::from)
-    }
+/// Opens a state that was sealed for this purpose on this cluster.
+pub(crate) fn open(secrets: &Secrets, state: Option<&[u8]>) -> Result<State, Error> {
+    Ok(secrets.seal.open(state.ok_or(Error::Null { argument: "state" })?)?)
 }
 
 /// Checks client-final against an open state.
-fn finish(
+pub(crate) fn finish(
     secrets: &Secrets,
     state: State,
     client_final: Option<&Text>,
@@ -387,7 +154,7 @@ fn finish(
     }
 }
 
-fn start_error(error: ErrorValue) -> Record<3> {
+pub(crate) fn start_error(error: ErrorValue) -> Record<3> {
     Record([None, None, error.as_str().into_datum()])
 }
 
@@ -402,7 +169,10 @@ fn finish_error(error: ErrorValue) -> Record<5> {
 }
 
 /// Type and data go together.
-fn binding(kind: Option<&Text>, data: Option<&[u8]>) -> Result<Option<ChannelBinding>, Error> {
+pub(crate) fn binding(
+    kind: Option<&Text>,
+    data: Option<&[u8]>,
+) -> Result<Option<ChannelBinding>, Error> {
     match (kind, data) {
         (None, None) => Ok(None),
         (Some(kind), Some(data)) => {
@@ -413,7 +183,7 @@ fn binding(kind: Option<&Text>, data: Option<&[u8]>) -> Result<Option<ChannelBin
 }
 
 /// The server's clock, in microseconds.
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     // SAFETY: reads the clock.
     unsafe { pg_sys::GetCurrentTimestamp() }
 }

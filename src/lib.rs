@@ -11,6 +11,7 @@ mod guc;
 mod handshake;
 mod random;
 mod record;
+mod roles;
 mod text;
 mod verifier;
 

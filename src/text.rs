@@ -22,6 +22,20 @@ pub(crate) const MAX_PASSWORD_LEN: usize = 1024 * 1024;
 pub(crate) struct Text(Zeroizing<Vec<u8>>);
 
 impl Text {
+    /// Text that did not come in as a `text` argument.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        Self(Zeroizing::new(bytes.to_vec()))
+    }
+
+    /// UTF-8 in the server's encoding; the server raises 22P05 for a character that it has not.
+    pub(crate) fn from_utf8(text: &str) -> Self {
+        let datum = Utf8(text.to_owned()).into_datum();
+        // SAFETY: the datum is the text made the line before.
+        datum
+            .and_then(|datum| unsafe { Self::from_datum(datum, false) })
+            .unwrap_or_else(|| Self::from_bytes(&[]))
+    }
+
     /// The bytes in the server's encoding.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0

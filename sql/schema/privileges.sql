@@ -7,6 +7,8 @@ REVOKE ALL ON ALL TABLES IN SCHEMA scram FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA scram FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION
+    scram.check_transcript(text, text, text, text, text, bytea),
+    scram.explain(text),
     scram.generate(text, integer, bytea, text),
     scram.handshake(text, text, text, text, text, text, text, bytea),
     scram.identify(text),
@@ -14,10 +16,14 @@ GRANT EXECUTE ON FUNCTION
     scram.match_any(text, text[]),
     scram.needs_rotation(text),
     scram.parse(text),
+    scram.username(text),
     scram.verify(text, text)
 TO PUBLIC;
 
 COMMENT ON DOMAIN scram.verifier IS 'text that is a SCRAM verifier in its strict form';
+COMMENT ON FUNCTION scram.check_transcript(text, text, text, text, text, bytea) IS
+    'shows where a recorded SCRAM exchange goes wrong';
+COMMENT ON FUNCTION scram.explain(text) IS 'explains a SCRAM message attribute by attribute';
 COMMENT ON FUNCTION scram.generate(text, integer, bytea, text) IS 'makes a SCRAM verifier of a password';
 COMMENT ON FUNCTION scram.handshake(text, text, text, text, text, text, text, bytea) IS
     'plays both sides of a SCRAM exchange and shows the messages';
@@ -30,4 +36,9 @@ COMMENT ON FUNCTION scram.is_verifier(text) IS 'whether a text is a SCRAM verifi
 COMMENT ON FUNCTION scram.match_any(text, text[]) IS 'position of the first candidate that is the password of a SCRAM verifier';
 COMMENT ON FUNCTION scram.needs_rotation(text) IS 'whether a SCRAM verifier is weaker than a new one would be';
 COMMENT ON FUNCTION scram.parse(text) IS 'shows the parts of a SCRAM verifier';
+COMMENT ON FUNCTION scram.role_handshake_finish(bytea, text) IS
+    'second call of a server-side SCRAM exchange for a role of this cluster';
+COMMENT ON FUNCTION scram.role_handshake_start(text, name, text, text, bytea) IS
+    'first call of a server-side SCRAM exchange for a role of this cluster';
+COMMENT ON FUNCTION scram.username(text) IS 'the user name in a client-first-message';
 COMMENT ON FUNCTION scram.verify(text, text) IS 'whether a password made a SCRAM verifier';

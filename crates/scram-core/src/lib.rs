@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod channel_binding;
 pub mod client;
+pub mod explain;
 pub mod identify;
 pub mod keys;
 pub mod mechanism;
@@ -12,6 +13,7 @@ pub mod mock;
 pub mod saslprep;
 pub mod server;
 pub mod state;
+pub mod transcript;
 pub mod verifier;
 
 pub use identify::{Kind, identify};

@@ -15,7 +15,7 @@ pub use fault::{ErrorValue, Fault};
 pub use server_final::ServerFinal;
 pub use server_first::ServerFirst;
 
-pub(crate) use attribute::escape;
+pub(crate) use attribute::{escape, unescape};
 
 /// The longest message that is read, in bytes: PostgreSQL's limit (`PG_MAX_SASL_MESSAGE_LENGTH`,
 /// src/include/libpq/sasl.h).

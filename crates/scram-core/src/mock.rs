@@ -33,13 +33,14 @@ pub fn verifier(
 ) -> Result<Verifier, ParameterError> {
     let salt = expand(secret, b"salt", username, salt_len);
     let parameters = Parameters::new(mechanism, iterations, salt)?;
-    Ok(with_parameters(secret, username, parameters))
+    Ok(with_parameters(secret, username.as_bytes(), parameters))
 }
 
 /// A verifier that belongs to nobody, with the very salt and count that PostgreSQL's own server
 /// answers with for this role name.
 ///
-/// `nonce`: the cluster's mock authentication nonce. `iterations`: that server's mock count.
+/// `nonce`: the cluster's mock authentication nonce. `role`: its name in the server's encoding.
+/// `iterations`: that server's mock count. The server itself knows SCRAM-SHA-256 only.
 ///
 /// Source: `scram_mock_salt` in src/backend/libpq/auth-scram.c.
 ///
@@ -49,18 +50,19 @@ pub fn verifier(
 pub fn postgres_verifier(
     secret: &Key,
     nonce: &[u8],
-    role: &str,
+    mechanism: Mechanism,
+    role: &[u8],
     iterations: NonZeroU32,
 ) -> Result<Verifier, ParameterError> {
     let digest = Sha256::new().chain_update(role).chain_update(nonce).finalize();
     let salt = digest[..POSTGRES_SALT_LEN].to_vec();
-    let parameters = Parameters::new(Mechanism::ScramSha256, iterations, salt)?;
+    let parameters = Parameters::new(mechanism, iterations, salt)?;
     Ok(with_parameters(secret, role, parameters))
 }
 
-fn with_parameters(secret: &Key, username: &str, parameters: Parameters) -> Verifier {
+fn with_parameters(secret: &Key, username: &[u8], parameters: Parameters) -> Verifier {
     let mechanism = parameters.mechanism();
-    let key = |label| secret.hmac(mechanism, &[label, b"\0", username.as_bytes()]);
+    let key = |label| secret.hmac(mechanism, &[label, b"\0", username]);
     Verifier::from_keys(parameters, key(b"StoredKey"), key(b"ServerKey"))
 }
 

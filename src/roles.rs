@@ -1,0 +1,199 @@
+//! The cluster's own roles: pg_authid through the server's cache, and the handshake for them.
+
+use core::ffi::{CStr, c_char};
+
+use pgrx::callconv::{Arg, ArgAbi};
+use pgrx::nullable::Nullable;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::{FromDatum, impl_sql_translatable};
+use scram_core::server::Terms;
+use scram_core::{Mechanism, Selection, Verifier};
+
+use crate::error::Error;
+use crate::handshake::{self, Candidates, Secrets};
+use crate::record::Record;
+use crate::text::Text;
+use crate::verifier::read;
+
+/// `scram.role_handshake_start(…, OUT server_first text, OUT state bytea, OUT error text)`
+///
+/// As `handshake_start`, for a role of the cluster: the challenge is what the server itself would
+/// send on its own port, for a role that can't log in too.
+///
+/// SECURITY DEFINER like all that reads pg_authid: that is why PUBLIC may not call it.
+#[pg_extern(sql = "
+CREATE FUNCTION scram.role_handshake_start(
+    client_first text,
+    role name DEFAULT NULL,
+    mechanism text DEFAULT 'SCRAM-SHA-256',
+    channel_binding_type text DEFAULT NULL,
+    channel_binding_data bytea DEFAULT NULL,
+    OUT server_first text,
+    OUT state bytea,
+    OUT error text
+) VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'role_handshake_start_wrapper';
+")]
+fn role_handshake_start(
+    client_first: Option<Text>,
+    role: Option<Name>,
+    mechanism: Option<Text>,
+    channel_binding_type: Option<Text>,
+    channel_binding_data: Option<&[u8]>,
+) -> Result<Record<3>, ErrorReport> {
+    let secrets = Secrets::of_this_cluster(Secrets::ROLE)?;
+    let selection = match &mechanism {
+        Some(name) => name.ascii().parse().map_err(Error::from)?,
+        None => Selection::from(Mechanism::ScramSha256),
+    };
+    let binding = handshake::binding(channel_binding_type.as_ref(), channel_binding_data)?;
+    let terms = Terms::new(selection, binding).map_err(Error::from)?;
+
+    let username = role.map(|role| role.text().name());
+    let request = match handshake::request(client_first.as_ref(), &terms, username.as_deref()) {
+        Ok(request) => request,
+        Err(error) => return Ok(handshake::start_error(error)),
+    };
+    let candidates = candidates(&secrets, request.mechanism(), request.username())?;
+    Ok(handshake::challenge(&secrets, request, &candidates)?)
+}
+
+/// `scram.role_handshake_finish(…, OUT accepted boolean, OUT server_final text, OUT username text,
+/// OUT error text)`
+///
+/// As `handshake_finish`, for a role of the cluster. The role is looked up again: one that was
+/// locked, dropped or given another password in between is not let in.
+#[pg_extern(sql = "
+CREATE FUNCTION scram.role_handshake_finish(
+    state bytea,
+    client_final text,
+    OUT accepted boolean,
+    OUT server_final text,
+    OUT username text,
+    OUT error text
+) VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'role_handshake_finish_wrapper';
+")]
+fn role_handshake_finish(
+    state: Option<&[u8]>,
+    client_final: Option<Text>,
+) -> Result<Record<4>, ErrorReport> {
+    let secrets = Secrets::of_this_cluster(Secrets::ROLE)?;
+    let state = handshake::open(&secrets, state)?;
+    let challenge = &state.challenge;
+    let candidates = candidates(&secrets, challenge.mechanism(), challenge.username())?;
+    let [accepted, server_final, username, error, _] =
+        handshake::finish(&secrets, state, client_final.as_ref(), &candidates).0;
+    Ok(Record([accepted, server_final, username, error]))
+}
+
+/// The role's verifier if it can log in with this mechanism now, else the server's own mock.
+fn candidates(
+    secrets: &Secrets,
+    mechanism: Mechanism,
+    username: &str,
+) -> Result<Candidates, Error> {
+    let name = Text::from_utf8(username);
+    // As the server truncates the name in a start-up packet (ProcessStartupPacket, postmaster.c).
+    let name = &name.as_bytes()[..name.as_bytes().len().min(MAX_NAME_LEN)];
+    // Made for known roles too: the cost is the same.
+    let mock = secrets.role_mock(mechanism, name)?;
+    let verifier = Role::lookup(name)
+        .and_then(|role| role.login_verifier(handshake::now()))
+        .filter(|verifier| verifier.mechanism() == mechanism);
+    Ok(Candidates::with_mock(verifier, None, mock))
+}
+
+/// The longest name of a role, in bytes.
+const MAX_NAME_LEN: usize = pg_sys::NAMEDATALEN as usize - 1;
+
+/// What pg_authid holds of a role.
+struct Role {
+    can_login: bool,
+    secret: Option<Text>,
+    /// Microseconds, as [`handshake::now`].
+    valid_until: Option<i64>,
+}
+
+impl Role {
+    /// Reads the server's cache. Asks for no privilege: what is returned must not reach a caller.
+    fn lookup(name: &[u8]) -> Option<Self> {
+        let mut buffer = [0_u8; MAX_NAME_LEN + 1];
+        buffer.get_mut(..name.len())?.copy_from_slice(name);
+        // SAFETY: the key is a NUL-terminated name in a buffer of NAMEDATALEN bytes; the tuple is
+        // released after the last use of what it holds, which is copied.
+        unsafe {
+            let tuple = pg_sys::SearchSysCache1(
+                pg_sys::SysCacheIdentifier::AUTHNAME.cast_signed(),
+                pg_sys::Datum::from(buffer.as_ptr()),
+            );
+            if tuple.is_null() {
+                return None;
+            }
+            let form = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_authid>();
+            let can_login = (*form).rolcanlogin;
+            let attribute = |number: u32| {
+                let mut is_null = false;
+                let number = i16::try_from(number).unwrap_or_default();
+                let cache = pg_sys::SysCacheIdentifier::AUTHNAME.cast_signed();
+                let datum = pg_sys::SysCacheGetAttr(cache, tuple, number, &mut is_null);
+                (datum, is_null)
+            };
+            let (secret, is_null) = attribute(pg_sys::Anum_pg_authid_rolpassword);
+            let secret = Text::from_datum(secret, is_null);
+            let (valid_until, is_null) = attribute(pg_sys::Anum_pg_authid_rolvaliduntil);
+            let valid_until = i64::from_datum(valid_until, is_null);
+            pg_sys::ReleaseSysCache(tuple);
+            Some(Self { can_login, secret, valid_until })
+        }
+    }
+
+    /// The verifier that a login is checked against, if a login can succeed at all.
+    ///
+    /// Source: `get_role_password` in src/backend/libpq/crypt.c; LOGIN is checked by the server
+    /// after the exchange (`InitializeSessionUserId`), which here would be too late.
+    fn login_verifier(&self, now: i64) -> Option<Verifier> {
+        // Read first, judged after: no step is skipped for a role that is locked.
+        let verifier = self.secret.as_ref().and_then(|secret| read(secret).ok());
+        let is_valid = self.valid_until.is_none_or(|until| until >= now);
+        verifier.filter(|_| self.can_login & is_valid)
+    }
+}
+
+/// A `name` argument: its bytes in the server's encoding, at most 63.
+struct Name(Text);
+
+impl Name {
+    fn text(&self) -> &Text {
+        &self.0
+    }
+}
+
+impl FromDatum for Name {
+    unsafe fn from_polymorphic_datum(
+        datum: pg_sys::Datum,
+        is_null: bool,
+        _: pg_sys::Oid,
+    ) -> Option<Self> {
+        // SAFETY: the caller vouches for a datum of type name: NAMEDATALEN bytes with a NUL.
+        (!is_null).then(|| unsafe {
+            Self(Text::from_bytes(CStr::from_ptr(datum.cast_mut_ptr::<c_char>()).to_bytes()))
+        })
+    }
+}
+
+// SAFETY: unboxes through FromDatum above, which reads a name datum.
+unsafe impl<'fcx> ArgAbi<'fcx> for Name {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: as the caller vouches; see `Text` for NULL.
+        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or_else(|| Self(Text::from_bytes(&[])))
+    }
+
+    unsafe fn unbox_nullable_arg(arg: Arg<'_, 'fcx>) -> Nullable<Self> {
+        // SAFETY: as the caller vouches.
+        unsafe { arg.unbox_arg_using_from_datum::<Self>() }.into()
+    }
+}
+
+impl_sql_translatable!(Name, "name");
