@@ -51,11 +51,21 @@ BEGIN
         'SELECT cron.schedule_in_database(%L, %L, %L, %L)', cron_name, cron_schedule, job, cron_database));
     -- pg_cron itself would make a job that fails every night.
     IF NOT EXISTS (SELECT FROM pg_database d WHERE d.datname = cron_database) THEN
-        RAISE undefined_database USING MESSAGE = format('database "%s" does not exist', cron_database);
+        RAISE SQLSTATE '3D000' USING MESSAGE = format('database "%s" does not exist', cron_database);
     END IF;
 
-    EXECUTE 'SELECT cron.schedule_in_database($1, $2, $3, $4)' INTO job_id
-        USING cron_name, cron_schedule, job, cron_database::text;
+    -- Under a taken name pg_cron takes over schedule and command only: the job would stay in its database, and switched
+    -- off if it was.
+    EXECUTE 'SELECT count(cron.unschedule(j.jobid)) FROM cron.job j
+             WHERE j.jobname = $1 AND j.username = current_user AND (j.database <> $2 OR NOT j.active)'
+        USING cron_name, cron_database;
+    -- Whoever may use pg_cron may call the first; the second is to be granted.
+    IF cron_database = current_database() THEN
+        EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job_id USING cron_name, cron_schedule, job;
+    ELSE
+        EXECUTE 'SELECT cron.schedule_in_database($1, $2, $3, $4)' INTO job_id
+            USING cron_name, cron_schedule, job, cron_database::text;
+    END IF;
     RETURN job_id;
 END
 $$;
