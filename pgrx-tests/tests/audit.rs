@@ -2,9 +2,10 @@
 //! second run makes of it.
 
 use std::collections::BTreeSet;
+use std::thread::{self, JoinHandle};
 
 use postgres::Client;
-use scram_ext_client_tests::{Cluster, cell, rows};
+use scram_ext_client_tests::{Cluster, cell, rows, until};
 
 /// Good roles and bad ones. Passwords of roles that should only be bad in one way are random.
 const SEED: &str = r"
@@ -142,6 +143,51 @@ fn a_run_is_stored_and_the_next_one_compared_with_it() {
     let [status, _, _, new, open, fixed] =
         <[String; 6]>::try_from(run(&mut client, &second)).expect("six columns");
     assert_eq!([&*status, &new, &open, &fixed], ["done", "t", "t", "t"]);
+}
+
+#[test]
+fn one_run_at_a_time_and_a_killed_one_is_not_forgotten() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    let mut watcher = cluster.client();
+    let text = |value: &str| Some(value.to_owned());
+
+    // A run that waits in its middle: what it has committed so far is there for others to see.
+    client.batch_execute("BEGIN; LOCK scram.audit_finding").expect("a lock");
+    let running = run_in_the_background(&cluster);
+    until("the run waits", || {
+        let waiting = "SELECT count(*) FROM scram.audit_run r, pg_locks l
+                       WHERE r.status = 'running' AND NOT l.granted
+                         AND l.relation = 'scram.audit_finding'::regclass";
+        (cell(&mut watcher, waiting) == text("1")).then_some(())
+    });
+    assert_eq!(cell(&mut watcher, "CALL scram.run_audit()"), None, "a second one");
+    client.batch_execute("COMMIT").expect("the lock is gone");
+    assert!(running.join().expect("the thread").is_ok(), "the first one goes on");
+    let runs = "SELECT status FROM scram.audit_run ORDER BY run_id";
+    assert_eq!(rows(&mut watcher, runs), [[text("done")]]);
+
+    // And one whose session is killed.
+    client.batch_execute("BEGIN; LOCK scram.audit_finding").expect("a lock");
+    let running = run_in_the_background(&cluster);
+    until("the run could be killed", || {
+        let kill = "SELECT count(*) FROM pg_locks l, scram.audit_run r
+                    WHERE r.status = 'running' AND NOT l.granted
+                      AND l.relation = 'scram.audit_finding'::regclass
+                      AND pg_terminate_backend(l.pid)";
+        (cell(&mut watcher, kill) == text("1")).then_some(())
+    });
+    assert!(running.join().expect("the thread").is_err(), "it was killed");
+    client.batch_execute("COMMIT").expect("the lock is gone");
+    until("its session is gone", || cell(&mut watcher, "CALL scram.run_audit()"));
+    let expected = [[text("done")], [text("interrupted")], [text("done")]];
+    assert_eq!(rows(&mut watcher, runs), expected);
+}
+
+/// `CALL run_audit()` in a session of its own.
+fn run_in_the_background(cluster: &Cluster) -> JoinHandle<Result<(), postgres::Error>> {
+    let mut session = cluster.client();
+    thread::spawn(move || session.batch_execute("CALL scram.run_audit()"))
 }
 
 /// The findings of the checks that [`EXPECTED`] names, about roles.
