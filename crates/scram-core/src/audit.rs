@@ -45,8 +45,8 @@ pub enum Rule {
 /// A rule that tries passwords.
 #[derive(Debug)]
 pub struct Guess {
-    /// What to try on this subject.
-    pub candidates: fn(&Subject, &Policy) -> Vec<String>,
+    /// What to try on this subject, as it would be typed.
+    pub candidates: fn(&Subject, &Policy) -> Vec<Vec<u8>>,
     /// The evidence of a hit: never says which candidate it was.
     pub evidence: &'static str,
 }

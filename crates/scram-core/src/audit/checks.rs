@@ -109,14 +109,14 @@ pub const CHECKS: &[Check] = &[
         id: "password_without_login",
         severity: Severity::Notice,
         title: "the role has a password but may not log in",
-        remedy: "ALTER ROLE … PASSWORD NULL, or ALTER ROLE … LOGIN.",
+        remedy: "ALTER ROLE ... PASSWORD NULL, or ALTER ROLE ... LOGIN.",
         rule: Rule::Subject(role::password_without_login),
     },
     Check {
         id: "password_expired",
         severity: Severity::Warning,
         title: "the password has expired",
-        remedy: "Set a new password and ALTER ROLE … VALID UNTIL; or ALTER ROLE … NOLOGIN PASSWORD \
+        remedy: "Set a new password and ALTER ROLE ... VALID UNTIL; or ALTER ROLE ... NOLOGIN PASSWORD \
                  NULL.",
         rule: Rule::Subject(role::password_expired),
     },
@@ -124,14 +124,14 @@ pub const CHECKS: &[Check] = &[
         id: "password_expires_soon",
         severity: Severity::Warning,
         title: "the password expires within scram.expiry_warning",
-        remedy: "Set a new password and ALTER ROLE … VALID UNTIL.",
+        remedy: "Set a new password and ALTER ROLE ... VALID UNTIL.",
         rule: Rule::Subject(role::password_expires_soon),
     },
     Check {
         id: "role_setting_override",
         severity: Severity::Warning,
         title: "a setting of its own decides how the role's passwords are stored",
-        remedy: "ALTER ROLE … RESET the setting that the evidence names.",
+        remedy: "ALTER ROLE ... RESET the setting that the evidence names.",
         rule: Rule::Subject(role::role_setting_override),
     },
     Check {
@@ -190,7 +190,7 @@ pub const CHECKS: &[Check] = &[
         id: "password_never_expires",
         severity: Severity::Notice,
         title: "the password has no end",
-        remedy: "ALTER ROLE … VALID UNTIL, if passwords are to be changed from time to time.",
+        remedy: "ALTER ROLE ... VALID UNTIL, if passwords are to be changed from time to time.",
         rule: Rule::Subject(role::password_never_expires),
     },
 ];

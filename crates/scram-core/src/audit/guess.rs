@@ -14,7 +14,7 @@ use crate::saslprep::Password;
 pub(super) fn fits_any(
     secret: &Secret,
     subject: &Subject,
-    candidates: &[String],
+    candidates: &[Vec<u8>],
     policy: &Policy,
     mut tick: impl FnMut(),
 ) -> bool {
@@ -22,9 +22,7 @@ pub(super) fn fits_any(
         && candidates.iter().any(|candidate| {
             tick();
             match secret.verifier() {
-                Some(verifier) => {
-                    verifier.verify(&Password::prepare(candidate.as_bytes()), &mut tick)
-                }
+                Some(verifier) => verifier.verify(&Password::prepare(candidate), &mut tick),
                 None => md5_hash(candidate, &subject.name_bytes).as_str() == secret.text(),
             }
         })
@@ -39,7 +37,7 @@ pub(super) fn is_possible(secret: &Secret, policy: &Policy) -> bool {
 }
 
 /// Tells one pair of secret and candidates from another, without being of use for guessing.
-pub(super) fn digest(key: &Key, id: &str, subject: &Subject, candidates: &[String]) -> Key {
+pub(super) fn digest(key: &Key, id: &str, subject: &Subject, candidates: &[Vec<u8>]) -> Key {
     // Of the candidates first: an unkeyed digest of what anybody can work out from the name.
     let listed = candidates.iter().fold(sha2::Sha256::new(), |hash, candidate| {
         hash.chain_update(candidate.len().to_be_bytes()).chain_update(candidate)
@@ -52,7 +50,7 @@ pub(super) fn digest(key: &Key, id: &str, subject: &Subject, candidates: &[Strin
 /// `md5` and `hex(md5(password ‖ name))`. The password isn't prepared here.
 ///
 /// Source: `pg_md5_encrypt` in PostgreSQL's `src/common/md5_common.c`.
-fn md5_hash(password: &str, name: &[u8]) -> Zeroizing<String> {
+fn md5_hash(password: &[u8], name: &[u8]) -> Zeroizing<String> {
     use std::fmt::Write as _;
 
     let hash = Md5::new().chain_update(password).chain_update(name).finalize();

@@ -1,0 +1,314 @@
+//! The audit's checks: each one on a subject that it is made for, and on harmless neighbours.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+
+use scram_core::audit::{
+    self, CHECKS, HbaRule, Origin, Policy, Role, Rule, Secret, Served, Server, Severity, Subject,
+    ValidUntil,
+};
+use scram_core::keys::Key;
+use scram_core::{Mechanism, Parameters, Password, Verifier};
+use zeroize::Zeroizing;
+
+const SALT: &[u8] = b"0123456789abcdef";
+
+#[test]
+fn registry() {
+    let ids: BTreeSet<_> = CHECKS.iter().map(|check| check.id).collect();
+    assert_eq!(ids.len(), CHECKS.len(), "an id is given twice");
+    for check in CHECKS {
+        // Databases in any encoding show these.
+        for text in [check.id, check.title, check.remedy] {
+            assert!(text.is_ascii() && !text.is_empty(), "{}", check.id);
+        }
+        assert!(check.remedy.ends_with('.'), "{}", check.id);
+        assert!(!check.title.ends_with('.'), "{}", check.id);
+        assert_eq!(audit::check(check.id).map(|found| found.title), Some(check.title));
+    }
+    assert!(audit::check("no_such_check").is_none());
+}
+
+/// One role that is to be found, by exactly these checks.
+#[test]
+fn roles() {
+    let at = |minutes| ValidUntil::At { minutes, text: "then".to_owned() };
+    let lax = || {
+        let text = verifier("pw", 4096, SALT).replace("$4096", "$+4096");
+        let served = served(&text.replace("$+", "$"), 4096);
+        Some(Secret::read(Zeroizing::new(text), |_| Some(served)))
+    };
+    let served_once = || {
+        let text = verifier("lax", 1, SALT).replace("$1:", "$4294967297:");
+        let served = served(&verifier("lax", 1, SALT), 1);
+        Some(Secret::read(Zeroizing::new(text), |_| Some(served)))
+    };
+    let cases = [
+        ("harmless", role("bob", strict("pw", 4096, SALT)), &[] as &[&str]),
+        ("prepared", role("bob", strict("b\u{AD}ob", 4096, SALT)), &["password_is_name"]),
+        ("same", role("bob", strict("bob", 4096, SALT)), &["password_is_name"]),
+        ("upper case", role("bob", strict("BOB", 4096, SALT)), &["password_is_name"]),
+        ("reversed", role("abc", strict("cba", 4096, SALT)), &["password_is_name"]),
+        ("doubled", role("bob", strict("bobbob", 4096, SALT)), &["password_is_name"]),
+        ("with 123", role("bob", strict("bob123", 4096, SALT)), &["password_is_name"]),
+        ("last year", role("bob", strict("bob2025", 4096, SALT)), &["password_is_name"]),
+        ("long ago", role("bob", strict("bob1999", 4096, SALT)), &[]),
+        ("empty", role("bob", strict("", 4096, SALT)), &["password_empty"]),
+        ("md5", role("bob", plain("md50123456789abcdef0123456789abcdef")), &["md5_hash"]),
+        (
+            "md5 of the name",
+            role("bob", plain(&md5_of("bob", "bob"))),
+            &["password_is_name", "md5_hash"],
+        ),
+        ("md5 of nothing", role("bob", plain(&md5_of("", "bob"))), &["password_empty", "md5_hash"]),
+        ("malformed", role("bob", plain("SCRAM-SHA-256$4096:x")), &["scram_malformed"]),
+        ("plain text", role("bob", plain("bob")), &["scram_malformed"]),
+        (
+            "another mechanism",
+            role("bob", plain(&text_of(Mechanism::ScramSha512, "pw", 4096, SALT))),
+            &["scram_malformed"],
+        ),
+        ("lax", role("bob", lax()), &["scram_lax"]),
+        (
+            "served with one iteration",
+            role("lax", served_once()),
+            &["password_is_name", "scram_lax", "iterations_below_policy", "iterations_discernible"],
+        ),
+        (
+            "few",
+            role("bob", strict("pw", 4095, SALT)),
+            &["iterations_below_policy", "iterations_discernible"],
+        ),
+        (
+            "many",
+            role("bob", strict("pw", 5001, SALT)),
+            &["iterations_above_clients", "iterations_discernible"],
+        ),
+        (
+            "too many to try",
+            role("bob", strict("bob", 6001, SALT)),
+            &["iterations_above_clients", "iterations_discernible"],
+        ),
+        ("short salt", role("bob", strict("pw", 4096, &SALT[1..])), &["salt_short"]),
+        ("no password", role("bob", None), &["login_without_password"]),
+        ("group", Subject { origin: Origin::Role(group()), ..role("bob", None) }, &[]),
+        (
+            "group with a password",
+            Subject { origin: Origin::Role(group()), ..role("bob", strict("pw", 4096, SALT)) },
+            &["password_without_login"],
+        ),
+        ("expired", until(at(-1)), &["password_expired"]),
+        ("expires now", until(at(0)), &["password_expires_soon"]),
+        ("expires soon", until(at(59)), &["password_expires_soon"]),
+        ("expires later", until(at(60)), &[]),
+        ("does not expire", until(ValidUntil::Never), &["password_never_expires"]),
+        (
+            "override",
+            with(|role| role.overrides = Some("scram_iterations=1".to_owned())),
+            &["role_setting_override"],
+        ),
+        (
+            "reader",
+            with(|role| role.hash_access = Some("SELECT on pg_authid".to_owned())),
+            &["hash_readable"],
+        ),
+    ];
+    for (name, subject, expected) in cases {
+        assert_eq!(found(&[subject], &Server::default()), expected, "{name}");
+    }
+}
+
+#[test]
+fn shared() {
+    let (same, other) = (|| strict("pw", 4096, SALT), strict("other", 4096, SALT));
+    let subjects = [role("a", same()), role("b", same())];
+    assert_eq!(found(&subjects, &Server::default()), ["verifier_shared"; 2]);
+    let subjects = [role("a", same()), role("b", other), role("c", None)];
+    let expected = ["salt_shared", "salt_shared", "login_without_password"];
+    assert_eq!(found(&subjects, &Server::default()), expected);
+
+    let many: Vec<_> = (0..9).map(|i| role(&format!("r{i}"), same())).collect();
+    let findings = audit::scan(&many, &Server::default(), &policy());
+    assert_eq!(findings[0].evidence, r#"same verifier as "r1", "r2", "r3" and 5 more"#);
+}
+
+#[test]
+fn server() {
+    let rule = |line: u8, method: &str| HbaRule {
+        place: format!("pg_hba.conf:{line}"),
+        reach: "host all all 0.0.0.0/0".to_owned(),
+        method: method.to_owned(),
+    };
+    let settings = [
+        ("password_encryption", "md5"),
+        ("log_statement", "ddl"),
+        ("log_min_duration_statement", "-1"),
+        ("pg_stat_statements.track_utility", "on"),
+    ];
+    let server = Server {
+        hba: vec![rule(1, "trust"), rule(2, "password"), rule(3, "md5"), rule(4, "scram-sha-256")],
+        settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+    };
+    let expected = [
+        "password_encryption_md5",
+        "hba_trust",
+        "hba_password",
+        "hba_md5",
+        "passwords_logged",
+        "passwords_logged",
+    ];
+    assert_eq!(found(&[], &server), expected);
+
+    let findings =
+        audit::scan(&[], &Server::default(), &Policy { server_iterations: 4095, ..policy() });
+    assert_eq!(findings[0].check.id, "iterations_setting_low");
+}
+
+/// A digest changes with the secret and with the candidates, and with nothing else.
+#[test]
+fn digests() {
+    let key = Key::new(Mechanism::ScramSha256, &[7; 32]).expect("32 bytes");
+    let check = audit::check("password_is_name").expect("a check");
+    let digest = |subject: &Subject, policy: &Policy| {
+        audit::workload_digest(&key, check, subject, policy).as_bytes().to_vec()
+    };
+    let subject = role("abc", strict("pw", 4096, SALT));
+    let first = digest(&subject, &policy());
+    assert_eq!(first, digest(&role("abc", strict("pw", 4096, SALT)), &policy()));
+    assert_ne!(first, digest(&role("abc", strict("pw2", 4096, SALT)), &policy()));
+    assert_ne!(first, digest(&role("abd", strict("pw", 4096, SALT)), &policy()));
+    assert_ne!(first, digest(&subject, &Policy { year: 2027, ..policy() }));
+
+    assert_eq!(audit::workload(check, &subject, &policy()), 9);
+    let expensive = role("abc", strict("pw", 6001, SALT));
+    assert_eq!(audit::workload(check, &expensive, &policy()), 0);
+    assert_eq!(audit::workload(check, &role("abc", None), &policy()), 0);
+}
+
+/// Where the server's encoding is not UTF-8, its bytes and the client's are both tried.
+#[test]
+fn names_in_another_encoding() {
+    let latin_1 = b"\xE9lan".as_slice();
+    for bytes in [latin_1, "\u{E9}lan".as_bytes()] {
+        let verifier = derive(Mechanism::ScramSha256, &Password::prepare(bytes), 4096, SALT);
+        let secret = Secret::read(Zeroizing::new(verifier), |_| None);
+        let subject = Subject { name_bytes: latin_1.to_vec(), ..role("\u{E9}lan", Some(secret)) };
+        assert_eq!(found(&[subject], &Server::default()), ["password_is_name"]);
+    }
+}
+
+/// `tick` can unwind out of the derivations.
+#[test]
+fn ticks() {
+    let mut ticks = 0;
+    let subjects = [role("abc", strict("pw", 4096, SALT))];
+    audit::run(&subjects, &Server::default(), &policy(), || ticks += 1);
+    // Once before each of 10 candidates and every 1024 iterations within.
+    assert_eq!(ticks, 10 * 4);
+}
+
+#[test]
+fn nothing_secret_is_printed() {
+    let subject = role("bob", strict("pw", 4096, SALT));
+    let printed = format!("{subject:?}");
+    assert!(printed.contains("Secret { kind: ScramSha256, .. }"), "{printed}");
+    assert!(!printed.contains("SCRAM-SHA-256$"), "{printed}");
+    assert_eq!(Severity::Critical.to_string(), "critical");
+    assert!(CHECKS.iter().any(|check| matches!(check.rule, Rule::Guess(_))));
+}
+
+/// The ids of the checks that hit, in the order of the report.
+fn found(subjects: &[Subject], server: &Server) -> Vec<&'static str> {
+    audit::run(subjects, server, &policy(), || ()).iter().map(|finding| finding.check.id).collect()
+}
+
+fn policy() -> Policy {
+    Policy {
+        client_iterations: 5000,
+        expiry_warning: 60,
+        max_iterations: 6000,
+        min_iterations: 4096,
+        mock_iterations: 4096,
+        server_iterations: 4096,
+        year: 2026,
+    }
+}
+
+/// A role that may log in until next year.
+fn role(name: &str, secret: Option<Secret>) -> Subject {
+    let role = Role {
+        can_login: true,
+        hash_access: None,
+        overrides: None,
+        valid_until: ValidUntil::At { minutes: 500_000, text: "next year".to_owned() },
+    };
+    Subject {
+        name: name.to_owned(),
+        name_bytes: name.as_bytes().to_vec(),
+        origin: Origin::Role(role),
+        secret,
+    }
+}
+
+fn group() -> Role {
+    let valid_until = ValidUntil::Never;
+    Role { can_login: false, hash_access: None, overrides: None, valid_until }
+}
+
+/// The harmless role with one thing changed.
+fn with(change: impl FnOnce(&mut Role)) -> Subject {
+    let mut subject = role("bob", strict("pw", 4096, SALT));
+    if let Origin::Role(role) = &mut subject.origin {
+        change(role);
+    }
+    subject
+}
+
+fn until(valid_until: ValidUntil) -> Subject {
+    with(|role| role.valid_until = valid_until)
+}
+
+/// A secret that the server takes for nothing.
+fn plain(text: &str) -> Option<Secret> {
+    Some(Secret::read(Zeroizing::new(text.to_owned()), |_| None))
+}
+
+/// A SCRAM-SHA-256 verifier in the strict form.
+fn strict(password: &str, iterations: u32, salt: &[u8]) -> Option<Secret> {
+    Some(Secret::read(Zeroizing::new(verifier(password, iterations, salt)), |_| {
+        panic!("asked about a strict one")
+    }))
+}
+
+fn verifier(password: &str, iterations: u32, salt: &[u8]) -> String {
+    text_of(Mechanism::ScramSha256, password, iterations, salt)
+}
+
+fn text_of(mechanism: Mechanism, password: &str, iterations: u32, salt: &[u8]) -> String {
+    derive(mechanism, &Password::prepare(password.as_bytes()), iterations, salt)
+}
+
+fn derive(mechanism: Mechanism, password: &Password, iterations: u32, salt: &[u8]) -> String {
+    let iterations = NonZeroU32::new(iterations).expect("positive");
+    let parameters = Parameters::new(mechanism, iterations, salt.to_vec()).expect("parameters");
+    Verifier::derive(parameters, password, || ()).to_string()
+}
+
+/// What a server makes of a verifier.
+fn served(text: &str, iterations: i32) -> Served {
+    let verifier: Verifier = text.parse().expect("a verifier");
+    Served {
+        iterations,
+        salt: verifier.salt().to_vec(),
+        server_key: verifier.server_key().clone(),
+        stored_key: verifier.stored_key().clone(),
+    }
+}
+
+fn md5_of(password: &str, name: &str) -> String {
+    use md5::Digest;
+
+    let hash = md5::Md5::digest(format!("{password}{name}"));
+    let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("md5{digits}")
+}
