@@ -7,6 +7,7 @@ REVOKE ALL ON ALL TABLES IN SCHEMA scram FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA scram FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION
+    scram.audit_checks(),
     scram.check_transcript(text, text, text, text, text, bytea),
     scram.explain(text),
     scram.generate(text, integer, bytea, text),
@@ -18,6 +19,15 @@ GRANT EXECUTE ON FUNCTION
     scram.parse(text),
     scram.username(text),
     scram.verify(text, text)
+TO PUBLIC;
+
+-- What run_audit() and schedule_audit() call as their caller. The administrator grants the procedure alone, so the steps
+-- ask for that very privilege themselves (audit_authorize); the other two only raise or return.
+GRANT EXECUTE ON FUNCTION
+    scram.audit_begin(interval),
+    scram.audit_ready(),
+    scram.audit_step(bigint),
+    scram.schedule_check(text)
 TO PUBLIC;
 
 COMMENT ON DOMAIN scram.verifier IS 'text that is a SCRAM verifier in its strict form';
