@@ -12,7 +12,7 @@ CORE := scram-core
 # pgrx keeps its settings in the checkout: a user's own ~/.pgrx stays as it is.
 export PGRX_HOME := $(CURDIR)/target/pgrx
 export CARGO_TARGET_DIR := $(CURDIR)/target
-# A cargo-pgrx of the wanted version goes there when another project's one is on the PATH.
+# tools/setup.sh puts a cargo-pgrx there unless the right one is on the PATH already.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 export PG PG_CONFIG
 
@@ -50,8 +50,8 @@ installcheck: setup pgtest install clienttest ## tests that need a server: in it
 order: install ## the schema, generated and installed ten times: its order changes from run to run
 	@tools/order.sh
 
-clean: ## remove everything that was built here (nothing that was installed)
-	cargo clean
+clean: ## remove what was built here, but for cargo-pgrx; nothing that was installed
+	[ ! -d target ] || find target -mindepth 1 -maxdepth 1 ! -name tools -exec rm -rf {} +
 
 # ---- parts of the above -------------------------------------------------------------------------
 

@@ -52,16 +52,16 @@ installed() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
+# The copy on the PATH if it is the right one; else one of our own in target/tools, which make puts
+# before it on the PATH: another project on this machine may need the version that is there.
 cargo_pgrx() {
-    local found
-    found=$(cargo pgrx --version 2>/dev/null || true)
-    [ "$found" = "cargo-pgrx $CARGO_PGRX" ] && return
+    [ "$(cargo pgrx --version 2>/dev/null)" = "cargo-pgrx $CARGO_PGRX" ] && return
 
-    local root=()
-    # Another project on this machine may need the version that is there.
-    [ -n "$found" ] && root=(--root target/tools)
-    echo "Installing cargo-pgrx $CARGO_PGRX (two to five minutes)"
-    cargo install cargo-pgrx --version "=$CARGO_PGRX" --locked --quiet "${root[@]}" </dev/null ||
+    echo "Installing cargo-pgrx $CARGO_PGRX into target/tools (a few minutes)"
+    # It runs for seconds, so that optimising it costs more than it brings; and without its features
+    # it can't download PostgreSQL, which needs OpenSSL's headers and isn't wanted here.
+    env -u CARGO_TARGET_DIR cargo install cargo-pgrx --version "=$CARGO_PGRX" --locked --quiet \
+        --debug --no-default-features --root target/tools </dev/null ||
         stop "cargo-pgrx $CARGO_PGRX could not be installed." \
             "Try it by hand: cargo install cargo-pgrx --version =$CARGO_PGRX --locked"
 }
