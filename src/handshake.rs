@@ -15,7 +15,7 @@ use crate::record::Record;
 use crate::text::{Text, Utf8};
 use crate::{guc, random};
 
-pub(crate) use parties::{Candidates, Secrets};
+pub(crate) use parties::{Candidates, Secrets, read_decoy};
 
 use parties::Given;
 
