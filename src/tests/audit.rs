@@ -1,0 +1,106 @@
+//! The audit, as far as one transaction sees it: `scram.run_audit` commits, so that it is tested from
+//! a client.
+
+use pgrx::prelude::*;
+
+#[pg_schema]
+mod tests {
+    use pgrx::prelude::*;
+
+    /// The checks that hit a role, in the order of the report.
+    fn checks_of(role: &str) -> Vec<String> {
+        Spi::connect(|client| {
+            let rows = client.select(
+                "SELECT check_id FROM scram.audit() WHERE source = 'role' AND subject = $1",
+                None,
+                &[role.into()],
+            )?;
+            rows.map(|row| row.get(1).map(Option::unwrap_or_default))
+                .collect::<Result<Vec<String>, spi::Error>>()
+        })
+        .expect("scram.audit()")
+    }
+
+    #[pg_test]
+    fn audit_finds_what_is_stored() {
+        Spi::run(
+            r#"
+            SET LOCAL password_encryption = 'scram-sha-256';
+            CREATE ROLE audit_good LOGIN PASSWORD 'Xq8-unlike-the-name' VALID UNTIL '2999-01-01';
+            CREATE ROLE audit_name LOGIN PASSWORD 'audit_name123' VALID UNTIL '2999-01-01';
+            CREATE ROLE audit_expired LOGIN PASSWORD 'Xq8' VALID UNTIL '-infinity';
+            CREATE ROLE audit_forever LOGIN PASSWORD 'Xq8' VALID UNTIL 'infinity';
+            CREATE ROLE audit_group;
+            CREATE ROLE audit_reader;
+            GRANT SELECT (rolpassword) ON pg_authid TO audit_reader;
+            CREATE ROLE "Audit ""<b>" LOGIN;
+            ALTER ROLE "Audit ""<b>" SET password_encryption = 'md5';
+            SET LOCAL password_encryption = 'md5';
+            CREATE ROLE audit_md5 LOGIN PASSWORD 'audit_md5' VALID UNTIL '2999-01-01';
+            "#,
+        )
+        .expect("roles");
+        let cases: &[(&str, &[&str])] = &[
+            ("audit_good", &[]),
+            ("audit_name", &["password_is_name"]),
+            ("audit_expired", &["password_expired"]),
+            ("audit_forever", &["password_never_expires"]),
+            ("audit_group", &[]),
+            ("audit_reader", &["hash_readable"]),
+            ("Audit \"<b>", &["login_without_password", "role_setting_override"]),
+            ("audit_md5", &["password_is_name", "md5_hash"]),
+        ];
+        for (role, expected) in cases {
+            assert_eq!(checks_of(role), *expected, "{role}");
+        }
+    }
+
+    /// What the server takes though it isn't in the strict form, and what it reads there.
+    #[pg_test]
+    fn audit_asks_the_running_server() {
+        Spi::run(
+            r"
+            CREATE ROLE audit_lax LOGIN VALID UNTIL '2999-01-01';
+            UPDATE pg_authid
+            SET rolpassword = replace(scram.generate('audit_lax'), '$4096:', '$4294971392:')
+            WHERE rolname = 'audit_lax'",
+        )
+        .expect("a role");
+        // 4294971392 wraps to 4096 in the server: so its password is found.
+        assert_eq!(checks_of("audit_lax"), ["password_is_name", "scram_lax"]);
+        let evidence = Spi::get_one::<String>(
+            "SELECT evidence FROM scram.audit() WHERE subject = 'audit_lax' AND check_id = 'scram_lax'",
+        );
+        let evidence = evidence.expect("scram.audit()").unwrap_or_default();
+        assert!(
+            evidence.ends_with("an iteration count of 4096 and a salt of 16 bytes"),
+            "{evidence}"
+        );
+    }
+
+    #[pg_test]
+    fn audit_work_is_known_by_its_digest() {
+        Spi::run("CREATE ROLE audit_digest LOGIN PASSWORD 'audit_digest'").expect("a role");
+        let digest = |query: &str| Spi::get_one::<Vec<u8>>(query).expect("a digest");
+        let workload = "SELECT digest FROM scram.audit_workload()
+             WHERE subject = 'audit_digest' AND check_id = 'password_is_name'";
+        let before = digest(workload);
+        assert!(before.is_some());
+        let tried = "SELECT digest FROM scram.audit_try('audit_digest', 'password_is_name')
+             WHERE evidence IS NOT NULL";
+        assert_eq!(digest(tried), before);
+
+        Spi::run("ALTER ROLE audit_digest PASSWORD 'audit_digest'").expect("another salt");
+        assert_ne!(digest(workload), before);
+        for arguments in ["'nobody', 'password_is_name'", "'audit_digest', 'md5_hash'"] {
+            let rows = format!("SELECT count(*) FROM scram.audit_try({arguments})");
+            assert_eq!(Spi::get_one::<i64>(&rows), Ok(Some(0)), "{arguments}");
+        }
+    }
+
+    #[pg_test(error = "scram.run_audit() cannot run inside a transaction block")]
+    fn audit_run_needs_no_transaction_block() {
+        Spi::run("DO $$ DECLARE run bigint; BEGIN CALL scram.run_audit(run); END $$")
+            .expect("an error");
+    }
+}
