@@ -3,7 +3,7 @@
 
 use postgres::Client;
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
-use scram_ext_client_tests::{Cluster, cell, rows};
+use scram_ext_client_tests::{Cluster, Raised, cell, rows};
 
 /// A published conversation; `generate` makes its verifier.
 struct Published {
@@ -211,6 +211,61 @@ fn a_foreign_client_is_let_in_or_kept_out() {
         assert_eq!(finished, refused, "{name}");
         assert!(!verified, "{name}: the client believes the server");
     }
+}
+
+#[test]
+fn a_role_is_let_in_as_the_server_would_let_it_in() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    client
+        .batch_execute(
+            "CREATE ROLE ann LOGIN PASSWORD 'pencil';
+             CREATE ROLE gone LOGIN PASSWORD 'pencil' VALID UNTIL '2020-01-01';
+             CREATE ROLE staff PASSWORD 'pencil';
+             CREATE ROLE bare LOGIN;
+             SET password_encryption = 'md5';
+             CREATE ROLE old LOGIN PASSWORD 'pencil';
+             RESET password_encryption",
+        )
+        .expect("roles");
+
+    // The challenge is the server's own: the stored salt and count.
+    let challenge = "SELECT regexp_replace(server_first, '^r=[^,]*,', '')
+                         = format('s=%s,i=%s', encode(p.salt, 'base64'), p.iterations)
+                     FROM scram.role_handshake_start('n,,n=,r=abc', 'ann'), pg_authid,
+                          scram.parse(rolpassword) p WHERE rolname = 'ann'";
+    assert_eq!(cell(&mut client, challenge).as_deref(), Some("t"));
+
+    for (role, password, accepted) in [
+        ("ann", "pencil", true),
+        ("ann", "wrong", false),
+        ("gone", "pencil", false),
+        ("staff", "pencil", false),
+        ("bare", "pencil", false),
+        ("old", "pencil", false),
+        ("nobody", "pencil", false),
+    ] {
+        let mut scram = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
+        let first = String::from_utf8(scram.message().to_vec()).expect("text");
+        let start =
+            format!("SELECT server_first, state FROM scram.role_handshake_start($1, '{role}')");
+        let row = client.query_one(&start, &[&first]).unwrap_or_else(|e| panic!("{role}: {e:?}"));
+        scram.update(row.get::<_, &str>(0).as_bytes()).expect("a good server-first");
+        let last = String::from_utf8(scram.message().to_vec()).expect("text");
+        let finish = "SELECT accepted, username, error, server_final
+                      FROM scram.role_handshake_finish($1, $2)";
+        let row = client.query_one(finish, &[&row.get::<_, Vec<u8>>(1), &last]).expect("a verdict");
+        let found: (bool, Option<&str>, Option<&str>) = (row.get(0), row.get(1), row.get(2));
+        let expected =
+            if accepted { (true, Some(role), None) } else { (false, None, Some("invalid-proof")) };
+        assert_eq!(found, expected, "{role}, {password}");
+        assert_eq!(scram.finish(row.get::<_, &str>(3).as_bytes()).is_ok(), accepted, "{role}");
+    }
+
+    // A state of the other pair of functions is another key's.
+    let mixed = "SELECT scram.handshake_finish(state, 'c=biws,r=abc,p=AAAA', NULL)
+                 FROM scram.role_handshake_start('n,,n=,r=abc', 'ann')";
+    assert_eq!(Raised::by(&mut client, mixed).code, "22023");
 }
 
 #[test]
