@@ -5,8 +5,12 @@
 # `make install` afterwards, and never side by side with this.
 set -euo pipefail
 
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
 data=$(mktemp -d /tmp/scram_ext_pgtest.XXXXXX)
-trap 'sudo rm -rf "$data"' EXIT
-sudo chown postgres "$data"
+trap 'as_root rm -rf "$data"' EXIT
+as_root chown postgres "$data"
 
 cargo pgrx test "pg$PG" --runas postgres --pgdata "$data" </dev/null
