@@ -35,17 +35,7 @@ packages() {
     done
     [ ${#missing[@]} -eq 0 ] && return
 
-    echo "Installing ${missing[*]}"
-    local log
-    log=$(mktemp)
-    if ! { as_root apt-get update && as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
-        tail -n 15 "$log" >&2
-        stop "These packages could not be installed: ${missing[*]}" \
-            "Install them by hand (apt-get install ${missing[*]}), then run this again." \
-            "PostgreSQL majors that Debian doesn't have come from https://apt.postgresql.org."
-    fi
-    rm -f "$log"
+    tools/packages.sh "${missing[@]}"
 }
 
 installed() {

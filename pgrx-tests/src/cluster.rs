@@ -13,7 +13,10 @@ use tempfile::TempDir;
 use crate::until;
 use program::{Program, own};
 
+mod pooler;
 mod program;
+
+pub use pooler::Pooler;
 
 /// The superuser that initdb makes.
 pub const SUPERUSER: &str = "postgres";

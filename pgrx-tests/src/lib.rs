@@ -18,13 +18,16 @@
 
 #![expect(clippy::missing_panics_doc, reason = "a fixture panics where the test can't go on")]
 
+pub mod bridge;
 pub mod cluster;
 pub mod errors;
 pub mod expected;
+pub mod foreign;
 pub mod rows;
 pub mod wait;
 
-pub use cluster::{Builder, Cluster};
+pub use bridge::{Bridge, Users};
+pub use cluster::{Builder, Cluster, Pooler};
 pub use errors::Raised;
 pub use rows::{cell, rows};
 pub use wait::until;

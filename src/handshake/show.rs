@@ -124,7 +124,6 @@ pub(crate) fn username(client_first: Text) -> Option<Utf8> {
 ///
 /// The attributes of any of the four messages. Never raises: a fault is the last row.
 #[pg_extern(schema = "scram", immutable, parallel_safe)]
-#[expect(clippy::type_complexity, reason = "the SQL signature in pgrx's words")]
 pub(crate) fn explain(
     message: Text,
 ) -> TableIterator<

@@ -201,7 +201,7 @@ fn channel_binding_data() {
 
 #[test]
 fn explanations() {
-    let cases: &[(&str, &[(Option<char>, &str, &str)])] = &[
+    let cases: &[(&str, &[Explained])] = &[
         (
             FIRST,
             &[
@@ -268,6 +268,9 @@ fn explanations() {
         }
     }
 }
+
+/// Letter, name, and a part of the meaning.
+type Explained = (Option<char>, &'static str, &'static str);
 
 fn verifier() -> Verifier {
     VERIFIER.parse().expect("a verifier")

@@ -1,0 +1,145 @@
+//! Clients that others wrote, each as the little program of `pgrx-tests/clients`.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use postgres::{Config, NoTls};
+
+/// How a login ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Login {
+    /// The client got its answer to a query.
+    In,
+    /// The server refused the user.
+    Refused,
+}
+
+/// A client that can log in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Foreign {
+    /// asyncpg.
+    Asyncpg,
+    /// pgjdbc.
+    Jdbc,
+    /// node-pg.
+    Node,
+    /// pg8000, by scramp.
+    Pg8000,
+    /// psql, by the system's libpq.
+    Psql,
+    /// psycopg, by the libpq of its wheel.
+    Psycopg,
+    /// rust-postgres.
+    RustPostgres,
+}
+
+impl Foreign {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Asyncpg,
+        Self::Jdbc,
+        Self::Node,
+        Self::Pg8000,
+        Self::Psql,
+        Self::Psycopg,
+        Self::RustPostgres,
+    ];
+
+    /// Whether it is built with TLS here.
+    pub fn has_tls(self) -> bool {
+        self != Self::RustPostgres
+    }
+
+    /// Logs in on 127.0.0.1 and asks a question. Panics if anything but the server's refusal is in
+    /// the way.
+    pub fn login(self, port: u16, user: &str, password: &str, tls: bool) -> Login {
+        let target = target();
+        let (program, script): (PathBuf, Vec<String>) = match self {
+            Self::RustPostgres => return rust_postgres(port, user, password),
+            Self::Psql => return psql(port, user, password, tls),
+            Self::Asyncpg => (target.join("python/bin/python"), vec![script("asyncpg_login.py")]),
+            Self::Pg8000 => (target.join("python/bin/python"), vec![script("pg8000_login.py")]),
+            Self::Psycopg => (target.join("python/bin/python"), vec![script("psycopg_login.py")]),
+            Self::Node => ("node".into(), vec![script("node_login.js")]),
+            Self::Jdbc => {
+                let classes =
+                    format!("{}:/usr/share/java/postgresql.jar", target.join("jdbc").display());
+                ("java".into(), vec!["-cp".into(), classes, "JdbcLogin".into()])
+            }
+        };
+        let mut command = Command::new(program);
+        command.args(script).arg(port.to_string()).args([user, if tls { "tls" } else { "plain" }]);
+        command.env("PASSWORD", password).env("NODE_PATH", target.join("node/node_modules"));
+        run(&mut command)
+    }
+}
+
+/// scramp against the two SQL calls, without a wire.
+pub fn scramp(
+    socket: (&std::path::Path, u16),
+    mechanism: &str,
+    user: &str,
+    password: &str,
+    binding: &str,
+) -> Login {
+    let mut command = Command::new(target().join("python/bin/python"));
+    command.arg(script("scramp_exchange.py")).arg(socket.0).arg(socket.1.to_string());
+    command.args([mechanism, user, binding]).env("PASSWORD", password);
+    run(&mut command)
+}
+
+/// Exit status 0 is a login, 1 a refusal; anything else is a defect of the test.
+fn run(command: &mut Command) -> Login {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| panic!("{command:?}: {error} (make clients)"));
+    match output.status.code() {
+        Some(0) => Login::In,
+        Some(1) if output.stderr.is_empty() => Login::Refused,
+        status => panic!("{command:?}: {status:?}\n{}", String::from_utf8_lossy(&output.stderr)),
+    }
+}
+
+fn psql(port: u16, user: &str, password: &str, tls: bool) -> Login {
+    // Over TLS libpq is told to insist: without channel binding there is no login.
+    let options = if tls { "sslmode=require channel_binding=require" } else { "sslmode=disable" };
+    let mut command = Command::new("psql");
+    command.arg("-XAtwc").arg("SELECT 42");
+    command.arg(format!("host=127.0.0.1 port={port} dbname=postgres {options}"));
+    command.env("PGUSER", user).env("PGPASSWORD", password).stdin(Stdio::null());
+    let output = command.output().expect("psql");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() {
+        assert_eq!(output.stdout, b"42\n");
+        return Login::In;
+    }
+    let refused = stderr.contains("password authentication failed")
+        || stderr.contains("not permitted to log in");
+    assert!(refused, "psql as {user}: {stderr}");
+    Login::Refused
+}
+
+fn rust_postgres(port: u16, user: &str, password: &str) -> Login {
+    let mut config = Config::new();
+    config.host("127.0.0.1").port(port).user(user).password(password).dbname("postgres");
+    match config.connect(NoTls) {
+        Ok(mut client) => {
+            let answer: i32 = client.query_one("SELECT 42", &[]).expect("an answer").get(0);
+            assert_eq!(answer, 42);
+            Login::In
+        }
+        Err(error) => {
+            let code = error.as_db_error().map(|error| error.code().code());
+            assert!(matches!(code, Some("28P01" | "28000")), "{user}: {error}");
+            Login::Refused
+        }
+    }
+}
+
+fn script(name: &str) -> String {
+    format!("{}/clients/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where `tools/clients.sh` puts what the programs need.
+fn target() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/clients")
+}

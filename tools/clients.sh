@@ -1,0 +1,52 @@
+#!/bin/bash
+# What the client tests log in with, versions pinned, into target/clients. Quick when it is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly clients=$PWD/pgrx-tests/clients target=$PWD/target/clients
+
+main() {
+    # By what they bring, not by name: node and Java come from many places.
+    local missing=()
+    python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+    command -v node >/dev/null || missing+=(nodejs)
+    command -v npm >/dev/null || missing+=(npm)
+    command -v javac >/dev/null || missing+=(default-jdk-headless)
+    [ -f /usr/share/java/postgresql.jar ] || missing+=(libpostgresql-jdbc-java)
+    [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
+    [ ${#missing[@]} -eq 0 ] || tools/packages.sh "${missing[@]}"
+    mkdir -p "$target"
+    made python "$clients/requirements.txt" || python
+    made node "$clients/package.json" || node
+    made jdbc "$clients/JdbcLogin.java" || jdbc
+}
+
+# made NAME FILE: whether NAME was made from this very FILE.
+made() {
+    cmp -s "$2" "$target/$1.made"
+}
+
+python() {
+    echo "Installing psycopg, asyncpg, pg8000 and scramp"
+    rm -rf "$target/python"
+    python3 -m venv "$target/python"
+    "$target/python/bin/pip" install --quiet --disable-pip-version-check -r "$clients/requirements.txt" </dev/null
+    cp "$clients/requirements.txt" "$target/python.made"
+}
+
+node() {
+    echo "Installing node-pg"
+    rm -rf "$target/node"
+    mkdir "$target/node"
+    cp "$clients/package.json" "$target/node"
+    npm install --silent --no-audit --no-fund --prefix "$target/node" </dev/null
+    cp "$clients/package.json" "$target/node.made"
+}
+
+jdbc() {
+    rm -rf "$target/jdbc"
+    javac -d "$target/jdbc" "$clients/JdbcLogin.java"
+    cp "$clients/JdbcLogin.java" "$target/jdbc.made"
+}
+
+main
