@@ -25,7 +25,7 @@ FEATURES := --no-default-features --features pg$(PG)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test install check installcheck order clean setup core pgtest clienttest expected
+.PHONY: help demo test install check installcheck order bench fuzz clean setup core pgtest clients clienttest expected
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,12 @@ installcheck: setup pgtest install clienttest ## tests that need a server: in it
 order: install ## the schema, generated and installed ten times: its order changes from run to run
 	@tools/order.sh
 
+bench: install ## what the handshake costs (T=5 seconds each)
+	@tools/bench.sh
+
+fuzz: ## every fuzz target of the core for T=60 seconds
+	@tools/fuzz.sh $(T)
+
 clean: ## remove what was built here, but for cargo-pgrx; nothing that was installed
 	[ ! -d target ] || find target -mindepth 1 -maxdepth 1 ! -name tools -exec rm -rf {} +
 
@@ -64,8 +70,12 @@ core:
 pgtest: setup
 	@tools/pgtest.sh
 
+# The programs that the client tests log in with.
+clients:
+	@tools/clients.sh
+
 # Last in `make test`, so that its closing lines are the last ones.
-clienttest:
+clienttest: clients
 	cargo test --no-fail-fast -p scram-ext-client-tests
 
 # Writes pgrx-tests/expected/ anew from the installed extension: read the diff.

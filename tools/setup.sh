@@ -71,17 +71,6 @@ pgrx_config() {
     rm -f "$log"
 }
 
-as_root() {
-    if [ "$(id -u)" -eq 0 ]; then
-        "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
-    else
-        echo "neither root nor sudo" >&2
-        return 1
-    fi
-}
-
 # What is wrong, then what to do about it.
 stop() {
     printf '\nmake: %s\n' "$1" >&2
