@@ -1,0 +1,46 @@
+//! What a batch keeps for each password, laid out as the vector units read it.
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// How many passwords a batch holds at most.
+pub const MAX_LANES: usize = 16;
+
+/// Eight words of SHA-256 state for each lane: word first, then lane.
+pub(crate) type Words = [[u32; MAX_LANES]; 8];
+
+/// The state of every lane between two iterations.
+#[derive(Zeroize, ZeroizeOnDrop)]
+#[repr(align(64))]
+pub(crate) struct Lanes {
+    /// SHA-256 after the block `key XOR ipad`.
+    pub(crate) inner: Words,
+    /// SHA-256 after the block `key XOR opad`.
+    pub(crate) outer: Words,
+    /// `U` of the last iteration.
+    pub(crate) u: Words,
+    /// XOR of every `U` so far: after the last iteration the key.
+    pub(crate) key: Words,
+}
+
+impl Lanes {
+    pub(crate) fn new() -> Self {
+        Self {
+            inner: [[0; MAX_LANES]; 8],
+            outer: [[0; MAX_LANES]; 8],
+            u: [[0; MAX_LANES]; 8],
+            key: [[0; MAX_LANES]; 8],
+        }
+    }
+}
+
+/// Puts one lane's state in its column.
+pub(crate) fn write(words: &mut Words, lane: usize, state: &[u32; 8]) {
+    for (row, word) in words.iter_mut().zip(state) {
+        row[lane] = *word;
+    }
+}
+
+/// One lane's column.
+pub(crate) fn read(words: &Words, lane: usize) -> [u32; 8] {
+    words.map(|row| row[lane])
+}

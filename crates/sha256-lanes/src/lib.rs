@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+#[macro_use]
+mod chain;
+mod backend;
+mod batch;
+mod block;
+mod lanes;
+mod plan;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod sha_ni;
+
+pub use backend::{Backend, Unavailable, UnknownBackend};
+pub use batch::{Batch, Pbkdf2};
+pub use lanes::MAX_LANES;
+
+/// The length of a derived key, in bytes.
+pub const KEY_LEN: usize = 32;
