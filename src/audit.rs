@@ -6,7 +6,6 @@
 #![expect(clippy::type_complexity, reason = "pgrx reads a result's columns off the signature")]
 
 mod read;
-mod served;
 
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys::panic::ErrorReport;

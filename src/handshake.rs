@@ -15,7 +15,7 @@ use crate::record::Record;
 use crate::text::{Text, Utf8};
 use crate::{guc, random};
 
-pub(crate) use parties::{Candidates, Secrets, read_decoy};
+pub(crate) use parties::{Candidates, DECOY, Secrets};
 
 use parties::Given;
 
@@ -60,7 +60,8 @@ fn handshake_start(
         Err(error) => return Ok(start_error(error)),
     };
     let candidates = Candidates::new(&secrets, &given, request.mechanism(), request.username())?;
-    Ok(challenge(&secrets, request, &candidates)?)
+    let challenge = request.challenge(candidates.parameters(), &random::nonce()?);
+    Ok(sealed(&secrets, challenge, &candidates)?)
 }
 
 /// `scram.handshake_finish(…, OUT accepted boolean, OUT server_final text, OUT username text,
@@ -110,12 +111,11 @@ pub(crate) fn request(
 }
 
 /// Answers with server-first and a sealed state.
-pub(crate) fn challenge(
+pub(crate) fn sealed(
     secrets: &Secrets,
-    request: Request,
+    challenge: Challenge,
     candidates: &Candidates,
 ) -> Result<Record<3>, Error> {
-    let challenge = request.challenge(candidates.parameters(), &random::nonce()?);
     let digests = candidates.digests(&secrets.seal);
     let state = State { issued_at: now(), challenge, digests };
     let sealed = secrets.seal.seal(&state)?;

@@ -12,6 +12,7 @@ mod handshake;
 mod random;
 mod record;
 mod roles;
+mod served;
 mod text;
 mod verifier;
 

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::handshake::{self, Candidates, Secrets};
 use crate::record::Record;
 use crate::text::Text;
-use crate::verifier::read;
+use crate::{random, served};
 
 /// `scram.role_handshake_start(…, OUT server_first text, OUT state bytea, OUT error text)`
 ///
@@ -55,8 +55,16 @@ fn role_handshake_start(
         Ok(request) => request,
         Err(error) => return Ok(handshake::start_error(error)),
     };
-    let candidates = candidates(&secrets, request.mechanism(), request.username())?;
-    Ok(handshake::challenge(&secrets, request, &candidates)?)
+    let Login { candidates, served } =
+        Login::of(&secrets, request.mechanism(), request.username())?;
+    let nonce = random::nonce()?;
+    let challenge = match served {
+        Some(secret) => {
+            request.challenge_verbatim(&secret.salt.to_string_lossy(), secret.iterations, &nonce)
+        }
+        None => request.challenge(candidates.parameters(), &nonce),
+    };
+    Ok(handshake::sealed(&secrets, challenge, &candidates)?)
 }
 
 /// `scram.role_handshake_finish(…, OUT accepted boolean, OUT server_final text, OUT username text,
@@ -82,31 +90,47 @@ fn role_handshake_finish(
     let secrets = Secrets::of_this_cluster(Secrets::ROLE)?;
     let state = handshake::open(&secrets, state)?;
     let challenge = &state.challenge;
-    let candidates = candidates(&secrets, challenge.mechanism(), challenge.username())?;
+    let Login { candidates, .. } =
+        Login::of(&secrets, challenge.mechanism(), challenge.username())?;
     let [accepted, server_final, username, error, _] =
         handshake::finish(&secrets, state, client_final.as_ref(), &candidates).0;
     Ok(Record([accepted, server_final, username, error]))
 }
 
-/// The role's verifier if it can log in with this mechanism now, else the server's own mock.
-fn candidates(
-    secrets: &Secrets,
-    mechanism: Mechanism,
-    username: &str,
-) -> Result<Candidates, Error> {
-    let name = Text::from_utf8(username);
-    // As the server truncates the name in a start-up packet (ProcessStartupPacket, postmaster.c).
-    let name = &name.as_bytes()[..name.as_bytes().len().min(MAX_NAME_LEN)];
-    // Made for known roles too: the cost is the same.
-    let mock = secrets.role_mock(mechanism, name)?;
-    let role = Role::lookup(name).filter(|role| role.secret.is_some());
-    if role.is_none() {
-        handshake::read_decoy();
+/// What a login by this name comes to.
+struct Login {
+    candidates: Candidates,
+    /// What the server would challenge with; `None` for its mock.
+    served: Option<served::Secret>,
+}
+
+impl Login {
+    /// A role that can't log in, in whatever way, is challenged as the server does it and never let
+    /// in. What is read of a role is read of a decoy where there is none: the cost is the same.
+    fn of(secrets: &Secrets, mechanism: Mechanism, username: &str) -> Result<Self, Error> {
+        let name = Text::from_utf8(username);
+        // As the server truncates the name in a start-up packet (ProcessStartupPacket, postmaster.c).
+        let name = &name.as_bytes()[..name.as_bytes().len().min(MAX_NAME_LEN)];
+        let mock = secrets.role_mock(mechanism, name)?;
+        let role = Role::lookup(name);
+        let secret = role.as_ref().and_then(|role| role.secret.as_ref());
+        let text = secret.map_or(handshake::DECOY.as_bytes(), Text::as_bytes);
+        let verifier = str::from_utf8(text).ok().and_then(|text| text.parse::<Verifier>().ok());
+        let served = served::Secret::read(text);
+
+        // The server challenges a role without LOGIN with its own salt, and refuses it afterwards
+        // (InitializeSessionUserId); an expired one is no role to it (get_role_password, crypt.c).
+        let is_valid = role.as_ref().is_some_and(|role| {
+            role.secret.is_some() & role.valid_until.is_none_or(|until| until >= handshake::now())
+        });
+        let is_served = is_valid & (mechanism == Mechanism::ScramSha256);
+        let can_login = role.is_some_and(|role| role.can_login);
+        let verifier = verifier.filter(|v| is_valid & can_login & (v.mechanism() == mechanism));
+        Ok(Self {
+            candidates: Candidates::with_mock(verifier, None, mock),
+            served: served.filter(|_| is_served),
+        })
     }
-    let verifier = role
-        .and_then(|role| role.login_verifier(handshake::now()))
-        .filter(|verifier| verifier.mechanism() == mechanism);
-    Ok(Candidates::with_mock(verifier, None, mock))
 }
 
 /// The longest name of a role, in bytes.
@@ -151,17 +175,6 @@ impl Role {
             pg_sys::ReleaseSysCache(tuple);
             Some(Self { can_login, secret, valid_until })
         }
-    }
-
-    /// The verifier that a login is checked against, if a login can succeed at all.
-    ///
-    /// Source: `get_role_password` in src/backend/libpq/crypt.c; LOGIN is checked by the server
-    /// after the exchange (`InitializeSessionUserId`), which here would be too late.
-    fn login_verifier(&self, now: i64) -> Option<Verifier> {
-        // Read first, judged after: no step is skipped for a role that is locked.
-        let verifier = self.secret.as_ref().and_then(|secret| read(secret).ok());
-        let is_valid = self.valid_until.is_none_or(|until| until >= now);
-        verifier.filter(|_| self.can_login & is_valid)
     }
 }
 

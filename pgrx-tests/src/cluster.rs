@@ -104,6 +104,33 @@ impl Cluster {
         cluster
     }
 
+    /// A hot standby of this server, which has to let replication in over its socket
+    /// (`hba("local replication all trust")`). It has replayed all that was committed until now.
+    pub fn standby(&self) -> Self {
+        let dir = tempfile::Builder::new().prefix("scram_ext_test.").tempdir().expect("a folder");
+        own(dir.path());
+        let data = dir.path().join("data");
+        let mut backup = Program::new("pg_basebackup");
+        backup.args(["-R", "--no-sync", "-c", "fast", "-U", SUPERUSER, "-D"]).arg(&data);
+        backup.arg("-h").arg(self.dir()).arg("-p").arg(self.port.to_string()).succeed();
+
+        let file = data.join("postgresql.conf");
+        let mut conf = fs::read_to_string(&file).expect("postgresql.conf");
+        conf.push_str(&format!("unix_socket_directories = '{}'\n", dir.path().display()));
+        fs::write(&file, conf).expect("postgresql.conf");
+        let mut standby = Self { dir, port: 0, server: None };
+        standby.start_server();
+
+        let end = "SELECT pg_current_wal_lsn()::text";
+        let end: String = self.client().query_one(end, &[]).expect("a position").get(0);
+        let mut client = standby.client();
+        until("the standby has replayed everything", || {
+            let replayed = format!("SELECT pg_last_wal_replay_lsn() >= '{end}'");
+            client.query_one(&replayed, &[]).expect("a position").get::<_, bool>(0).then_some(())
+        });
+        standby
+    }
+
     /// A server with settings of its own.
     pub fn builder() -> Builder {
         Builder::default()

@@ -13,9 +13,9 @@ use scram_core::audit::{HbaRule, Origin, Policy, Role, Secret, Server, Subject, 
 use scram_core::keys::Key;
 use zeroize::Zeroizing;
 
-use super::served;
 use crate::error::Error;
 use crate::guc;
+use crate::served;
 use crate::text::Text;
 
 /// One row a role, with what the rules need to know of it. `$1` NULL stands for all roles.
@@ -155,7 +155,9 @@ fn subjects(name: Option<Text>) -> Result<Vec<Subject>, ErrorReport> {
             name_bytes: name.map(|name| name.0.as_bytes().to_vec()).unwrap_or_default(),
             origin: Origin::Role(role),
             secret: secret.map(|secret| {
-                Secret::read(Zeroizing::new(secret.0.name()), |_| served::read(secret.0.as_bytes()))
+                Secret::read(Zeroizing::new(secret.0.name()), |_| {
+                    served::Secret::read(secret.0.as_bytes())?.decoded()
+                })
             }),
         })
     })

@@ -51,6 +51,12 @@ impl Password {
     }
 }
 
+impl AsRef<[u8]> for Password {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
 /// Never prints the password, nor its length.
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

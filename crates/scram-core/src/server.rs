@@ -3,6 +3,8 @@
 //! Each step consumes the one before, so out of order does not compile. Randomness comes in as an
 //! argument, what must be kept between the messages can be sealed ([`crate::state`]).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use crate::channel_binding::ChannelBinding;
@@ -112,12 +114,21 @@ impl Request {
     /// `server_nonce`: at least 18 random bytes in Base64, new for each exchange.
     #[must_use]
     pub fn challenge(self, parameters: &Parameters, server_nonce: &str) -> Challenge {
+        let salt = STANDARD.encode(parameters.salt());
+        let iterations = parameters.iterations().get().cast_signed();
+        self.challenge_verbatim(&salt, iterations, server_nonce)
+    }
+
+    /// Answers with salt and count as another server stores them: PostgreSQL sends what stands in
+    /// pg_authid, Base64 that is not canonical and a count of 0 too.
+    #[must_use]
+    pub fn challenge_verbatim(self, salt: &str, iterations: i32, server_nonce: &str) -> Challenge {
         let nonce = format!("{}{server_nonce}", self.client_nonce);
         Challenge {
             mechanism: self.mechanism,
             username: self.username,
             client_first_bare: self.client_first_bare,
-            server_first: ServerFirst::write(&nonce, parameters),
+            server_first: ServerFirst::write(&nonce, salt, iterations),
             nonce,
             cbind_input: self.cbind_input,
         }

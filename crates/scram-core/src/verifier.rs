@@ -114,7 +114,11 @@ impl Verifier {
     /// StoredKey only (`scram_verify_plain_password`, `verify_client_proof` in auth-scram.c): a
     /// verifier whose keys belong to two passwords would pass one and fail the other.
     pub fn verify(&self, password: &Password, tick: impl FnMut()) -> bool {
-        let salted = self.parameters.salted_password(password, tick);
+        self.matches(&self.parameters.salted_password(password, tick))
+    }
+
+    /// What [`verify`](Self::verify) says of the password that this was derived from.
+    pub(crate) fn matches(&self, salted: &SaltedPassword) -> bool {
         let stored = salted.stored_key().ct_eq(&self.stored_key);
         let server = salted.server_key().ct_eq(&self.server_key);
         (stored & server).into()

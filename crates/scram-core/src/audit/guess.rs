@@ -1,14 +1,12 @@
 //! Trying candidate passwords on one stored secret.
 
-use md5::Md5;
 use sha2::Digest;
-use zeroize::Zeroizing;
 
 use super::{Policy, Secret, Subject};
 use crate::identify::Kind;
 use crate::keys::Key;
 use crate::mechanism::Mechanism;
-use crate::saslprep::Password;
+use crate::search::{Md5Hash, Search, Target};
 
 /// Whether one of the candidates is the password.
 pub(super) fn fits_any(
@@ -16,16 +14,19 @@ pub(super) fn fits_any(
     subject: &Subject,
     candidates: &[Vec<u8>],
     policy: &Policy,
-    mut tick: impl FnMut(),
+    tick: impl FnMut(),
 ) -> bool {
-    is_possible(secret, policy)
-        && candidates.iter().any(|candidate| {
-            tick();
-            match secret.verifier() {
-                Some(verifier) => verifier.verify(&Password::prepare(candidate), &mut tick),
-                None => md5_hash(candidate, &subject.name_bytes).as_str() == secret.text(),
-            }
-        })
+    if !is_possible(secret, policy) {
+        return false;
+    }
+    let md5 = Md5Hash::new(secret.text(), &subject.name_bytes);
+    let Some(target) = secret.verifier().map(Target::Scram).or(md5.as_ref().map(Target::Md5))
+    else {
+        return false;
+    };
+    let search = Search::new(target, candidates);
+    search.work(tick);
+    search.found().is_some()
 }
 
 /// Whether candidates are tried at all on a secret of this kind and cost.
@@ -45,20 +46,4 @@ pub(super) fn digest(key: &Key, id: &str, subject: &Subject, candidates: &[Vec<u
     let secret = subject.secret.as_ref().map_or("", Secret::text);
     let parts = [b"audit\0", id.as_bytes(), b"\0", secret.as_bytes(), b"\0", &listed.finalize()];
     key.hmac(Mechanism::ScramSha256, &parts)
-}
-
-/// `md5` and `hex(md5(password ‖ name))`. The password isn't prepared here.
-///
-/// Source: `pg_md5_encrypt` in PostgreSQL's `src/common/md5_common.c`.
-fn md5_hash(password: &[u8], name: &[u8]) -> Zeroizing<String> {
-    use std::fmt::Write as _;
-
-    let hash = Md5::new().chain_update(password).chain_update(name).finalize();
-    let mut text = Zeroizing::new(String::with_capacity(35));
-    text.push_str("md5");
-    for byte in hash {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::Fault;
 use super::attribute::{Attributes, is_printable, refuse_mandatory_extension, text};
-use crate::verifier::{Parameters, posit_number};
+use crate::verifier::posit_number;
 
 /// The first message of the server.
 ///
@@ -50,9 +50,8 @@ impl<'a> ServerFirst<'a> {
         Ok(Self { nonce, salt, iterations })
     }
 
-    /// Writes the message that hands out these parameters.
-    pub fn write(nonce: &str, parameters: &Parameters) -> String {
-        let salt = STANDARD.encode(parameters.salt());
-        format!("r={nonce},s={salt},i={}", parameters.iterations())
+    /// Writes the message. `salt` is Base64 already.
+    pub fn write(nonce: &str, salt: &str, iterations: i32) -> String {
+        format!("r={nonce},s={salt},i={iterations}")
     }
 }

@@ -1,0 +1,75 @@
+//! Candidates a second on one core and on two, and one password beside the raw one-stream loop.
+
+use std::hint::black_box;
+use std::num::NonZeroU32;
+use std::thread;
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput};
+use scram_core::search::{Md5Hash, Search, Target};
+use scram_core::{Mechanism, Parameters, Password, Verifier};
+use sha256_lanes::Pbkdf2;
+
+const SALT: &[u8] = b"sixteen bytes!!!";
+const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("positive");
+
+fn main() {
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(2))
+        .sample_size(10)
+        .configure_from_args();
+    let parameters = Parameters::new(Mechanism::ScramSha256, ITERATIONS, SALT.to_vec());
+    let password = Password::prepare(b"pencil");
+    let verifier = Verifier::derive(parameters.expect("in range"), &password, || ());
+
+    let mut group = criterion.benchmark_group("verify");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("raw loop", |b| {
+        let pbkdf2 = Pbkdf2::new(SALT, ITERATIONS);
+        b.iter(|| pbkdf2.derive(black_box(b"pencil"), ITERATIONS, || ()));
+    });
+    group.bench_function("verify", |b| b.iter(|| verifier.verify(black_box(&password), || ())));
+    group.finish();
+
+    let words: Vec<String> = (0..1000).map(|i| format!("candidate {i}")).collect();
+    let mut group = criterion.benchmark_group("1000 candidates");
+    group.throughput(Throughput::Elements(1000));
+    group.bench_function("raw loop", |b| {
+        let pbkdf2 = Pbkdf2::new(SALT, ITERATIONS);
+        b.iter(|| {
+            for words in words.chunks(16) {
+                let mut batch = pbkdf2.batch(black_box(words));
+                while !batch.is_done() {
+                    batch.advance(u32::MAX);
+                }
+                black_box(batch);
+            }
+        });
+    });
+    for threads in [1, 2] {
+        group.bench_function(format!("search, {threads} threads"), |b| {
+            b.iter(|| search(Target::Scram(&verifier), &words, threads));
+        });
+    }
+    group.finish();
+
+    let words: Vec<String> = (0..1_000_000).map(|i| format!("candidate{i}")).collect();
+    let hash = Md5Hash::new("md500000000000000000000000000000000", b"alice").expect("a hash");
+    let mut group = criterion.benchmark_group("1000000 candidates");
+    group.throughput(Throughput::Elements(1_000_000));
+    group.bench_function("md5", |b| b.iter(|| search(Target::Md5(&hash), &words, 1)));
+    group.finish();
+    criterion.final_summary();
+}
+
+fn search(target: Target<'_>, words: &[String], threads: usize) -> Option<usize> {
+    let search = Search::new(target, black_box(words));
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|| search.work(|| ()));
+        }
+        search.work(|| ());
+    });
+    search.found()
+}

@@ -1,0 +1,212 @@
+//! Which of many candidates is the password.
+//!
+//! Nothing here starts a thread: a [`Search`] is shared, and each thread that takes part calls
+//! [`Search::work`]. So the caller decides how many there are, what they inherit and who waits.
+//!
+//! ```
+//! use std::thread;
+//!
+//! use scram_core::search::{Search, Target};
+//! use scram_core::{Parameters, Password, Verifier};
+//! # use scram_core::Mechanism;
+//! # let parameters = Parameters::new(
+//! #     Mechanism::ScramSha256, std::num::NonZeroU32::MIN, b"salt".to_vec()).unwrap();
+//! # let verifier = Verifier::derive(parameters, &Password::prepare(b"pencil"), || ());
+//!
+//! let search = Search::new(Target::Scram(&verifier), &["pen", "pencil", "paper"]);
+//! thread::scope(|scope| {
+//!     scope.spawn(|| search.work(|| ()));
+//!     search.work(|| ());
+//! });
+//! assert_eq!(search.found(), Some(1));
+//! ```
+
+mod md5;
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+use sha256_lanes::{MAX_LANES, Pbkdf2};
+
+use crate::keys::{SaltedPassword, TICK_EVERY};
+use crate::mechanism::Mechanism;
+use crate::saslprep::Password;
+use crate::verifier::Verifier;
+
+pub use md5::Md5Hash;
+
+/// Candidates that are hashed with MD5 between two looks at the stop flag: well under a millisecond
+/// for passwords of usual lengths.
+const MD5_GROUP: usize = 512;
+
+/// What a candidate is tried on.
+#[derive(Clone, Copy, Debug)]
+pub enum Target<'a> {
+    /// `md5(password ‖ role)`. Candidates aren't prepared, as in the server.
+    Md5(&'a Md5Hash),
+    /// A verifier: both keys must match. Candidates are prepared as the server does it.
+    Scram(&'a Verifier),
+}
+
+impl Target<'_> {
+    /// How many candidates a thread takes at a time.
+    fn group(self) -> usize {
+        match self {
+            Self::Md5(_) => MD5_GROUP,
+            Self::Scram(verifier) => match verifier.mechanism() {
+                Mechanism::ScramSha256 => MAX_LANES,
+                Mechanism::ScramSha1 | Mechanism::ScramSha512 => 1,
+            },
+        }
+    }
+}
+
+/// A search for the first candidate that is the password, on any number of threads.
+///
+/// Candidates are taken in order. The lowest position wins, whoever is first: a thread that tries
+/// candidates below a hit goes on to the end of them. What is derived is wiped; a prepared candidate
+/// lives until its derivation has begun.
+pub struct Search<'a, C> {
+    target: Target<'a>,
+    candidates: &'a [C],
+    /// The first candidate that nobody has taken.
+    next: AtomicUsize,
+    tried: AtomicUsize,
+    /// The lowest position of a hit; the number of candidates as long as there is none.
+    found: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+impl<'a, C: AsRef<[u8]>> Search<'a, C> {
+    /// A search over candidates as they would be typed.
+    pub fn new(target: Target<'a>, candidates: &'a [C]) -> Self {
+        Self {
+            target,
+            candidates,
+            next: AtomicUsize::new(0),
+            tried: AtomicUsize::new(0),
+            found: AtomicUsize::new(candidates.len()),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Tries candidates until there are none left, one before them is the password, or the search is
+    /// [stopped](Self::stop). Returns within about a millisecond of a stop.
+    ///
+    /// `tick` is called about every millisecond; unwinding out of it is fine, though what this thread
+    /// was trying then remains untried.
+    pub fn work(&self, mut tick: impl FnMut()) {
+        let group = self.target.group();
+        loop {
+            tick();
+            let first = self.next.fetch_add(group, Relaxed);
+            if self.is_over(first) {
+                return;
+            }
+            let rest = &self.candidates[first..];
+            let candidates = &rest[..group.min(rest.len())];
+            let on = || {
+                tick();
+                if self.is_over(first) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            let ControlFlow::Continue(hit) = self.try_group(candidates, on) else { return };
+            if let Some(place) = hit {
+                self.found.fetch_min(first + place, Relaxed);
+            }
+            self.tried.fetch_add(candidates.len(), Relaxed);
+        }
+    }
+
+    /// Lets every thread return from [`work`](Self::work).
+    pub fn stop(&self) {
+        self.stopped.store(true, Relaxed);
+    }
+
+    /// How many candidates have been tried: progress, while others work.
+    pub fn tried(&self) -> usize {
+        self.tried.load(Relaxed)
+    }
+
+    /// The position of the first candidate that is the password, counted from 0: final once every
+    /// thread is back from [`work`](Self::work) and nobody has stopped it.
+    pub fn found(&self) -> Option<usize> {
+        let found = self.found.load(Relaxed);
+        (found < self.candidates.len()).then_some(found)
+    }
+
+    /// Whether it no longer matters what the candidates from `first` on are.
+    fn is_over(&self, first: usize) -> bool {
+        first >= self.found.load(Relaxed) || self.stopped.load(Relaxed)
+    }
+
+    fn try_group(
+        &self,
+        candidates: &[C],
+        on: impl FnMut() -> ControlFlow<()>,
+    ) -> ControlFlow<(), Option<usize>> {
+        match self.target {
+            Target::Md5(hash) => ControlFlow::Continue(
+                candidates.iter().position(|candidate| hash.is_of(candidate.as_ref())),
+            ),
+            Target::Scram(verifier) if verifier.mechanism() == Mechanism::ScramSha256 => {
+                try_lanes(verifier, candidates, on)
+            }
+            Target::Scram(verifier) => try_one_by_one(verifier, candidates, on),
+        }
+    }
+}
+
+/// Tries up to [`MAX_LANES`] candidates at once.
+fn try_lanes<C: AsRef<[u8]>>(
+    verifier: &Verifier,
+    candidates: &[C],
+    mut on: impl FnMut() -> ControlFlow<()>,
+) -> ControlFlow<(), Option<usize>> {
+    let mut over = ControlFlow::Continue(());
+    // Preparing a very long candidate takes its time too.
+    let prepared = candidates.iter().map_while(|candidate| {
+        over = on();
+        over.is_continue().then(|| Password::prepare(candidate.as_ref()))
+    });
+    let mut batch = Pbkdf2::new(verifier.salt(), verifier.iterations()).batch(prepared);
+    over?;
+    while !batch.is_done() {
+        batch.advance(TICK_EVERY);
+        on()?;
+    }
+    let mut keys = batch.keys();
+    ControlFlow::Continue(keys.position(|key| verifier.matches(&SaltedPassword::from_sha256(&key))))
+}
+
+/// Tries one candidate after the other, with the mechanism's own hash.
+fn try_one_by_one<C: AsRef<[u8]>>(
+    verifier: &Verifier,
+    candidates: &[C],
+    mut on: impl FnMut() -> ControlFlow<()>,
+) -> ControlFlow<(), Option<usize>> {
+    for (place, candidate) in candidates.iter().enumerate() {
+        let salted = SaltedPassword::derive_until(
+            verifier.mechanism(),
+            &Password::prepare(candidate.as_ref()),
+            verifier.salt(),
+            verifier.iterations(),
+            &mut on,
+        )?;
+        if verifier.matches(&salted) {
+            return ControlFlow::Continue(Some(place));
+        }
+    }
+    ControlFlow::Continue(None)
+}
+
+/// Never prints a candidate.
+impl<C> fmt::Debug for Search<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Search")
+            .field("target", &self.target)
+            .field("candidates", &self.candidates.len())
+            .field("tried", &self.tried)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,199 @@
+//! The search over candidates: places, preparation, threads, stopping.
+
+use std::cell::Cell;
+use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+
+use proptest::prelude::*;
+use scram_core::search::{Md5Hash, Search, Target};
+use scram_core::{Mechanism, Parameters, Password, Verifier};
+
+const MECHANISMS: [Mechanism; 3] =
+    [Mechanism::ScramSha1, Mechanism::ScramSha256, Mechanism::ScramSha512];
+
+fn verifier(mechanism: Mechanism, password: &str, iterations: u32) -> Verifier {
+    let iterations = NonZeroU32::new(iterations).expect("positive");
+    let parameters = Parameters::new(mechanism, iterations, b"sixteen bytes!!!".to_vec());
+    Verifier::derive(parameters.expect("in range"), &Password::prepare(password.as_bytes()), || ())
+}
+
+fn found<C: AsRef<[u8]> + Sync>(
+    target: Target<'_>,
+    candidates: &[C],
+    threads: usize,
+) -> Option<usize> {
+    let search = Search::new(target, candidates);
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|| search.work(|| ()));
+        }
+        search.work(|| ());
+    });
+    if search.found().is_none() {
+        assert_eq!(search.tried(), candidates.len());
+    }
+    search.found()
+}
+
+#[test]
+fn every_place_of_every_count() {
+    for mechanism in MECHANISMS {
+        let verifier = verifier(mechanism, "pencil", 2);
+        for count in 0..=70 {
+            let mut candidates: Vec<_> = (0..count).map(|i| format!("wrong {i}")).collect();
+            for threads in [1, 2, 3] {
+                assert_eq!(found(Target::Scram(&verifier), &candidates, threads), None);
+            }
+            for place in 0..count {
+                let wrong = std::mem::replace(&mut candidates[place], "pencil".to_owned());
+                let hit = found(Target::Scram(&verifier), &candidates, 1 + place % 3);
+                assert_eq!(hit, Some(place), "{mechanism} {count}");
+                candidates[place] = wrong;
+            }
+        }
+    }
+}
+
+#[test]
+fn the_lowest_place_wins() {
+    let verifier = verifier(Mechanism::ScramSha256, "pencil", 50);
+    for first in [0, 15, 16, 17, 99] {
+        let mut candidates = vec!["paper"; 100];
+        for place in [first, 99, 60.max(first), 40.max(first)] {
+            candidates[place] = "pencil";
+        }
+        for threads in 1..=4 {
+            assert_eq!(found(Target::Scram(&verifier), &candidates, threads), Some(first));
+        }
+    }
+}
+
+#[test]
+fn candidates_are_prepared_as_the_server_does() {
+    // Typed, and what the password was when it was set.
+    let cases = [
+        ("I\u{AD}X", "IX"),
+        ("\u{2168}", "IX"),
+        ("a\u{A0}b", "a b"),
+        ("\u{1F600}", "\u{1F600}"),
+        (&*"x".repeat(500), &*"x".repeat(500)),
+        ("", ""),
+    ];
+    for mechanism in MECHANISMS {
+        for (typed, set) in cases {
+            let verifier = verifier(mechanism, set, 3);
+            let hit = found(Target::Scram(&verifier), &["a", typed, "b"], 1);
+            assert_eq!(hit, Some(1), "{mechanism} {typed:?}");
+        }
+    }
+    // Bytes that are no UTF-8 are taken as they are.
+    let parameters = Parameters::new(Mechanism::ScramSha256, NonZeroU32::MIN, vec![1]);
+    let password = Password::prepare(b"\xff\xfe");
+    let verifier = Verifier::derive(parameters.expect("in range"), &password, || ());
+    let candidates: [&[u8]; 3] = [b"\xff", b"\xff\xfe", b"\xfe"];
+    assert_eq!(found(Target::Scram(&verifier), &candidates, 2), Some(1));
+}
+
+/// A verifier put together from the keys of two passwords fits neither.
+#[test]
+fn both_keys_must_match() {
+    for mechanism in MECHANISMS {
+        let (pen, paper) = (verifier(mechanism, "pen", 4), verifier(mechanism, "paper", 4));
+        let (pen, paper) = (pen.to_string(), paper.to_string());
+        let mixed = format!(
+            "{}:{}",
+            &pen[..pen.rfind(':').expect("a colon")],
+            paper.rsplit(':').next().expect("a key")
+        );
+        let mixed: Verifier = mixed.parse().expect("a verifier");
+        assert_eq!(found(Target::Scram(&mixed), &["pen", "paper"], 1), None);
+    }
+}
+
+#[test]
+fn md5() {
+    // SELECT 'md5' || md5('pencil' || 'alice')
+    let reference = "md5ee69efad287c7423caf0b3229d71f567".to_owned();
+    let hash = Md5Hash::new(&reference, b"alice").expect("a hash");
+    let mut candidates = vec!["paper"; 2000];
+    assert_eq!(found(Target::Md5(&hash), &candidates, 2), None);
+    for place in [0, 511, 512, 1999] {
+        candidates[place] = "pencil";
+        assert_eq!(found(Target::Md5(&hash), &candidates, 2), Some(place));
+        candidates[place] = "paper";
+    }
+    let other = Md5Hash::new(&reference, b"bob").expect("a hash");
+    assert_eq!(found(Target::Md5(&other), &["pencil"], 1), None);
+
+    for text in ["", "md5", &reference.to_uppercase(), &reference[..34], &format!("{reference}0")] {
+        assert!(Md5Hash::new(text, b"alice").is_none(), "{text}");
+    }
+    assert!(!format!("{hash:?}").contains(char::is_numeric));
+}
+
+/// Every thread comes back although the derivations would take hours.
+#[test]
+fn a_stop_ends_long_derivations() {
+    for mechanism in MECHANISMS {
+        let mut text = verifier(mechanism, "pencil", 1).to_string();
+        text = text.replace("$1:", "$2000000000:");
+        let verifier: Verifier = text.parse().expect("a verifier");
+        let search = Search::new(Target::Scram(&verifier), &["a"; 40]);
+        thread::scope(|scope| {
+            let ticks = Cell::new(0);
+            scope.spawn(|| search.work(|| ()));
+            search.work(|| {
+                ticks.set(ticks.get() + 1);
+                if ticks.get() == 50 {
+                    search.stop();
+                }
+            });
+            assert!(ticks.get() >= 50);
+        });
+        assert_eq!((search.found(), search.tried()), (None, 0), "{mechanism}");
+        search.work(|| ());
+        assert_eq!(search.tried(), 0);
+    }
+}
+
+#[test]
+fn a_tick_may_unwind() {
+    let verifier = verifier(Mechanism::ScramSha256, "pencil", 2);
+    let search = Search::new(Target::Scram(&verifier), &["a", "pencil"]);
+    let ticks = Cell::new(0);
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        search.work(|| {
+            ticks.set(ticks.get() + 1);
+            if ticks.get() == 3 {
+                std::panic::resume_unwind(Box::new("cancelled"));
+            }
+        });
+    }));
+    assert!(unwound.is_err());
+    assert_eq!(search.tried(), 0);
+}
+
+#[test]
+fn nothing_secret_is_printed() {
+    let verifier = verifier(Mechanism::ScramSha256, "pencil", 1);
+    let shown = format!("{:?}", Search::new(Target::Scram(&verifier), &["pencil"]));
+    assert!(!shown.contains("pencil"), "{shown}");
+}
+
+proptest! {
+    /// As one call of `verify` for each candidate.
+    #[test]
+    fn as_verify(
+        candidates in prop::collection::vec("\\PC{0,3}", 0..40),
+        pick in any::<prop::sample::Index>(),
+        threads in 1_usize..4,
+    ) {
+        let password = if candidates.is_empty() { "x" } else { &candidates[pick.index(candidates.len())] };
+        let verifier = verifier(Mechanism::ScramSha256, password, 2);
+        let expected = candidates
+            .iter()
+            .position(|c| verifier.verify(&Password::prepare(c.as_bytes()), || ()));
+        prop_assert_eq!(found(Target::Scram(&verifier), &candidates, threads), expected);
+    }
+}
