@@ -203,8 +203,9 @@ fn ticks() {
     let mut ticks = 0;
     let subjects = [role("abc", strict("pw", 4096, SALT))];
     audit::run(&subjects, &Server::default(), &policy(), || ticks += 1);
-    // Once before each of 10 candidates and every 1024 iterations within.
-    assert_eq!(ticks, 10 * 4);
+    // Before each of 10 candidates is prepared, and every 1024 iterations of however many the CPU
+    // derives at once.
+    assert!((10 + 4..=10 + 1 + 10 * 5).contains(&ticks), "{ticks}");
 }
 
 #[test]

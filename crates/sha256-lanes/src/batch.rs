@@ -39,16 +39,19 @@ impl<'salt> Pbkdf2<'salt> {
         }
     }
 
-    /// Begins to derive the keys of up to [`MAX_LANES`] passwords, of any lengths.
+    /// Begins to derive the keys of up to [`MAX_LANES`] passwords, of any lengths. Each one is dropped
+    /// before the next is asked for.
     ///
     /// # Panics
     ///
     /// With more than [`MAX_LANES`] passwords.
-    pub fn batch<P: AsRef<[u8]>>(&self, passwords: &[P]) -> Batch {
-        assert!(passwords.len() <= MAX_LANES, "at most {MAX_LANES} passwords");
+    pub fn batch<P: AsRef<[u8]>>(&self, passwords: impl IntoIterator<Item = P>) -> Batch {
         let compress = block_function(self.forced);
         let mut lanes = Box::new(Lanes::new());
-        for (lane, password) in passwords.iter().enumerate() {
+        let mut count = 0;
+        for (lane, password) in passwords.into_iter().enumerate() {
+            assert!(lane < MAX_LANES, "at most {MAX_LANES} passwords");
+            count = lane + 1;
             let states = block::hmac_key(compress, password.as_ref());
             let u = block::first(compress, &states, self.salt);
             lanes::write(&mut lanes.inner, lane, &states.0);
@@ -58,12 +61,12 @@ impl<'salt> Pbkdf2<'salt> {
         }
         Batch {
             lanes,
-            count: passwords.len(),
+            count,
             // The first iteration is done.
             iterations: self.iterations.get() - 1,
             group: None,
             left: 0,
-            done: if self.iterations.get() == 1 { passwords.len() } else { 0 },
+            done: if self.iterations.get() == 1 { count } else { 0 },
             forced: self.forced,
         }
     }
@@ -75,7 +78,7 @@ impl<'salt> Pbkdf2<'salt> {
         every: NonZeroU32,
         mut tick: impl FnMut(),
     ) -> Zeroizing<[u8; KEY_LEN]> {
-        let mut batch = self.batch(&[password]);
+        let mut batch = self.batch([password]);
         batch.advance(every.get());
         while !batch.is_done() {
             tick();

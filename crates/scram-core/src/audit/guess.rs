@@ -20,7 +20,8 @@ pub(super) fn fits_any(
         return false;
     }
     let md5 = Md5Hash::new(secret.text(), &subject.name_bytes);
-    let Some(target) = secret.verifier().map(Target::Scram).or(md5.as_ref().map(Target::Md5))
+    let Some(target) =
+        secret.verifier().map(Target::Scram).or_else(|| md5.as_ref().map(Target::Md5))
     else {
         return false;
     };
