@@ -80,7 +80,7 @@ pub(crate) fn handshake(
                 Side::Client,
                 CLIENT_FINAL,
                 answer.client_final(),
-                "channel binding, nonce, ClientProof: shows that the client knows the password",
+                "ClientProof: the client knows the password",
             );
             match challenge.finish(answer.client_final().as_bytes(), &candidates.list()) {
                 Outcome::Refused { error, .. } => exchange.refuse(error),
@@ -89,7 +89,7 @@ pub(crate) fn handshake(
                         Side::Server,
                         SERVER_FINAL,
                         &server_final,
-                        "accepted; ServerSignature: shows that the server knows the verifier",
+                        "accepted; ServerSignature: the server knows the verifier",
                     ),
                     Err(ClientError::ServerSignature) => exchange.say(
                         Side::Server,

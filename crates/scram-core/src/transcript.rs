@@ -60,20 +60,20 @@ impl Transcript<'_> {
             "the client's nonce and more behind it",
             match server_nonce {
                 Some(_) => "the server added nothing to the client's nonce",
-                None => "it does not start with the client's nonce: a message of another exchange",
+                None => "does not start with the client's nonce: another exchange",
             },
         )?;
         checks.add(
             "salt",
             server.salt == verifier.salt(),
             "the verifier's",
-            "not the verifier's: another user, an unknown one, or the password was changed since",
+            "not the verifier's: unknown user, or another password since",
         )?;
         checks.add(
             "iterations",
             server.iterations == verifier.iterations(),
             "the verifier's",
-            "not the verifier's: another user, an unknown one, or the password was changed since",
+            "not the verifier's: unknown user, or another password since",
         )?;
 
         checks.step = 3;
@@ -83,7 +83,7 @@ impl Transcript<'_> {
             "nonce",
             last.nonce == server.nonce,
             "the one of server-first",
-            "not the one of server-first: a message of another exchange",
+            "not the one of server-first: another exchange",
         )?;
         let auth_message = AuthMessage {
             client_first_bare: first.bare,
@@ -111,7 +111,7 @@ impl Transcript<'_> {
                     "server signature",
                     signature.ct_eq(&expected).into(),
                     "the server knows the verifier",
-                    "not made with the verifier's ServerKey: another verifier, or not the server",
+                    "not of the verifier's ServerKey: another verifier or server",
                 )
             }
         }
@@ -129,7 +129,7 @@ impl Transcript<'_> {
             "GS2 header",
             data.is_some(),
             "the one of client-first",
-            "c= does not repeat the header of client-first: it was changed on the way",
+            "c= does not repeat client-first's: changed on the way",
         )?;
         let data = data.unwrap_or_default();
         let name = "channel binding";
@@ -151,7 +151,7 @@ impl Transcript<'_> {
                 name,
                 data == expected,
                 "the data of the connection",
-                "not the data of the connection: another TLS connection, or another certificate",
+                "not the connection's: another TLS session or certificate",
             ),
         }
     }
@@ -171,16 +171,15 @@ impl Transcript<'_> {
         let mistakes = [
             (
                 AuthMessage { client_first_bare: whole(self.client_first), ..*right },
-                "right for an AuthMessage with the GS2 header, which does not belong there",
+                "made with the GS2 header in AuthMessage, where it has no place",
             ),
             (
                 AuthMessage { client_final_without_proof: whole(self.client_final), ..*right },
-                "right for an AuthMessage with the proof itself, which does not belong there",
+                "made with the proof in AuthMessage, where it has no place",
             ),
             (
                 AuthMessage { client_first_bare: &unescaped, ..*right },
-                "right for an AuthMessage with the user name unescaped or without extensions: \
-                 it takes the message as it was sent",
+                "made with client-first written anew: sign the message as sent",
             ),
         ];
         mistakes
