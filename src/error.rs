@@ -42,6 +42,8 @@ pub(crate) enum Error {
     PasswordLength { got: usize },
     #[error("could not generate random bytes")]
     Random,
+    #[error("a thread that tried candidates has failed")]
+    Search,
     #[error("invalid handshake state")]
     State(#[from] SealError),
     #[error("iteration count {got} of the verifier is over the limit")]
@@ -91,7 +93,7 @@ impl From<Error> for ErrorReport {
                 Some(format!("It has {got} bytes; at most {MAX_PASSWORD_LEN} are looked at.")),
                 None,
             ),
-            Error::Random => (ERRCODE_INTERNAL_ERROR, None, None),
+            Error::Random | Error::Search => (ERRCODE_INTERNAL_ERROR, None, None),
             Error::State(why) => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 Some(sentence(why)),

@@ -14,6 +14,7 @@ use scram_core::verifier::MAX_SALT_LEN;
 const POSTGRES_ITERATIONS: i32 = 4096;
 
 static AUDIT_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(5 * 60);
+static AUDIT_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(1);
 static CLIENT_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(100_000);
 static DEFAULT_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(0);
 static EXPIRY_WARNING: GucSetting<i32> = GucSetting::<i32>::new(7 * 24 * 60);
@@ -43,6 +44,15 @@ const DEFINITIONS: &[Definition] = &[
         min: 1,
         max: 24 * 60 * 60,
         flags: GucFlags::UNIT_S,
+    },
+    Definition {
+        name: c"scram.audit_workers",
+        short: c"Sets the number of threads that try candidate passwords.",
+        long: c"The backend itself is one of them; the others end with the call.",
+        setting: &AUDIT_WORKERS,
+        min: 1,
+        max: 64,
+        flags: GucFlags::empty(),
     },
     Definition {
         name: c"scram.client_iterations",
@@ -127,6 +137,11 @@ pub(crate) fn define() {
     }
     // SAFETY: a NUL-terminated constant, after the last definition.
     unsafe { pg_sys::MarkGUCPrefixReserved(c"scram".as_ptr()) };
+}
+
+/// `scram.audit_workers`: how many threads try candidates, the backend's own among them.
+pub(crate) fn audit_workers() -> usize {
+    usize::try_from(AUDIT_WORKERS.get()).unwrap_or(1)
 }
 
 /// Lowest and highest count of new verifiers.

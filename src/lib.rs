@@ -6,6 +6,7 @@ use pgrx::prelude::*;
 use pgrx::{extension_sql_file, pg_module_magic};
 
 mod audit;
+mod crew;
 mod error;
 mod guc;
 mod handshake;

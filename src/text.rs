@@ -43,10 +43,16 @@ impl Text {
 
     /// As a password, prepared as ALTER ROLE in this database does it: from the bytes as they are.
     pub(crate) fn password(&self) -> Result<Password, Error> {
+        self.check_length()?;
+        Ok(Password::prepare(&self.0))
+    }
+
+    /// Whether a password may be as long as this.
+    pub(crate) fn check_length(&self) -> Result<(), Error> {
         if self.0.len() > MAX_PASSWORD_LEN {
             return Err(Error::PasswordLength { got: self.0.len() });
         }
-        Ok(Password::prepare(&self.0))
+        Ok(())
     }
 
     /// As something that can only be ASCII, such as a verifier or the name of a mechanism; other
@@ -80,6 +86,13 @@ impl Text {
     /// As a name: UTF-8, or what can be made of it.
     pub(crate) fn name(&self) -> String {
         String::from_utf8_lossy(&self.utf8()).into_owned()
+    }
+}
+
+/// The bytes in the server's encoding: what a candidate password is prepared from.
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
     }
 }
 

@@ -5,12 +5,16 @@ use std::num::NonZeroU32;
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use scram_core::search::{Search, Target};
 use scram_core::{Kind, Mechanism, Parameters, Verifier};
 
 use crate::error::Error;
 use crate::record::Record;
 use crate::text::Text;
-use crate::{guc, random};
+use crate::{crew, guc, random};
+
+/// Candidates that [`match_any`] copies and searches at a time.
+const PART: usize = 8192;
 
 /// `scram.generate(password text, iterations integer DEFAULT NULL, salt bytea DEFAULT NULL,
 /// mechanism text DEFAULT 'SCRAM-SHA-256') returns text`
@@ -96,21 +100,43 @@ fn verify(password: Text, verifier: Text) -> Result<bool, ErrorReport> {
 /// `scram.match_any(verifier text, candidates text[]) returns integer`
 ///
 /// The 1-based position of the first candidate that is the password, else NULL. NULL elements are
-/// skipped.
+/// skipped. Works on `scram.audit_workers` threads.
 ///
 /// Raises as `verify` does, before any work.
 #[pg_extern(schema = "scram", immutable, parallel_safe, cost = 1000000)]
 fn match_any(verifier: Text, candidates: Array<'_, Text>) -> Result<Option<i32>, ErrorReport> {
     let verifier = read_bounded(&verifier)?;
-    for (position, candidate) in (1_i32..).zip(candidates.iter()) {
-        let Some(candidate) = candidate else { continue };
-        if verifier.verify(&candidate.password()?, interrupts) {
-            return Ok(Some(position));
+    let mut rest = (1_i32..).zip(candidates.iter());
+    loop {
+        // Copied a part at a time: no candidate lives longer than its part, and the threads read
+        // none of the memory that PostgreSQL frees when it ends this session.
+        let mut positions = Vec::with_capacity(rest.size_hint().0.min(PART));
+        let mut part = Vec::with_capacity(positions.capacity());
+        let mut too_long = None;
+        for (position, candidate) in rest.by_ref() {
+            let Some(candidate) = candidate else { continue };
+            if let Err(error) = candidate.check_length() {
+                too_long = Some(error);
+                break;
+            }
+            positions.push(position);
+            part.push(candidate);
+            if part.len() == PART {
+                break;
+            }
         }
-        // A verifier of few iterations never ticks by itself.
-        interrupts();
+        let search = Search::new(Target::Scram(&verifier), &part);
+        crew::run(&search, guc::audit_workers())?;
+        if let Some(place) = search.found() {
+            return Ok(positions.get(place).copied());
+        }
+        if let Some(error) = too_long {
+            return Err(error.into());
+        }
+        if part.len() < PART {
+            return Ok(None);
+        }
     }
-    Ok(None)
 }
 
 /// `scram.needs_rotation(verifier text) returns boolean`

@@ -118,6 +118,21 @@ impl<'a, C: AsRef<[u8]>> Search<'a, C> {
         }
     }
 
+    /// How many threads have enough to do, `limit` at most: one each for about a millisecond of work
+    /// is where they begin to pay.
+    pub fn threads(&self, limit: usize) -> usize {
+        let candidates = self.candidates.len();
+        let worthwhile = match self.target {
+            Target::Md5(_) => candidates / 4096,
+            Target::Scram(verifier) => {
+                let iterations = usize::try_from(verifier.iterations().get()).unwrap_or(usize::MAX);
+                let derivations = iterations.saturating_mul(candidates);
+                candidates.div_ceil(self.target.group()).min(derivations / (MAX_LANES * 1024))
+            }
+        };
+        worthwhile.min(limit).max(1)
+    }
+
     /// Lets every thread return from [`work`](Self::work).
     pub fn stop(&self) {
         self.stopped.store(true, Relaxed);

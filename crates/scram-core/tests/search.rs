@@ -132,6 +132,33 @@ fn md5() {
     assert_eq!(format!("{hash:?}"), "Md5Hash { .. }");
 }
 
+#[test]
+fn threads_that_pay() {
+    let cases = [
+        // candidates, iterations, limit, threads
+        (0, 4096, 8, 1),
+        (16, 4096, 8, 1),
+        (17, 4096, 8, 2),
+        (1000, 4096, 8, 8),
+        (1000, 4096, 64, 63),
+        (1000, 1, 8, 1),
+        (1000, 4096, 1, 1),
+        (3, 1_000_000, 8, 1),
+    ];
+    for (candidates, iterations, limit, threads) in cases {
+        let text = verifier(Mechanism::ScramSha256, "pencil", 1).to_string();
+        let text = text.replace("$1:", &format!("${iterations}:"));
+        let verifier: Verifier = text.parse().expect("a verifier");
+        let candidates = vec!["a"; candidates];
+        let search = Search::new(Target::Scram(&verifier), &candidates);
+        assert_eq!(search.threads(limit), threads, "{} {iterations} {limit}", candidates.len());
+    }
+    let candidates = vec!["a"; 100_000];
+    let hash = Md5Hash::new(&format!("md5{}", "0".repeat(32)), b"alice").expect("a hash");
+    assert_eq!(Search::new(Target::Md5(&hash), &candidates).threads(64), 24);
+    assert_eq!(Search::new(Target::Md5(&hash), &candidates[..100]).threads(64), 1);
+}
+
 /// Every thread comes back although the derivations would take hours.
 #[test]
 fn a_stop_ends_long_derivations() {

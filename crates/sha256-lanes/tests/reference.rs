@@ -103,7 +103,7 @@ fn ticks_of_one_stream() {
 #[test]
 fn keys_come_group_by_group() {
     let pbkdf2 = Pbkdf2::new(b"salt", NonZeroU32::new(10).expect("positive"));
-    let mut batch = pbkdf2.with_backend(Backend::Portable).expect("anywhere").batch(&["a", "b"]);
+    let mut batch = pbkdf2.with_backend(Backend::Portable).expect("anywhere").batch(["a", "b"]);
     batch.advance(5);
     assert_eq!(batch.keys().count(), 0);
     batch.advance(5);

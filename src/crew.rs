@@ -1,0 +1,107 @@
+//! Threads that only compute, for the length of one call.
+//!
+//! They never call PostgreSQL, take no signals, and end with the call: also when it ends by an error
+//! or a cancel. What they read is memory of Rust's: a session that is terminated frees PostgreSQL's
+//! while they still run.
+
+use core::mem::MaybeUninit;
+use std::thread::{self, ScopedJoinHandle};
+
+use pgrx::pg_sys;
+use scram_core::Search;
+
+use crate::error::Error;
+use crate::verifier::interrupts;
+
+/// How long the backend sleeps at a time when it has nothing left to do but to wait for the others,
+/// in milliseconds.
+const NAP: i64 = 1;
+
+/// Searches on this thread and up to `limit - 1` others. A cancel, a timeout or a shutdown ends it.
+pub(crate) fn run<C: AsRef<[u8]> + Sync>(
+    search: &Search<'_, C>,
+    limit: usize,
+) -> Result<(), Error> {
+    let threads = search.threads(limit);
+    if threads == 1 {
+        search.work(interrupts);
+        return Ok(());
+    }
+    thread::scope(|scope| {
+        let mut crew = Crew { stop: || search.stop(), workers: Vec::with_capacity(threads) };
+        {
+            let _mask = SignalMask::block_all();
+            for _ in 1..threads {
+                let builder = thread::Builder::new().name("scram search".to_owned());
+                // Where the system gives no more threads, those that are there do the work.
+                let Ok(worker) = builder.spawn_scoped(scope, || search.work(|| ())) else { break };
+                crew.workers.push(worker);
+            }
+        }
+        search.work(interrupts);
+        crew.wait()
+    })
+}
+
+/// The other threads. Stopped and joined when dropped: the backend may be unwinding out of a cancel.
+struct Crew<'scope, S: Fn()> {
+    stop: S,
+    workers: Vec<ScopedJoinHandle<'scope, ()>>,
+}
+
+impl<S: Fn()> Crew<'_, S> {
+    /// Waits for what they have begun; a candidate is too long a derivation to wait for deafly.
+    fn wait(&mut self) -> Result<(), Error> {
+        while self.workers.iter().any(|worker| !worker.is_finished()) {
+            nap();
+            interrupts();
+        }
+        // Joined one by one: only then has the system's thread gone, not just its work.
+        let ended: Vec<_> = self.workers.drain(..).map(ScopedJoinHandle::join).collect();
+        if ended.iter().all(Result::is_ok) { Ok(()) } else { Err(Error::Search) }
+    }
+}
+
+impl<S: Fn()> Drop for Crew<'_, S> {
+    fn drop(&mut self) {
+        (self.stop)();
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
+}
+
+/// Sleeps until something wants this backend, a moment has passed, or the postmaster is gone.
+fn nap() {
+    let wanted = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+    // SAFETY: on the backend's own thread, whose latch this is.
+    unsafe {
+        pg_sys::WaitLatch(pg_sys::MyLatch, wanted.cast_signed(), NAP, pg_sys::PG_WAIT_EXTENSION);
+        pg_sys::ResetLatch(pg_sys::MyLatch);
+    }
+}
+
+/// Keeps signals from this thread, and from those that it starts meanwhile, as long as it lives.
+/// PostgreSQL's handlers must run on the backend's thread, which has what was blocked again when
+/// this is dropped; what came in between is delivered then.
+struct SignalMask(libc::sigset_t);
+
+impl SignalMask {
+    fn block_all() -> Self {
+        let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+        // SAFETY: both sets are written, the first by sigfillset, before they are read; with these
+        // arguments neither function can fail.
+        unsafe {
+            libc::sigfillset(all.as_mut_ptr());
+            libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+            Self(before.assume_init())
+        }
+    }
+}
+
+impl Drop for SignalMask {
+    fn drop(&mut self) {
+        // SAFETY: the set that pthread_sigmask gave out.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, core::ptr::null_mut()) };
+    }
+}
