@@ -50,7 +50,8 @@ extension_sql_file!(
         audit::audit_workload
     ]
 );
-extension_sql_file!("../sql/schema/schedule.sql", requires = ["audit"]);
+extension_sql_file!("../sql/schema/findings.sql", requires = ["audit"]);
+extension_sql_file!("../sql/schema/schedule.sql", requires = ["findings"]);
 extension_sql_file!("../sql/schema/privileges.sql", finalize);
 
 /// Called once in each backend that loads the library.

@@ -26,7 +26,9 @@ CREATE TABLE scram.audit_finding (
     last_run bigint NOT NULL,
     status text NOT NULL CHECK (status IN ('open', 'fixed', 'accepted')),
     accepted_until timestamptz,
-    note text
+    note text,
+    -- What it said before: {"until_run", "severity", "evidence"} for each change, oldest first.
+    earlier jsonb NOT NULL DEFAULT '[]'
 );
 CREATE UNIQUE INDEX audit_finding_current ON scram.audit_finding (source, subject, check_id) WHERE status <> 'fixed';
 
@@ -349,6 +351,7 @@ COMMENT ON COLUMN scram.audit_finding.evidence IS 'what was seen, without key ma
 COMMENT ON COLUMN scram.audit_finding.first_run IS 'first run that saw it';
 COMMENT ON COLUMN scram.audit_finding.last_run IS 'last run that saw it';
 COMMENT ON COLUMN scram.audit_finding.status IS 'open, fixed, or accepted until accepted_until (NULL: for ever)';
+COMMENT ON COLUMN scram.audit_finding.earlier IS 'severity and evidence that it had before, until which run each';
 COMMENT ON SEQUENCE scram.audit_finding_finding_id_seq IS 'numbers scram.audit_finding';
 COMMENT ON TABLE scram.audit_tested IS 'internal to scram.run_audit(): passwords that were tried or are still to be';
 COMMENT ON TABLE scram.audit_progress IS 'internal to scram.run_audit(): the run that is going on';

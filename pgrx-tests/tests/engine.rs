@@ -1,0 +1,132 @@
+//! The search over candidates, seen from outside: a cancel, a terminated session, threads, memory.
+
+use std::fs;
+use std::sync::mpsc;
+use std::thread;
+
+use postgres::{Client, NoTls};
+use scram_ext_client_tests::{Cluster, Raised, cell, until};
+
+/// Many derivations of some seconds each, on four threads: nobody waits for the end of it.
+const LONG: &str = "SELECT scram.match_any(v, words) FROM stored";
+
+/// A call on several threads that is quick.
+const SHORT: &str =
+    "SELECT scram.match_any(scram.generate('pencil', 4096), array_agg('w' || i)) IS NULL
+    FROM generate_series(1, 64) i";
+
+fn cluster() -> Cluster {
+    let cluster = Cluster::with_extension();
+    cluster
+        .client()
+        .batch_execute(
+            "ALTER SYSTEM SET scram.audit_workers = 4;
+             ALTER SYSTEM SET scram.max_iterations = 2147483647;
+             SELECT pg_reload_conf();
+             CREATE TABLE stored AS
+             SELECT replace(scram.generate('pencil', 4096), '$4096:', '$20000000:') AS v,
+                    (SELECT array_agg('w' || i) FROM generate_series(1, 10000) i) AS words",
+        )
+        .expect("the settings and a table");
+    cluster
+}
+
+/// A session that has the settings, and its process.
+fn session(cluster: &Cluster) -> (Client, u32) {
+    let mut client = cluster.client();
+    until("the settings are there", || {
+        let workers = cell(&mut client, "LOAD 'scram_ext'; SHOW scram.audit_workers");
+        (workers.as_deref() == Some("4")).then_some(())
+    });
+    let pid = cell(&mut client, "SELECT pg_backend_pid()").expect("a pid");
+    (client, pid.parse().expect("a number"))
+}
+
+/// How many threads the operating system counts in a process.
+fn threads(pid: u32) -> Option<usize> {
+    Some(fs::read_dir(format!("/proc/{pid}/task")).ok()?.count())
+}
+
+/// Memory that a process really has, in kB.
+fn resident(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+    line.split_whitespace().nth(1).and_then(|kb| kb.parse().ok()).expect("a number")
+}
+
+#[test]
+fn a_cancel_leaves_the_session_and_no_thread() {
+    let cluster = cluster();
+    let (mut client, pid) = session(&cluster);
+    assert_eq!(threads(pid), Some(1));
+
+    for round in 0..10 {
+        let stop = client.cancel_token();
+        let (done, raised) = mpsc::channel();
+        thread::spawn(move || {
+            let raised = Raised::by(&mut client, LONG);
+            done.send((raised, client)).expect("the test waits");
+        });
+        until("all threads work", || (threads(pid) == Some(4)).then_some(()));
+        stop.cancel_query(NoTls).expect("a cancel request");
+        let raised = until("the search is cancelled", || raised.try_recv().ok());
+        client = raised.1;
+        assert_eq!(raised.0.code, "57014", "{:?}", raised.0);
+        // They are joined before the error is sent.
+        assert_eq!(threads(pid), Some(1), "round {round}");
+        assert_eq!(cell(&mut client, SHORT).as_deref(), Some("t"));
+        assert_eq!(threads(pid), Some(1), "round {round}");
+    }
+
+    // A timeout takes the same way, inside of an exception block too.
+    client
+        .batch_execute(&format!(
+            "SET statement_timeout = '100ms';
+             DO $$ BEGIN PERFORM ({LONG}); EXCEPTION WHEN query_canceled THEN NULL; END $$;
+             SET statement_timeout = 0"
+        ))
+        .expect("the timeout is caught");
+    assert_eq!(threads(pid), Some(1));
+}
+
+/// PostgreSQL frees the session's memory while the threads still run: nobody else may notice.
+#[test]
+fn a_terminated_session_harms_nobody() {
+    let cluster = cluster();
+    let mut other = cluster.client();
+    for _ in 0..10 {
+        let (mut client, pid) = session(&cluster);
+        let worker = thread::spawn(move || Raised::by(&mut client, LONG));
+        until("all threads work", || (threads(pid) == Some(4)).then_some(()));
+        let terminate = format!("SELECT pg_terminate_backend({pid})");
+        assert_eq!(cell(&mut other, &terminate).as_deref(), Some("t"));
+        assert_eq!(worker.join().expect("no panic").code, "57P01");
+        until("the process has gone", || threads(pid).is_none().then_some(()));
+    }
+    // A crash would have ended this session too.
+    assert_eq!(cell(&mut other, "SELECT 1").as_deref(), Some("1"));
+    assert!(!cluster.log().contains("terminated by signal"), "{}", cluster.log());
+}
+
+#[test]
+fn a_thousand_calls_leave_memory_flat() {
+    let cluster = cluster();
+    let (mut client, pid) = session(&cluster);
+    let calls = "DO $$
+        DECLARE v text := scram.generate('pencil', 4096);
+                words text[] := (SELECT array_agg('w' || i) FROM generate_series(1, 40) i);
+        BEGIN
+            FOR i IN 1..250 LOOP
+                ASSERT scram.match_any(v, words) IS NULL;
+            END LOOP;
+        END $$";
+    // Caches and the heaps of the threads have their size after the first ones.
+    client.batch_execute(calls).expect("calls");
+    let before = resident(pid);
+    for _ in 0..4 {
+        client.batch_execute(calls).expect("calls");
+    }
+    let after = resident(pid);
+    assert!(after <= before + 1024, "{before} kB before, {after} kB after 1000 calls");
+    assert_eq!(threads(pid), Some(1));
+}
