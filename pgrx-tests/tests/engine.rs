@@ -16,28 +16,25 @@ const SHORT: &str =
     FROM generate_series(1, 64) i";
 
 fn cluster() -> Cluster {
-    let cluster = Cluster::with_extension();
+    let cluster = Cluster::builder()
+        .conf("scram.audit_workers = 4")
+        .conf("scram.max_iterations = 2147483647")
+        .start();
     cluster
         .client()
         .batch_execute(
-            "ALTER SYSTEM SET scram.audit_workers = 4;
-             ALTER SYSTEM SET scram.max_iterations = 2147483647;
-             SELECT pg_reload_conf();
+            "CREATE EXTENSION scram_ext;
              CREATE TABLE stored AS
              SELECT replace(scram.generate('pencil', 4096), '$4096:', '$20000000:') AS v,
                     (SELECT array_agg('w' || i) FROM generate_series(1, 10000) i) AS words",
         )
-        .expect("the settings and a table");
+        .expect("the extension and a table");
     cluster
 }
 
-/// A session that has the settings, and its process.
+/// A session and its process.
 fn session(cluster: &Cluster) -> (Client, u32) {
     let mut client = cluster.client();
-    until("the settings are there", || {
-        let workers = cell(&mut client, "LOAD 'scram_ext'; SHOW scram.audit_workers");
-        (workers.as_deref() == Some("4")).then_some(())
-    });
     let pid = cell(&mut client, "SELECT pg_backend_pid()").expect("a pid");
     (client, pid.parse().expect("a number"))
 }
