@@ -40,6 +40,7 @@ fn password(length: usize, lane: usize) -> Vec<u8> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes hours there")]
 fn every_password_length_in_every_lane() {
     // The lengths of one batch are consecutive, and start anywhere in it.
     for start in 0..=300 {
@@ -49,6 +50,7 @@ fn every_password_length_in_every_lane() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes hours there")]
 fn every_salt_length() {
     let passwords: Vec<_> = (0..MAX_LANES).map(|lane| password(8, lane)).collect();
     for length in 1..=300 {
@@ -57,6 +59,7 @@ fn every_salt_length() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes hours there")]
 fn every_count_of_passwords() {
     let passwords: Vec<_> = (0..70).map(|lane| password(lane % 20, lane)).collect();
     for count in 0..=70 {
@@ -65,6 +68,7 @@ fn every_count_of_passwords() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes hours there")]
 fn iteration_counts() {
     let passwords: Vec<_> = (0..MAX_LANES).map(|lane| password(lane * 5, lane)).collect();
     for iterations in [1, 2, 3, 1024, 1025, 4095, 4096] {
@@ -75,6 +79,7 @@ fn iteration_counts() {
 
 /// RFC 7677 section 3's password and salt; the key from RFC 7914 section 11 for the second one.
 #[test]
+#[cfg_attr(miri, ignore = "takes hours there")]
 fn published_vectors() {
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
     for (_, pbkdf2) in ways(b"salt", 1) {
@@ -88,6 +93,7 @@ fn published_vectors() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes hours there")]
 fn ticks_of_one_stream() {
     let every = NonZeroU32::new(1024).expect("positive");
     for (iterations, ticks) in [(1, 0), (1024, 0), (1025, 0), (1026, 1), (4096, 3), (4098, 4)] {
@@ -97,6 +103,15 @@ fn ticks_of_one_stream() {
             assert_eq!(*key, reference(b"pencil", b"salt", iterations), "{name}");
             assert_eq!(ticked, ticks, "{name}, {iterations}");
         }
+    }
+}
+
+/// What Miri has the time for: the edges of a block, in one batch.
+#[test]
+fn edges_of_a_block() {
+    let passwords = [0, 1, 55, 56, 63, 64, 65, 128, 129].map(|length| password(length, length));
+    for length in [51, 52] {
+        check(&passwords, &password(length, 5), 3, 2);
     }
 }
 
@@ -126,6 +141,7 @@ fn names() {
 
 proptest! {
     #[test]
+    #[cfg_attr(miri, ignore = "takes hours there")]
     fn any_input(
         passwords in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..40),
         salt in prop::collection::vec(any::<u8>(), 0..200),
