@@ -2,4 +2,5 @@
 //! client, a login or another session is in the crate `pgrx-tests/`.
 
 mod audit;
+mod engine;
 mod saslprep;
