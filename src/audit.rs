@@ -192,6 +192,18 @@ fn audit_ready() -> Result<(), ErrorReport> {
     Ok(())
 }
 
+/// `scram.audit_restricted() returns boolean`
+///
+/// Whether the server runs this on somebody's behalf in a maintenance command (a function in an
+/// index at ANALYZE, say): then the session's user has not asked for it.
+///
+/// Internal: a part of who may run an audit.
+#[pg_extern(schema = "scram", volatile)]
+fn audit_restricted() -> bool {
+    // SAFETY: reads the state of the backend.
+    unsafe { pg_sys::InSecurityRestrictedOperation() }
+}
+
 /// As a row of [`audit`] and of [`audit_scan`].
 fn row(finding: Finding) -> (Utf8, Utf8, &'static str, &'static str, Utf8) {
     (

@@ -22,6 +22,8 @@ pub(crate) enum Error {
     Alternative,
     #[error("channel binding is not given completely")]
     Binding,
+    #[error("channel-binding data is out of range")]
+    BindingData,
     #[error("channel binding is not given completely")]
     BindingMissing(#[from] BindingMissing),
     #[error("unknown type of channel binding")]
@@ -34,6 +36,8 @@ pub(crate) enum Error {
     Iterations { got: i32, min: i32, max: i32 },
     #[error("unknown SCRAM mechanism")]
     Mechanism(#[from] UnknownMechanism),
+    #[error("the nonce is not one that an exchange can have")]
+    Nonce,
     #[error("\"{argument}\" must not be null")]
     Null { argument: &'static str },
     #[error("parameters of the verifier are out of range")]
@@ -68,6 +72,11 @@ impl From<Error> for ErrorReport {
                 Some("Type and data of channel binding go together.".to_owned()),
                 Some("Give \"channel_binding_type\" and \"channel_binding_data\", or neither."),
             ),
+            Error::BindingData => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                Some("It must have 1 to 512 bytes.".to_owned()),
+                None,
+            ),
             Error::BindingMissing(why) => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 Some(sentence(why)),
@@ -82,12 +91,27 @@ impl From<Error> for ErrorReport {
             ),
             Error::Iterations { min, max, .. } => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
-                Some(format!("It must be between {min} and {max}.")),
+                Some(if min > max {
+                    format!(
+                        "scram.min_iterations is {min} and scram.max_iterations is {max}: no count fits both."
+                    )
+                } else {
+                    format!("It must be between {min} and {max}.")
+                }),
                 Some("A superuser can change scram.min_iterations and scram.max_iterations."),
             ),
             Error::Mechanism(why) => (ERRCODE_INVALID_PARAMETER_VALUE, Some(sentence(why)), None),
             Error::Null { .. } => (ERRCODE_NULL_VALUE_NOT_ALLOWED, None, None),
-            Error::Parameters(why) => (ERRCODE_INVALID_PARAMETER_VALUE, Some(sentence(why)), None),
+            Error::Nonce => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                Some("It must be of 1 to 512 printable ASCII characters but commas.".to_owned()),
+                None,
+            ),
+            Error::Parameters(why) => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                Some(sentence(why)),
+                Some("Give a salt of 16 bytes, or have a superuser look at scram.salt_length."),
+            ),
             Error::PasswordLength { got } => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 Some(format!("It has {got} bytes; at most {MAX_PASSWORD_LEN} are looked at.")),

@@ -168,13 +168,19 @@ fn finish_error(error: ErrorValue) -> Record<5> {
     ])
 }
 
-/// Type and data go together.
+/// The longest channel-binding data, in bytes: longer than any type has, short enough for a message.
+const MAX_BINDING_LEN: usize = 512;
+
+/// Type and data go together; empty data would bind to nothing.
 pub(crate) fn binding(
     kind: Option<&Text>,
     data: Option<&[u8]>,
 ) -> Result<Option<ChannelBinding>, Error> {
     match (kind, data) {
         (None, None) => Ok(None),
+        (Some(_), Some(data)) if !(1..=MAX_BINDING_LEN).contains(&data.len()) => {
+            Err(Error::BindingData)
+        }
         (Some(kind), Some(data)) => {
             Ok(Some(ChannelBinding { kind: kind.ascii().parse()?, data: data.to_vec() }))
         }

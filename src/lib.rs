@@ -45,6 +45,7 @@ extension_sql_file!(
         audit::audit,
         audit::audit_checks,
         audit::audit_ready,
+        audit::audit_restricted,
         audit::audit_scan,
         audit::audit_try,
         audit::audit_workload

@@ -13,7 +13,7 @@ use scram_core::{Mechanism, Selection, Verifier};
 use crate::error::Error;
 use crate::handshake::{self, Candidates, Secrets};
 use crate::record::Record;
-use crate::text::Text;
+use crate::text::{Text, Utf8};
 use crate::{random, served};
 
 /// `scram.role_handshake_start(…, OUT server_first text, OUT state bytea, OUT error text)`
@@ -55,7 +55,7 @@ fn role_handshake_start(
         Ok(request) => request,
         Err(error) => return Ok(handshake::start_error(error)),
     };
-    let Login { candidates, served } =
+    let Login { candidates, served, .. } =
         Login::of(&secrets, request.mechanism(), request.username())?;
     let nonce = random::nonce()?;
     let challenge = match served {
@@ -90,15 +90,19 @@ fn role_handshake_finish(
     let secrets = Secrets::of_this_cluster(Secrets::ROLE)?;
     let state = handshake::open(&secrets, state)?;
     let challenge = &state.challenge;
-    let Login { candidates, .. } =
+    let Login { candidates, name, .. } =
         Login::of(&secrets, challenge.mechanism(), challenge.username())?;
     let [accepted, server_final, username, error, _] =
         handshake::finish(&secrets, state, client_final.as_ref(), &candidates).0;
+    // The role, not what the client sent: of a name that is too long only the start counts.
+    let username = username.and_then(|_| Utf8(name.name()).into_datum());
     Ok(Record([accepted, server_final, username, error]))
 }
 
 /// What a login by this name comes to.
 struct Login {
+    /// The role's name, as it is looked up.
+    name: Text,
     candidates: Candidates,
     /// What the server would challenge with; `None` for its mock.
     served: Option<served::Secret>,
@@ -110,9 +114,9 @@ impl Login {
     fn of(secrets: &Secrets, mechanism: Mechanism, username: &str) -> Result<Self, Error> {
         let name = Text::from_utf8(username);
         // As the server truncates the name in a start-up packet (ProcessStartupPacket, postmaster.c).
-        let name = &name.as_bytes()[..name.as_bytes().len().min(MAX_NAME_LEN)];
-        let mock = secrets.role_mock(mechanism, name)?;
-        let role = Role::lookup(name);
+        let name = Text::from_bytes(&name.as_bytes()[..name.as_bytes().len().min(MAX_NAME_LEN)]);
+        let mock = secrets.role_mock(mechanism, name.as_bytes())?;
+        let role = Role::lookup(name.as_bytes());
         let secret = role.as_ref().and_then(|role| role.secret.as_ref());
         let text = secret.map_or(handshake::DECOY.as_bytes(), Text::as_bytes);
         let verifier = str::from_utf8(text).ok().and_then(|text| text.parse::<Verifier>().ok());
@@ -127,6 +131,7 @@ impl Login {
         let can_login = role.is_some_and(|role| role.can_login);
         let verifier = verifier.filter(|v| is_valid & can_login & (v.mechanism() == mechanism));
         Ok(Self {
+            name,
             candidates: Candidates::with_mock(verifier, None, mock),
             served: served.filter(|_| is_served),
         })

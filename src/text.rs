@@ -61,31 +61,59 @@ impl Text {
         if self.0.is_ascii() { str::from_utf8(&self.0).unwrap_or_default() } else { "" }
     }
 
-    /// The bytes in UTF-8, for messages and names on the wire. In a SQL_ASCII database they may be
-    /// no UTF-8: the reader of the message then says so.
+    /// The bytes in UTF-8, for messages and names on the wire. Whatever is not: in a SQL_ASCII
+    /// database, or where the server's encoding has no such character, comes out as bytes that are
+    /// no UTF-8; the reader of the message then says so. Never raises.
     pub(crate) fn utf8(&self) -> Zeroizing<Vec<u8>> {
-        let len = c_int::try_from(self.0.len()).unwrap_or(c_int::MAX);
-        // SAFETY: the pointer is to `len` bytes in the server's encoding, verified when they came
-        // in. The result is `source` itself (no conversion) or palloc'd and NUL-terminated.
-        unsafe {
-            if pg_sys::GetDatabaseEncoding() == pg_sys::pg_enc::PG_SQL_ASCII.cast_signed() {
-                return self.0.clone();
-            }
-            let source = self.0.as_ptr().cast::<c_char>();
-            let utf8 = pg_sys::pg_server_to_any(source, len, pg_sys::pg_enc::PG_UTF8.cast_signed());
-            if utf8.cast_const() == source {
-                return self.0.clone();
-            }
-            let copy = core::ffi::CStr::from_ptr(utf8).to_bytes().to_vec();
-            core::ptr::write_bytes(utf8, 0, copy.len());
-            pg_sys::pfree(utf8.cast());
-            Zeroizing::new(copy)
-        }
+        self.converted().unwrap_or_else(|| {
+            let mut bytes = self.0.clone();
+            bytes.push(0xFF);
+            bytes
+        })
     }
 
-    /// As a name: UTF-8, or what can be made of it.
+    /// As a name to be shown: what is no text is written as `\xNN`.
     pub(crate) fn name(&self) -> String {
-        String::from_utf8_lossy(&self.utf8()).into_owned()
+        self.text().unwrap_or_else(|| escaped(self.converted().as_ref().unwrap_or(&self.0)))
+    }
+
+    /// As text, if it is text in the server's encoding.
+    pub(crate) fn text(&self) -> Option<String> {
+        String::from_utf8(self.converted()?.to_vec()).ok()
+    }
+
+    fn converted(&self) -> Option<Zeroizing<Vec<u8>>> {
+        // SAFETY: both buffers are as long as is said; without raising, the conversion stops at what
+        // it can't convert and says how far it came. Up to four bytes come of one.
+        unsafe {
+            let from = pg_sys::GetDatabaseEncoding();
+            let to = pg_sys::pg_enc::PG_UTF8.cast_signed();
+            if from == to || from == pg_sys::pg_enc::PG_SQL_ASCII.cast_signed() || self.0.is_ascii()
+            {
+                return Some(self.0.clone());
+            }
+            let procedure = pg_sys::FindDefaultConversionProc(from, to);
+            let len = c_int::try_from(self.0.len()).ok()?;
+            let mut source = self.0.clone();
+            let mut utf8 = Zeroizing::new(vec![0_u8; self.0.len() * 4 + 1]);
+            let room = c_int::try_from(utf8.len()).ok()?;
+            let converted = pg_sys::pg_do_encoding_conversion_buf(
+                procedure,
+                from,
+                to,
+                source.as_mut_ptr(),
+                len,
+                utf8.as_mut_ptr(),
+                room,
+                true,
+            );
+            if converted != len {
+                return None;
+            }
+            let end = utf8.iter().position(|byte| *byte == 0)?;
+            utf8.truncate(end);
+            Some(utf8)
+        }
     }
 }
 
@@ -94,6 +122,18 @@ impl AsRef<[u8]> for Text {
     fn as_ref(&self) -> &[u8] {
         self.as_bytes()
     }
+}
+
+/// Text with every byte that is no UTF-8 as `\xNN`.
+fn escaped(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
 }
 
 impl FromDatum for Text {

@@ -93,7 +93,7 @@ AS $$
 DECLARE
     caller name := CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role')::name END;
 BEGIN
-    IF NOT has_function_privilege(caller, 'scram.run_audit(bigint, interval)', 'EXECUTE') THEN
+    IF scram.audit_restricted() OR NOT has_function_privilege(caller, 'scram.run_audit(bigint, interval)', 'EXECUTE') THEN
         RAISE insufficient_privilege USING MESSAGE = 'permission denied for procedure run_audit';
     END IF;
 END
@@ -363,6 +363,7 @@ COMMENT ON FUNCTION scram.audit_authorize() IS 'internal to scram.run_audit(): r
 COMMENT ON FUNCTION scram.audit_begin(interval) IS 'internal to scram.run_audit(): starts a run';
 COMMENT ON FUNCTION scram.audit_finish(bigint) IS 'internal to scram.run_audit(): ends a run';
 COMMENT ON FUNCTION scram.audit_ready() IS 'internal to scram.run_audit(): raises where it could not commit or store';
+COMMENT ON FUNCTION scram.audit_restricted() IS 'internal to scram.run_audit(): whether a maintenance command runs this';
 COMMENT ON FUNCTION scram.audit_scan() IS 'internal to scram.run_audit(): what the checks find that derive no keys';
 COMMENT ON FUNCTION scram.audit_step(bigint) IS 'internal to scram.run_audit(): does a part of a run';
 COMMENT ON FUNCTION scram.audit_step_scan(bigint) IS 'internal to scram.run_audit(): its first part';

@@ -46,7 +46,8 @@ SELECT a.rolname::text,
             THEN 'SELECT on pg_authid'
             WHEN has_column_privilege(a.oid, 'pg_shadow', 'passwd', 'SELECT')
             THEN 'SELECT on pg_shadow'
-       END
+       END,
+       a.oid
 FROM pg_authid a
 WHERE $1 IS NULL OR a.rolname = $1
 ORDER BY a.rolname";
@@ -81,9 +82,22 @@ pub(super) fn roles() -> Result<Vec<Subject>, ErrorReport> {
     subjects(None)
 }
 
-/// The role of this name.
+/// The role of this name, as it is shown.
 pub(super) fn role(name: Text) -> Result<Option<Subject>, ErrorReport> {
+    let shown = name.name();
+    if shown.chars().count() > MAX_NAME_LEN {
+        return Ok(roles()?.into_iter().find(|subject| subject.name == shown));
+    }
     Ok(subjects(Some(name))?.pop())
+}
+
+/// No role's name has more characters.
+const MAX_NAME_LEN: usize = pg_sys::NAMEDATALEN as usize - 1;
+
+/// How a role's name is shown that isn't text in this database's encoding: by its bytes and its OID.
+/// Longer than any name, so that it can't be mistaken for another role's.
+fn foreign_name(name: &Text, oid: pg_sys::Oid) -> String {
+    format!("{} (oid {oid}; the name is in another encoding than this database)", name.name())
 }
 
 /// The settings and rules of this server.
@@ -151,7 +165,13 @@ fn subjects(name: Option<Text>) -> Result<Vec<Subject>, ErrorReport> {
             hash_access: text(&row, 7)?,
         };
         Ok(Subject {
-            name: name.as_ref().map(|name| name.0.name()).unwrap_or_default(),
+            name: match &name {
+                Some(name) => name.0.text().map_or_else(
+                    || row.get(8).map(|oid| foreign_name(&name.0, oid.unwrap_or_default())),
+                    Ok,
+                )?,
+                None => String::new(),
+            },
             name_bytes: name.map(|name| name.0.as_bytes().to_vec()).unwrap_or_default(),
             origin: Origin::Role(role),
             secret: secret.map(|secret| {

@@ -10,9 +10,9 @@ use scram_core::state::{Seal, State};
 use scram_core::{Mechanism, Parameters, Selection, Verifier, mock};
 
 use crate::error::Error;
-use crate::guc;
 use crate::text::Text;
 use crate::verifier::read;
+use crate::{guc, random};
 
 /// The verifiers that the caller gave, in order, or none.
 pub(super) struct Given {
@@ -140,11 +140,21 @@ impl Secrets {
     /// standbys, after a restart and a promotion, and another one after initdb.
     pub(crate) fn of_this_cluster(purpose: &str) -> Result<Self, Error> {
         let nonce = mock_nonce();
-        let root = Key::new(Mechanism::ScramSha256, nonce).ok_or(Error::Random)?;
-        Ok(Self {
+        Ok(Self::new(Key::new(Mechanism::ScramSha256, nonce).ok_or(Error::Random)?, purpose))
+    }
+
+    /// For show: the real ones would tell everybody what an unknown user of any name is challenged
+    /// with, and so who is known.
+    pub(super) fn of_nobody() -> Result<Self, Error> {
+        let random = random::salt(Mechanism::ScramSha256.key_len())?;
+        Ok(Self::new(Key::new(Mechanism::ScramSha256, &random).ok_or(Error::Random)?, ""))
+    }
+
+    fn new(root: Key, purpose: &str) -> Self {
+        Self {
             seal: Seal::new(&root, purpose),
             mock: root.hmac(Mechanism::ScramSha256, &[b"scram_ext mock salt"]),
-        })
+        }
     }
 
     /// What PostgreSQL's own server challenges an unknown role of this name with, `role` in the

@@ -4,7 +4,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use scram_core::client::{Client, ClientError};
 use scram_core::explain::Attribute;
-use scram_core::message::{ClientFirst, ErrorValue, ServerFinal};
+use scram_core::message::{ClientFirst, ErrorValue, ServerFinal, is_nonce};
 use scram_core::server::{Outcome, Request, Terms};
 use scram_core::transcript::{Check, Transcript};
 
@@ -56,6 +56,12 @@ pub(crate) fn handshake(
     let client_nonce = client_nonce.map_or_else(random::nonce, |nonce| Ok(nonce.name()))?;
     let server_nonce = server_nonce.map_or_else(random::nonce, |nonce| Ok(nonce.name()))?;
 
+    for nonce in [&client_nonce, &server_nonce] {
+        if !is_nonce(nonce) {
+            return Err(Error::Nonce.into());
+        }
+    }
+
     let mut exchange = Exchange::default();
     let client = Client::start(selection, binding.as_ref(), &username, &client_nonce)
         .map_err(Error::from)?;
@@ -63,7 +69,7 @@ pub(crate) fn handshake(
     match Request::read(client.client_first().as_bytes(), &terms, None) {
         Err(fault) => exchange.refuse(fault.value()),
         Ok(request) => {
-            let secrets = Secrets::of_this_cluster(Secrets::VERIFIER)?;
+            let secrets = Secrets::of_nobody()?;
             let candidates =
                 Candidates::new(&secrets, &given, request.mechanism(), request.username())?;
             let challenge = request.challenge(candidates.parameters(), &server_nonce);

@@ -86,5 +86,5 @@ impl FromStr for Selection {
 
 /// The name is not one of [`Mechanism::ALL`], with or without `-PLUS`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the mechanism is not SCRAM-SHA-1, SCRAM-SHA-256 or SCRAM-SHA-512")]
+#[error("known are SCRAM-SHA-1, SCRAM-SHA-256 and SCRAM-SHA-512, for a handshake also with -PLUS")]
 pub struct UnknownMechanism;

@@ -17,6 +17,11 @@ pub use server_first::ServerFirst;
 
 pub(crate) use attribute::{escape, unescape};
 
+/// Whether a nonce, of either side, is one that a message can carry.
+pub fn is_nonce(nonce: &str) -> bool {
+    attribute::is_printable(nonce) && nonce.len() <= MAX_NONCE_LEN
+}
+
 /// The longest message that is read, in bytes: PostgreSQL's limit (`PG_MAX_SASL_MESSAGE_LENGTH`,
 /// src/include/libpq/sasl.h).
 pub const MAX_MESSAGE_LEN: usize = 1024;
