@@ -48,7 +48,7 @@ fn main() {
 
     // Where the mixture turns from SHA-NI to a vector that isn't full.
     let mut group = criterion.benchmark_group("fewer passwords");
-    for count in [2, 3, 4, 8, 12, 13] {
+    for count in [2, 3, 4, 8, 12, 14, 15] {
         group.throughput(Throughput::Elements(count as u64));
         group.bench_function(format!("mixed, {count}"), |b| {
             b.iter(|| derive(&plain, &passwords[..count]));

@@ -1,0 +1,186 @@
+#!/bin/bash
+# How fast candidate passwords are tried: the crates' benchmarks, then a throwaway server with the
+# installed extension, then hashcat if there is one, on the same processor in one run. Prints one
+# table of rates and ratios and judges nothing; with DOCS=1 it goes to docs/benchmarks.md too.
+# Called by make after `make install`, which sets PG_CONFIG.
+#
+#   ROUNDS  measurements of each kind, of which the best counts: what else runs only slows down (3)
+#   WORDS   length of the list that hashcat and match_any get (60000)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source tools/server.sh
+
+readonly ROUNDS=${ROUNDS:-3} WORDS=${WORDS:-60000}
+readonly VERIFIER='SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU='
+cores=$(nproc)
+criterion=${CARGO_TARGET_DIR:-target}/criterion
+
+main() {
+    trap clean EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+
+    # In scratch of its own: an old result is never taken for one of this run.
+    rm -rf "$criterion"
+    echo "The crates' benchmarks …" >&2
+    cargo bench -q -p sha256-lanes --bench backends >&2
+    cargo bench -q -p scram-core --bench search >&2
+
+    echo "A server …" >&2
+    server_start scram_ext_bench
+    prepare
+    local round
+    for round in $(seq "$ROUNDS"); do
+        echo "Round $round of $ROUNDS …" >&2
+        measure
+    done
+
+    if [ -n "${DOCS:-}" ]; then
+        report | tee docs/benchmarks.md
+    else
+        report
+    fi
+}
+
+prepare() {
+    sql "CREATE EXTENSION scram_ext" "CREATE ROLE login LOGIN" \
+        "CREATE TABLE stored AS SELECT '$VERIFIER'::text AS v,
+            (SELECT array_agg('candidate' || i) FROM generate_series(1, 1000) i) AS words" \
+        "CREATE TABLE list AS SELECT '$VERIFIER'::text AS v,
+            (SELECT array_agg('candidate' || i) FROM generate_series(1, $WORDS) i) AS words"
+    printf '%s\n' "$VERIFIER" >"$dir/hash"
+    seq -f 'candidate%.0f' "$WORDS" >"$dir/words"
+    # The kernel is compiled once, and not while others are measured.
+    if has_hashcat; then hashcat_rate all >/dev/null; fi
+}
+
+measure() {
+    best raw_one "$(criterion "verify/raw loop" 1)"
+    best verify "$(sql_rate 2000 "count(*) FILTER (WHERE scram.verify('candidate' || i, v))
+        FROM stored, generate_series(1, 2000) i")"
+    best generate "$(sql_rate 2000 "count(scram.generate('candidate' || i)) FROM generate_series(1, 2000) i")"
+    best alter_role "$(alter_role_rate)"
+    # A fraction of a second each, in turns.
+    local turn
+    for turn in 1 2 3 4 5; do
+        best match_1 "$(match_rate 1000 stored 1)"
+        best match_2 "$(match_rate 1000 stored 2)"
+    done
+    best list "$(match_rate "$WORDS" list "$cores")"
+    if has_hashcat; then best hashcat "$(hashcat_rate all)"; fi
+}
+
+report() {
+    local backend
+    cat <<EOF
+# Benchmarks
+
+Candidate passwords a second, SCRAM-SHA-256 at 4096 iterations, all in one run of \`make bench\`: of the crates the median, of the server
+and of hashcat the best of $ROUNDS rounds. Rates move from machine to machine and with what else runs on it; the ratios are what counts.
+
+* Processor: $(processor)
+* PostgreSQL $("$PG_CONFIG" --version | sed 's/[^0-9]*\([0-9.]*\).*/\1/'), $cores cores$(has_hashcat && echo ", hashcat $(hashcat --version | tr -d v)" || echo "; hashcat is not installed")
+
+| what | per second | beside | ratio |
+|---|---|---|---|
+EOF
+    rate[pbkdf2]=$(criterion "one password/pbkdf2 crate" 1)
+    rate[portable]=$(criterion "16 passwords/portable" 16)
+    row "the \`pbkdf2\` crate, one password" "${rate[pbkdf2]}"
+    row "\`sha256-lanes\`, one password" "$(criterion "one password/mixed" 1)" pbkdf2 "the \`pbkdf2\` crate"
+    row "\`sha256-lanes\`, portable" "${rate[portable]}" pbkdf2 "the \`pbkdf2\` crate"
+    for backend in avx2 sha_ni avx512; do
+        [ -d "$criterion/16 passwords/$backend" ] || continue
+        rate[$backend]=$(criterion "16 passwords/$backend" 16)
+        row "\`sha256-lanes\`, $backend, 16 passwords" "${rate[$backend]}" pbkdf2 "the \`pbkdf2\` crate"
+    done
+    rate[raw_all]=$(criterion "1000 candidates/raw loop" 1000)
+    rate[search_1]=$(criterion "1000 candidates/search, 1 threads" 1000)
+    row "search, 1,000 candidates, one thread" "${rate[search_1]}" raw_all "the engine itself"
+    row "search, 1,000 candidates, two threads" "$(criterion "1000 candidates/search, 2 threads" 1000)" search_1 "one thread"
+    row "MD5, 1,000,000 candidates, one thread" "$(criterion "1000000 candidates/md5" 1000000)"
+    row "server: \`ALTER ROLE … PASSWORD\`" "${rate[alter_role]}"
+    row "server: \`scram.verify\`" "${rate[verify]}" alter_role "\`ALTER ROLE … PASSWORD\`"
+    row "server: \`scram.verify\`" "${rate[verify]}" raw_one "the raw one-stream loop"
+    row "server: \`scram.generate\`" "${rate[generate]}" alter_role "\`ALTER ROLE … PASSWORD\`"
+    row "server: \`scram.match_any\`, 1,000 candidates, one worker" "${rate[match_1]}" raw_all "the engine itself"
+    row "server: \`scram.match_any\`, 1,000 candidates, two workers" "${rate[match_2]}" match_1 "one worker"
+    if has_hashcat; then
+        row "hashcat -m 28600, $WORDS candidates, $cores cores" "${rate[hashcat]}"
+        row "server: \`scram.match_any\`, the same list, $cores workers" "${rate[list]}" hashcat hashcat
+    else
+        row "server: \`scram.match_any\`, $WORDS candidates, $cores workers" "${rate[list]}"
+    fi
+}
+
+declare -A rate
+
+# Keeps the higher one.
+best() {
+    rate[$1]=$(awk -v a="${rate[$1]:-0}" -v b="$2" 'BEGIN { print (b > a) ? b : a }')
+}
+
+# row WHAT RATE [KEY-OF-OTHER OTHER]
+row() {
+    awk -v what="$1" -v rate="$2" -v other="${rate[${3:-none}]:-}" -v name="${4:-}" 'BEGIN {
+        printf "| %s | %.0f | %s | %s |\n", what, rate, name, (other > 0) ? sprintf("%.2f", rate / other) : ""
+    }'
+}
+
+# Elements a second, from the median that criterion has written.
+criterion() {
+    sed -n 's/.*"median":{"confidence_interval":{[^}]*},"point_estimate":\([0-9.e+]*\).*/\1/p' \
+        "$criterion/$1/new/estimates.json" | awk -v n="$2" '{ print n * 1e9 / $1 }'
+}
+
+# Calls a second of a query that makes so many.
+sql_rate() {
+    query "CREATE TEMP TABLE t AS SELECT clock_timestamp() AS t0" "SELECT $2" \
+        "SELECT $1 / extract(epoch FROM clock_timestamp() - t0) FROM t" | tail -n 1
+}
+
+match_rate() {
+    query "LOAD 'scram_ext'" "SET scram.audit_workers = $3" \
+        "CREATE TEMP TABLE t AS SELECT clock_timestamp() AS t0" \
+        "SELECT scram.match_any(v, words) FROM $2" \
+        "SELECT $1 / extract(epoch FROM clock_timestamp() - t0) FROM t" | tail -n 1
+}
+
+# What the server itself derives, in one transaction that is never written out.
+alter_role_rate() {
+    query "BEGIN" "CREATE TEMP TABLE t AS SELECT clock_timestamp() AS t0" \
+        "DO \$\$ BEGIN FOR i IN 1..300 LOOP
+             EXECUTE 'ALTER ROLE login PASSWORD ''candidate' || i || '''';
+         END LOOP; END \$\$" \
+        "SELECT 300 / extract(epoch FROM clock_timestamp() - t0) FROM t" "ROLLBACK" | tail -n 1
+}
+
+has_hashcat() { command -v hashcat >/dev/null; }
+
+# Its own figure for the whole list, without start-up.
+hashcat_rate() {
+    # 1: the list is through and nothing was found.
+    hashcat -m 28600 -a 0 -D 1 --force --potfile-disable --logfile-disable --session "scram_ext_$$" \
+        -w 3 --quiet --status --status-timer 1 --machine-readable \
+        "$dir/hash" "$dir/words" 2>/dev/null >"$dir/hashcat" || [ $? -eq 1 ]
+    # STATUS 3 SPEED per-device-rate milliseconds … EXEC_RUNTIME …
+    awk -F '\t' '{ for (i = 1; i < NF; i++) if ($i == "SPEED" && $(i + 2) > 0) { r = $(i + 1) * 1000 / $(i + 2); if (r > best) best = r } }
+        END { print best + 0 }' "$dir/hashcat"
+}
+
+processor() {
+    local flag flags=
+    for flag in sha_ni avx2 avx512f; do
+        grep -qw "$flag" /proc/cpuinfo && flags+=", $flag"
+    done
+    echo "$(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -n 1)$flags"
+}
+
+# Each argument a statement, in one session.
+query() { printf '%s;\n' "$@" | psql -At; }
+sql() { printf '%s;\n' "$@" | psql >/dev/null; }
+psql() { "$bin/psql" -X -q -v ON_ERROR_STOP=1 -h "$dir" -p "$port" -U postgres -d postgres "$@"; }
+
+clean() { server_stop; }
+
+main
