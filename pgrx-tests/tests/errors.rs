@@ -163,6 +163,18 @@ const CASES: &[Case] = &[
         PARAMETER,
     ),
     case(
+        "SELECT scram.handshake_start('n,,n=u,r=a', '{v}', channel_binding_type => 'tls-unique',
+         channel_binding_data => '')",
+        PARAMETER,
+    ),
+    case(
+        "SELECT scram.handshake_start('n,,n=u,r=a', '{v}', channel_binding_type => 'tls-unique',
+         channel_binding_data => decode(repeat('00', 513), 'hex'))",
+        PARAMETER,
+    ),
+    case("SELECT * FROM scram.handshake('hunter2', '{v}', client_nonce => 'a,b')", PARAMETER),
+    case("SELECT * FROM scram.handshake('hunter2', '{v}', server_nonce => '')", PARAMETER),
+    case(
         "SELECT scram.handshake_start('n,,n=u,r=a', '{v}', verifier_alt =>
          scram.generate('hunter2', 4096))",
         PARAMETER,

@@ -150,6 +150,32 @@ fn a_role_is_looked_up_again() {
     }
 }
 
+/// The server takes the start of a name that is too long; whoever logs in is that role.
+#[test]
+fn a_name_that_is_too_long_comes_back_as_the_role() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    let role = "r".repeat(63);
+    client.batch_execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'pencil'")).expect("a role");
+    let first = format!("n,,n={role}ZZZZ,r=abc");
+    let sql = "SELECT server_first, state FROM scram.role_handshake_start($1)";
+    let row = client.query_one(sql, &[&first]).expect("a challenge");
+    // The proof is made by the functions themselves: what is tested is the name.
+    let client_final: String = client
+        .query_one(
+            "SELECT message FROM scram.handshake('pencil', (SELECT rolpassword FROM pg_authid WHERE rolname = $1),
+                 $1 || 'ZZZZ', client_nonce => 'abc',
+                 server_nonce => substring($2 from '^r=abc([^,]*)')) WHERE step = 3",
+            &[&role, &row.get::<_, &str>(0)],
+        )
+        .expect("client-final")
+        .get(0);
+    let sql = "SELECT accepted, username FROM scram.role_handshake_finish($1, $2)";
+    let row =
+        client.query_one(sql, &[&row.get::<_, Vec<u8>>(1), &client_final]).expect("a verdict");
+    assert_eq!((row.get::<_, bool>(0), row.get::<_, Option<&str>>(1)), (true, Some(&*role)));
+}
+
 /// Plays a client up to its final message. `whom`: a verifier or a role.
 fn begin(client: &mut Client, start: &str, whom: &str, password: &str) -> Begun {
     let mut scram = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
