@@ -58,6 +58,36 @@ fn every_member_is_as_the_contract_says() {
     }
 }
 
+/// One line for each function that is meant to be called.
+const REFERENCE: &str = r"
+SELECT format('- `scram.%s(%s)%s`<br>%s. %s', p.proname,
+    regexp_replace(pg_get_function_arguments(p.oid), '(::[a-z ]+)(?=,|$)', '', 'g'),
+    CASE WHEN p.prokind = 'p' OR pg_get_function_result(p.oid) = 'record' THEN ''
+         ELSE ' → ' || pg_get_function_result(p.oid) END,
+    obj_description(p.oid, 'pg_proc'),
+    concat_ws(', ',
+        CASE WHEN p.prokind = 'p' THEN 'Procedure'
+             ELSE CASE p.provolatile WHEN 'i' THEN 'Immutable' WHEN 's' THEN 'Stable' ELSE 'Volatile' END END,
+        CASE p.proparallel WHEN 's' THEN 'parallel safe' END,
+        CASE WHEN p.proisstrict AND p.pronargs > 0 THEN 'NULL for NULL' END,
+        CASE WHEN p.prosecdef THEN 'security definer' END,
+        CASE WHEN has_function_privilege('public', p.oid, 'EXECUTE') THEN 'for everybody'
+             ELSE 'granted to nobody' END) || '.')
+FROM pg_proc p
+WHERE p.pronamespace = 'scram'::regnamespace AND obj_description(p.oid, 'pg_proc') NOT LIKE 'internal%'
+ORDER BY p.proname";
+
+#[test]
+fn the_reference_lists_every_function() {
+    let cluster = Cluster::with_extension();
+    let intro = "# Function reference\n\n\
+                 Signatures, labels and grants as they are at install; a test compares this page with the \
+                 extension. What the functions are for: [README](../README.md).\n";
+    let lines = intro.lines().map(str::to_owned).chain([String::new()]);
+    let lines = lines.chain(strings(&mut cluster.client(), REFERENCE)).collect::<Vec<_>>();
+    assert_matches_file("../../docs/reference.md", &lines);
+}
+
 #[test]
 fn it_goes_without_a_trace_and_never_adopts_a_schema() {
     let cluster = Cluster::start();
