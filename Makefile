@@ -50,8 +50,10 @@ installcheck: setup pgtest install clienttest ## tests that need a server: in it
 order: install ## the schema, generated and installed ten times: its order changes from run to run
 	@tools/order.sh
 
-bench: install ## what the handshake costs (T=5 seconds each)
+bench: install ## what handshakes cost and how fast candidates are tried (DOCS=1 writes docs/benchmarks.md)
 	@tools/bench.sh
+	@echo
+	@tools/bench-engine.sh
 
 fuzz: ## every fuzz target of the core for T=60 seconds
 	@tools/fuzz.sh $(T)
