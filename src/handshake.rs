@@ -15,7 +15,7 @@ use crate::record::Record;
 use crate::text::{Text, Utf8};
 use crate::{guc, random};
 
-pub(crate) use parties::{Candidates, DECOY, Secrets};
+pub(crate) use parties::{Candidates, DECOY, Secrets, mock_nonce};
 
 use parties::Given;
 

@@ -140,12 +140,7 @@ fn mock_iterations() -> i32 {
 /// The key of the digests that tell whether something was tried before. Another one after initdb:
 /// then everything is tried again.
 pub(super) fn digest_key() -> Result<Key, Error> {
-    // SAFETY: points to MOCK_AUTH_NONCE_LEN bytes in shared memory, there since start-up and never
-    // written again.
-    let nonce = unsafe {
-        let nonce = pg_sys::GetMockAuthenticationNonce().cast::<u8>();
-        core::slice::from_raw_parts(nonce, pg_sys::MOCK_AUTH_NONCE_LEN as usize)
-    };
+    let nonce = crate::handshake::mock_nonce();
     let root = Key::new(Mechanism::ScramSha256, nonce).ok_or(Error::Random)?;
     Ok(root.hmac(Mechanism::ScramSha256, &[b"scram_ext audit digest"]))
 }

@@ -179,7 +179,7 @@ impl Secrets {
 }
 
 /// The cluster's mock authentication nonce, made by initdb.
-fn mock_nonce() -> &'static [u8] {
+pub(crate) fn mock_nonce() -> &'static [u8] {
     // SAFETY: points to MOCK_AUTH_NONCE_LEN bytes in shared memory, there since start-up and never
     // written again.
     unsafe {
