@@ -5,15 +5,18 @@
 
 #![expect(clippy::type_complexity, reason = "pgrx reads a result's columns off the signature")]
 
+pub(crate) mod attempts;
 mod read;
+mod source;
+pub(crate) mod stream;
 
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use scram_core::audit::{self, CHECKS, Finding, Rule};
+use scram_core::audit::{self, CHECKS, Finding};
 
-use crate::text::{Text, Utf8};
-use crate::verifier::interrupts;
+use crate::text::Utf8;
+use crate::{crew, guc};
 
 /// `scram.audit_checks() returns table (check_id text, severity text, title text, remedy text)`
 ///
@@ -33,17 +36,16 @@ fn audit_checks() -> TableIterator<
     }))
 }
 
-/// `scram.audit() returns table (source text, subject text, check_id text, severity text,
+/// `scram.audit_now() returns table (source text, subject text, check_id text, severity text,
 /// evidence text)`
 ///
-/// What the checks find now, on the roles and the server. Nothing is stored, so that it works on a
-/// standby. No row holds key material. Tries passwords that the names suggest: takes as long as the
-/// stored iteration counts ask for, and can be cancelled meanwhile.
+/// What the checks find now on the roles and the server. Tries passwords that names suggest: takes
+/// as long as the stored iteration counts ask for, and can be cancelled meanwhile.
 ///
-/// SECURITY DEFINER, as only a superuser reads `pg_authid`: that is why PUBLIC may not call it.
-#[pg_extern(schema = "scram", stable, security_definer, cost = 1000000)]
+/// Internal: the first part of `scram.audit`.
+#[pg_extern(schema = "scram", stable, cost = 1000000)]
 #[search_path(pg_catalog, pg_temp)]
-fn audit() -> Result<
+fn audit_now() -> Result<
     TableIterator<
         'static,
         (
@@ -57,14 +59,16 @@ fn audit() -> Result<
     ErrorReport,
 > {
     let (policy, server) = (read::policy()?, read::server()?);
-    let findings = audit::run(&read::roles()?, &server, &policy, interrupts);
+    let workers = guc::audit_workers();
+    let findings =
+        audit::run(&read::roles()?, &server, &policy, |search| crew::run(search, workers))?;
     Ok(TableIterator::new(findings.into_iter().map(row)))
 }
 
-/// `scram.audit_scan() returns table (…)`, as [`audit`] without the checks that derive keys.
+/// `scram.audit_scan() returns table (…)`, as [`audit_now`] without the checks that derive keys.
 ///
 /// Internal: the first step of `scram.run_audit`.
-#[pg_extern(schema = "scram", stable, security_definer, cost = 100000)]
+#[pg_extern(schema = "scram", stable, cost = 100000)]
 #[search_path(pg_catalog, pg_temp)]
 fn audit_scan() -> Result<
     TableIterator<
@@ -82,75 +86,6 @@ fn audit_scan() -> Result<
     let (policy, server) = (read::policy()?, read::server()?);
     let findings = audit::scan(&read::roles()?, &server, &policy);
     Ok(TableIterator::new(findings.into_iter().map(row)))
-}
-
-/// `scram.audit_workload() returns table (source text, subject text, check_id text,
-/// candidates integer, digest bytea)`
-///
-/// What the checks that derive keys have to do: one row for each subject and check. The digest is
-/// the same as long as neither the secret nor the candidates have changed, on this cluster.
-///
-/// Internal: the first step of `scram.run_audit`.
-#[pg_extern(schema = "scram", stable, security_definer, cost = 100000)]
-#[search_path(pg_catalog, pg_temp)]
-fn audit_workload() -> Result<
-    TableIterator<
-        'static,
-        (
-            name!(source, Utf8),
-            name!(subject, Utf8),
-            name!(check_id, &'static str),
-            name!(candidates, i32),
-            name!(digest, Vec<u8>),
-        ),
-    >,
-    ErrorReport,
-> {
-    let (policy, key) = (read::policy()?, read::digest_key()?);
-    let mut rows = Vec::new();
-    for subject in &read::roles()? {
-        for check in CHECKS.iter().filter(|check| matches!(check.rule, Rule::Guess(_))) {
-            let candidates = audit::workload(check, subject, &policy);
-            if candidates > 0 {
-                rows.push((
-                    Utf8(subject.origin.name().to_owned()),
-                    Utf8(subject.name.clone()),
-                    check.id,
-                    i32::try_from(candidates).unwrap_or(i32::MAX),
-                    audit::workload_digest(&key, check, subject, &policy).as_bytes().to_vec(),
-                ));
-            }
-        }
-    }
-    Ok(TableIterator::new(rows))
-}
-
-/// `scram.audit_try(role text, check_id text) returns table (digest bytea, evidence text)`
-///
-/// Tries the candidates of one check on one role. No row: nothing to try, the role is gone.
-/// Otherwise the digest of what was tried, and the evidence of a hit or NULL.
-///
-/// Internal: the later steps of `scram.run_audit`.
-#[pg_extern(schema = "scram", stable, security_definer, cost = 1000000)]
-#[search_path(pg_catalog, pg_temp)]
-fn audit_try(
-    role: Text,
-    check_id: Text,
-) -> Result<
-    TableIterator<'static, (name!(digest, Vec<u8>), name!(evidence, Option<Utf8>))>,
-    ErrorReport,
-> {
-    let (policy, key) = (read::policy()?, read::digest_key()?);
-    let check = audit::check(check_id.ascii());
-    let tried = check.zip(read::role(role)?).and_then(|(check, subject)| {
-        if audit::workload(check, &subject, &policy) == 0 {
-            return None;
-        }
-        let digest = audit::workload_digest(&key, check, &subject, &policy).as_bytes().to_vec();
-        let finding = audit::try_guess(check, &subject, &policy, interrupts);
-        Some((digest, finding.map(|finding| Utf8(finding.evidence))))
-    });
-    Ok(TableIterator::new(tried))
 }
 
 /// `scram.audit_ready() returns void`
@@ -204,7 +139,7 @@ fn audit_restricted() -> bool {
     unsafe { pg_sys::InSecurityRestrictedOperation() }
 }
 
-/// As a row of [`audit`] and of [`audit_scan`].
+/// As a row of [`audit_now`] and of [`audit_scan`].
 fn row(finding: Finding) -> (Utf8, Utf8, &'static str, &'static str, Utf8) {
     (
         Utf8(finding.source),

@@ -48,6 +48,8 @@ pub(crate) enum Error {
     Random,
     #[error("a thread that tried candidates has failed")]
     Search,
+    #[error("the registered source cannot be read")]
+    SourceGone,
     #[error("invalid handshake state")]
     State(#[from] SealError),
     #[error("iteration count {got} of the verifier is over the limit")]
@@ -118,6 +120,11 @@ impl From<Error> for ErrorReport {
                 None,
             ),
             Error::Random | Error::Search => (ERRCODE_INTERNAL_ERROR, None, None),
+            Error::SourceGone => (
+                ERRCODE_UNDEFINED_TABLE,
+                Some("It is not registered, or its relation was dropped or replaced.".to_owned()),
+                Some("Use scram.drop_audit_source() and scram.add_audit_source()."),
+            ),
             Error::State(why) => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 Some(sentence(why)),

@@ -21,6 +21,7 @@ static EXPIRY_WARNING: GucSetting<i32> = GucSetting::<i32>::new(7 * 24 * 60);
 static HANDSHAKE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60);
 static MAX_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(1_000_000);
 static MIN_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(POSTGRES_ITERATIONS);
+static PASSWORD_AGE: GucSetting<i32> = GucSetting::<i32>::new(0);
 static SALT_LENGTH: GucSetting<i32> = GucSetting::<i32>::new(16);
 
 struct Definition {
@@ -111,6 +112,16 @@ const DEFINITIONS: &[Definition] = &[
         flags: GucFlags::empty(),
     },
     Definition {
+        name: c"scram.password_age",
+        short: c"Sets the age from which the audit reports an unchanged password.",
+        long:
+            c"It counts from the first stored audit that saw the password. 0 turns the check off.",
+        setting: &PASSWORD_AGE,
+        min: 0,
+        max: i32::MAX,
+        flags: GucFlags::UNIT_MIN,
+    },
+    Definition {
         name: c"scram.salt_length",
         short: c"Sets the length in bytes of the salt of new verifiers.",
         long: c"",
@@ -157,6 +168,16 @@ pub(crate) fn max_iterations() -> u32 {
 /// `scram.min_iterations`.
 pub(crate) fn min_iterations() -> u32 {
     positive(MIN_ITERATIONS.get()).get()
+}
+
+/// `scram.expiry_warning` in minutes.
+pub(crate) fn expiry_warning() -> i64 {
+    EXPIRY_WARNING.get().into()
+}
+
+/// `scram.password_age` in minutes, 0 for off.
+pub(crate) fn password_age() -> i64 {
+    PASSWORD_AGE.get().into()
 }
 
 /// `scram.client_iterations`.

@@ -13,6 +13,7 @@ mod handshake;
 mod random;
 mod record;
 mod roles;
+mod rows;
 mod served;
 mod text;
 mod verifier;
@@ -42,16 +43,23 @@ extension_sql_file!(
     "../sql/schema/audit.sql",
     requires = [
         "types",
-        audit::audit,
         audit::audit_checks,
+        audit::audit_now,
         audit::audit_ready,
         audit::audit_restricted,
         audit::audit_scan,
-        audit::audit_try,
-        audit::audit_workload
+        audit::attempts::audit_common,
+        audit::attempts::audit_edition,
+        audit::attempts::audit_guesses,
+        audit::attempts::audit_try,
+        audit::attempts::builtin_words,
+        audit::stream::audit_read,
+        audit::stream::audit_secrets
     ]
 );
-extension_sql_file!("../sql/schema/findings.sql", requires = ["audit"]);
+extension_sql_file!("../sql/schema/sources.sql", requires = ["audit"]);
+extension_sql_file!("../sql/schema/run.sql", requires = ["sources"]);
+extension_sql_file!("../sql/schema/findings.sql", requires = ["run"]);
 extension_sql_file!("../sql/schema/schedule.sql", requires = ["findings"]);
 extension_sql_file!("../sql/schema/privileges.sql", finalize);
 

@@ -9,7 +9,9 @@ use pgrx::prelude::*;
 use pgrx::spi::{SpiHeapTupleData, SpiResult};
 use pgrx::{FromDatum, pg_sys};
 use scram_core::Mechanism;
-use scram_core::audit::{HbaRule, Origin, Policy, Role, Secret, Server, Subject, ValidUntil};
+use scram_core::audit::{
+    HbaRule, Origin, Policy, Role, Secret, Seen, Server, Subject, ValidUntil, secret_digest,
+};
 use scram_core::keys::Key;
 use zeroize::Zeroizing;
 
@@ -18,7 +20,7 @@ use crate::guc;
 use crate::served;
 use crate::text::Text;
 
-/// One row a role, with what the rules need to know of it. `$1` NULL stands for all roles.
+/// One row a role, with what the rules need to know of it. `$1` is the names, NULL for all.
 ///
 /// Times are compared here: the core has no clock. An infinite one can't be subtracted.
 const ROLES: &str = r"
@@ -47,9 +49,13 @@ SELECT a.rolname::text,
             WHEN has_column_privilege(a.oid, 'pg_shadow', 'passwd', 'SELECT')
             THEN 'SELECT on pg_shadow'
        END,
-       a.oid
+       a.oid,
+       t.digest,
+       floor(extract(epoch FROM statement_timestamp() - t.first_seen) / 60)::bigint,
+       to_char(t.first_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
 FROM pg_authid a
-WHERE $1 IS NULL OR a.rolname = $1
+LEFT JOIN scram.audit_secret t ON t.source = 'role' AND t.subject = a.rolname
+WHERE $1 IS NULL OR a.rolname = ANY ($1)
 ORDER BY a.rolname";
 
 /// Settings that rules look at. One that this server doesn't have is no row.
@@ -72,23 +78,37 @@ FROM pg_hba_file_rules r
 WHERE r.error IS NULL
 ORDER BY r.line_number";
 
-/// The current year, and `scram.expiry_warning` in minutes.
-const NOW: &str = r"
-SELECT extract(year FROM statement_timestamp())::integer,
-       (extract(epoch FROM current_setting('scram.expiry_warning')::interval) / 60)::bigint";
+/// Settings of a database or of all roles that decide how passwords are stored.
+const OVERRIDES: &str = r"
+SELECT coalesce('database ' || quote_ident(d.datname), 'all roles'), string_agg(c, '; ' ORDER BY c)
+FROM pg_db_role_setting s
+CROSS JOIN unnest(s.setconfig) c
+LEFT JOIN pg_database d ON d.oid = s.setdatabase
+WHERE s.setrole = 0
+  AND lower(split_part(c, '=', 1)) IN ('password_encryption', 'scram_iterations')
+GROUP BY d.datname
+ORDER BY d.datname NULLS FIRST";
+
+/// The current year.
+const YEAR: &str = "SELECT extract(year FROM statement_timestamp())::integer";
+
+/// Names that passwords are made of, the host's apart.
+const DATABASES: &str =
+    "SELECT d.datname::text FROM pg_database d WHERE NOT d.datistemplate ORDER BY d.datname";
 
 /// Every role of the cluster, by name.
 pub(super) fn roles() -> Result<Vec<Subject>, ErrorReport> {
     subjects(None)
 }
 
-/// The role of this name, as it is shown.
-pub(super) fn role(name: Text) -> Result<Option<Subject>, ErrorReport> {
-    let shown = name.name();
-    if shown.chars().count() > MAX_NAME_LEN {
-        return Ok(roles()?.into_iter().find(|subject| subject.name == shown));
+/// The roles of these names, as they are shown.
+pub(super) fn roles_named(names: &[String]) -> Result<Vec<Subject>, ErrorReport> {
+    if names.iter().any(|name| name.chars().count() > MAX_NAME_LEN) {
+        let mut all = roles()?;
+        all.retain(|subject| names.contains(&subject.name));
+        return Ok(all);
     }
-    Ok(subjects(Some(name))?.pop())
+    subjects(Some(server_texts(names)))
 }
 
 /// No role's name has more characters.
@@ -103,6 +123,9 @@ fn foreign_name(name: &Text, oid: pg_sys::Oid) -> String {
 /// The settings and rules of this server.
 pub(super) fn server() -> Result<Server, ErrorReport> {
     Ok(Server {
+        overrides: rows(OVERRIDES, &[], |row| {
+            Ok((text(&row, 1)?.unwrap_or_default(), text(&row, 2)?.unwrap_or_default()))
+        })?,
         hba: rows(HBA, &[], |row| {
             Ok(HbaRule {
                 place: text(&row, 1)?.unwrap_or_default(),
@@ -118,14 +141,22 @@ pub(super) fn server() -> Result<Server, ErrorReport> {
 
 /// What the checks measure by.
 pub(super) fn policy() -> Result<Policy, ErrorReport> {
-    let now = rows(NOW, &[], |row| Ok((row.get(1)?, row.get(2)?)))?.pop();
-    let (year, expiry_warning) = now.unwrap_or_default();
+    let year = rows(YEAR, &[], |row| row.get(1))?.pop().flatten();
+    let mut names: Vec<String> =
+        rows(DATABASES, &[], |row| text(&row, 1))?.into_iter().flatten().collect();
+    let host = gethostname::gethostname().to_string_lossy().into_owned();
+    // "db1" of "db1.example.com" too.
+    names.extend(host.split_once('.').map(|(first, _)| first.to_owned()));
+    names.push(host);
+    names.retain(|name| !name.is_empty());
     Ok(Policy {
         client_iterations: guc::client_iterations(),
-        expiry_warning: expiry_warning.unwrap_or_default(),
+        expiry_warning: guc::expiry_warning(),
         max_iterations: guc::max_iterations(),
         min_iterations: guc::min_iterations(),
         mock_iterations: mock_iterations(),
+        names,
+        password_age: guc::password_age(),
         server_iterations: guc::server_iterations(),
         year: year.unwrap_or_default(),
     })
@@ -145,13 +176,16 @@ pub(super) fn digest_key() -> Result<Key, Error> {
     Ok(root.hmac(Mechanism::ScramSha256, &[b"scram_ext audit digest"]))
 }
 
-fn subjects(name: Option<Text>) -> Result<Vec<Subject>, ErrorReport> {
-    rows(ROLES, &[name.map(ServerText).into()], |row| {
+fn subjects(names: Option<Vec<ServerText>>) -> Result<Vec<Subject>, ErrorReport> {
+    let key = digest_key()?;
+    let mut subjects: Vec<Subject> = Vec::new();
+    let found = rows(ROLES, &[names.into()], |row| {
         let name = row.get::<ServerText>(1)?;
         let secret = row.get::<ServerText>(2)?;
         let text_until = text(&row, 5)?;
         let role = Role {
             can_login: row.get(3)?.unwrap_or_default(),
+            first_seen: None,
             valid_until: row
                 .get(4)?
                 .zip(text_until)
@@ -159,7 +193,7 @@ fn subjects(name: Option<Text>) -> Result<Vec<Subject>, ErrorReport> {
             overrides: text(&row, 6)?,
             hash_access: text(&row, 7)?,
         };
-        Ok(Subject {
+        let mut subject = Subject {
             name: match &name {
                 Some(name) => name.0.text().map_or_else(
                     || row.get(8).map(|oid| foreign_name(&name.0, oid.unwrap_or_default())),
@@ -174,22 +208,59 @@ fn subjects(name: Option<Text>) -> Result<Vec<Subject>, ErrorReport> {
                     served::Secret::read(secret.0.as_bytes())?.decoded()
                 })
             }),
-        })
-    })
+        };
+        let known = row.get::<Vec<u8>>(9)?.zip(row.get(10)?).zip(text(&row, 11)?);
+        if let Some(((digest, minutes), text)) = known
+            && is_digest_of(&digest, &key, &subject)
+            && let Origin::Role(role) = &mut subject.origin
+        {
+            role.first_seen = Some(Seen { minutes, text });
+        }
+        Ok(subject)
+    })?;
+    // A role has one secret; what is remembered of an earlier one made a second row.
+    for subject in found {
+        match subjects.last_mut() {
+            Some(last) if last.name_bytes == subject.name_bytes => {
+                let seen = subject.role().is_some_and(|role| role.first_seen.is_some());
+                if seen {
+                    *last = subject;
+                }
+            }
+            _ => subjects.push(subject),
+        }
+    }
+    Ok(subjects)
 }
 
-/// Runs a query of this file and reads each of its rows.
-fn rows<T>(
+/// How much of a digest is stored: enough to tell one secret from another.
+pub(super) const DIGEST_LEN: usize = 16;
+
+/// Whether a stored digest is that of the secret which the subject has now.
+pub(super) fn is_digest_of(stored: &[u8], key: &Key, subject: &Subject) -> bool {
+    secret_digest(key, subject)
+        .is_some_and(|digest| digest.as_bytes().get(..DIGEST_LEN) == Some(stored))
+}
+
+pub(super) fn server_texts(names: &[String]) -> Vec<ServerText> {
+    names.iter().map(|name| ServerText(Text::from_utf8(name))).collect()
+}
+
+/// Runs a query and reads each of its rows.
+pub(super) fn rows<T>(
     query: &str,
     arguments: &[DatumWithOid<'_>],
-    read: impl Fn(SpiHeapTupleData<'_>) -> SpiResult<T>,
+    mut read: impl FnMut(SpiHeapTupleData<'_>) -> SpiResult<T>,
 ) -> Result<Vec<T>, ErrorReport> {
     let rows = Spi::connect(|client| {
-        client.select(query, None, arguments)?.map(read).collect::<SpiResult<Vec<_>>>()
+        client.select(query, None, arguments)?.map(&mut read).collect::<SpiResult<Vec<_>>>()
     });
-    rows.map_err(|error| {
-        ErrorReport::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, error.to_string(), "")
-    })
+    rows.map_err(internal)
+}
+
+/// A failure to read what the server's own types say can be read.
+pub(super) fn internal(error: pgrx::spi::Error) -> ErrorReport {
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, error.to_string(), "")
 }
 
 fn text(row: &SpiHeapTupleData<'_>, column: usize) -> SpiResult<Option<String>> {
@@ -197,7 +268,7 @@ fn text(row: &SpiHeapTupleData<'_>, column: usize) -> SpiResult<Option<String>> 
 }
 
 /// A text column, in the server's encoding.
-struct ServerText(Text);
+pub(super) struct ServerText(pub(super) Text);
 
 impl FromDatum for ServerText {
     unsafe fn from_polymorphic_datum(

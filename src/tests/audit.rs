@@ -82,20 +82,26 @@ mod tests {
     fn audit_work_is_known_by_its_digest() {
         Spi::run("CREATE ROLE audit_digest LOGIN PASSWORD 'audit_digest'").expect("a role");
         let digest = |query: &str| Spi::get_one::<Vec<u8>>(query).expect("a digest");
-        let workload = "SELECT digest FROM scram.audit_workload()
-             WHERE subject = 'audit_digest' AND check_id = 'password_is_name'";
-        let before = digest(workload);
+        let stored = "SELECT digest FROM scram.audit_secrets() WHERE subject = 'audit_digest' AND candidates > 9";
+        let before = digest(stored);
         assert!(before.is_some());
-        let tried = "SELECT digest FROM scram.audit_try('audit_digest', 'password_is_name')
-             WHERE evidence IS NOT NULL";
-        assert_eq!(digest(tried), before);
+        let tried = |source: &str, hit: &str| {
+            format!(
+                "SELECT t.digest FROM scram.audit_secrets() s, LATERAL scram.audit_try(
+                     {source}, ARRAY[s.subject], ARRAY[s.digest], '{{t}}', '{{0}}', 1000) t
+                 WHERE s.subject = 'audit_digest' AND {hit}"
+            )
+        };
+        assert_eq!(digest(&tried("'role'", "t.check_id = 'password_is_name'")), before);
 
         Spi::run("ALTER ROLE audit_digest PASSWORD 'audit_digest'").expect("another salt");
-        assert_ne!(digest(workload), before);
-        for arguments in ["'nobody', 'password_is_name'", "'audit_digest', 'md5_hash'"] {
-            let rows = format!("SELECT count(*) FROM scram.audit_try({arguments})");
-            assert_eq!(Spi::get_one::<i64>(&rows), Ok(Some(0)), "{arguments}");
-        }
+        assert_ne!(digest(stored), before);
+        let gone = Spi::get_one_with_args::<bool>(
+            "SELECT t.tested IS NULL FROM scram.audit_try(
+                 'role', '{audit_digest}', ARRAY[$1], '{t}', '{0}', 1000) t",
+            &[before.into()],
+        );
+        assert_eq!(gone, Ok(Some(true)));
     }
 
     #[pg_test(error = "scram.run_audit() cannot run inside a transaction block")]

@@ -4,15 +4,20 @@
 //! documentation all read that one list. No evidence holds key material or a password.
 
 mod checks;
+mod clients;
 mod guess;
 mod subject;
 
 use std::fmt;
 
-use crate::keys::Key;
+use crate::search::Search;
 
 pub use checks::CHECKS;
-pub use subject::{HbaRule, Origin, Role, Secret, Served, Server, Subject, ValidUntil};
+pub use clients::System;
+pub use guess::{
+    Candidate, attempt, common_candidates, edition, is_tried, own_candidates, secret_digest,
+};
+pub use subject::{HbaRule, Origin, Role, Secret, Seen, Served, Server, Subject, ValidUntil};
 
 /// One thing that an audit looks for.
 #[derive(Debug)]
@@ -40,13 +45,22 @@ pub enum Rule {
     Server(fn(&Server, &Policy) -> Vec<ServerHit>),
     /// One subject at a time; returns the evidence of a hit.
     Subject(fn(&Subject, &Policy) -> Option<String>),
+    /// What a subject and the server can both have.
+    SubjectOrServer(
+        fn(&Subject, &Policy) -> Option<String>,
+        fn(&Server, &Policy) -> Vec<ServerHit>,
+    ),
+    /// Whether a source can be read: known to who reads it.
+    Unreadable,
 }
 
 /// A rule that tries passwords.
 #[derive(Debug)]
 pub struct Guess {
-    /// What to try on this subject, as it would be typed.
-    pub candidates: fn(&Subject, &Policy) -> Vec<Vec<u8>>,
+    /// What this subject's own data suggest, as it would be typed.
+    pub own: fn(&Subject, &Policy) -> Vec<Vec<u8>>,
+    /// What this server suggests for every subject. The word list comes from elsewhere.
+    pub common: fn(&Policy) -> Vec<Vec<u8>>,
     /// The evidence of a hit: never says which candidate it was.
     pub evidence: &'static str,
 }
@@ -82,6 +96,10 @@ pub struct Policy {
     pub min_iterations: u32,
     /// What the server answers for a role that does not exist.
     pub mock_iterations: i32,
+    /// Names of this server that passwords are made of: its databases and its host.
+    pub names: Vec<String>,
+    /// `scram.password_age`, in minutes; 0 turns the check off.
+    pub password_age: i64,
     /// The count that the server itself gives to new passwords.
     pub server_iterations: i32,
     /// The current year, for passwords like `alice2026`.
@@ -129,25 +147,36 @@ impl fmt::Display for Severity {
     }
 }
 
-/// Runs every check, in the order of [`CHECKS`].
+/// Runs every check but the word list, in the order of [`CHECKS`].
 ///
-/// `tick` is called at least between two derivations, and within long ones.
-pub fn run(
+/// # Errors
+///
+/// Those of `search`, which works each [`Search`] off, on as many threads as it likes.
+pub fn run<E>(
     subjects: &[Subject],
     server: &Server,
     policy: &Policy,
-    mut tick: impl FnMut(),
-) -> Vec<Finding> {
-    CHECKS
+    mut search: impl FnMut(&Search<'_, Candidate>) -> Result<(), E>,
+) -> Result<Vec<Finding>, E> {
+    let common = common_candidates(policy);
+    let mut guessed = Vec::new();
+    for subject in subjects.iter().filter(|subject| is_tried(subject, policy)) {
+        let mut candidates = own_candidates(subject, policy);
+        candidates.extend_from_slice(&common);
+        let hit = attempt(subject, policy, &candidates, &mut search)?;
+        guessed.extend(hit.and_then(|place| candidates.get(place)).map(|hit| (hit.check, subject)));
+    }
+    Ok(CHECKS
         .iter()
         .flat_map(|check| match &check.rule {
-            Rule::Guess(_) => subjects
+            Rule::Guess(guess) => guessed
                 .iter()
-                .filter_map(|subject| try_guess(check, subject, policy, &mut tick))
+                .filter(|(hit, _)| hit.id == check.id)
+                .map(|(_, subject)| finding(check, subject, guess.evidence.to_owned()))
                 .collect(),
             _ => scan_check(check, subjects, server, policy),
         })
-        .collect()
+        .collect())
 }
 
 /// Runs the checks that derive no keys: linear in the subjects, microseconds for each.
@@ -155,42 +184,19 @@ pub fn scan(subjects: &[Subject], server: &Server, policy: &Policy) -> Vec<Findi
     CHECKS.iter().flat_map(|check| scan_check(check, subjects, server, policy)).collect()
 }
 
-/// Tries the passwords of one check on one subject.
+/// Runs the checks that look at one subject alone and derive no keys.
 ///
-/// `None` for other checks than [`Rule::Guess`] and for what can't be tried, see [`workload`].
-pub fn try_guess(
-    check: &'static Check,
-    subject: &Subject,
-    policy: &Policy,
-    tick: impl FnMut(),
-) -> Option<Finding> {
-    let Rule::Guess(Guess { candidates, evidence }) = &check.rule else { return None };
-    let secret = subject.secret.as_ref()?;
-    guess::fits_any(secret, subject, &candidates(subject, policy), policy, tick)
-        .then(|| finding(check, subject, (*evidence).to_owned()))
-}
-
-/// How many candidates [`try_guess`] would try: 0 where the secret is of a kind that isn't tried,
-/// or asks for more iterations than [`Policy::max_iterations`].
-pub fn workload(check: &Check, subject: &Subject, policy: &Policy) -> usize {
-    match (&check.rule, &subject.secret) {
-        (Rule::Guess(Guess { candidates, .. }), Some(secret))
-            if guess::is_possible(secret, policy) =>
-        {
-            candidates(subject, policy).len()
-        }
-        _ => 0,
-    }
-}
-
-/// A keyed digest of the secret and of the candidates of one check: as long as it stays the same,
-/// trying again would have the same result.
-pub fn workload_digest(key: &Key, check: &Check, subject: &Subject, policy: &Policy) -> Key {
-    let candidates = match &check.rule {
-        Rule::Guess(Guess { candidates, .. }) => candidates(subject, policy),
-        _ => Vec::new(),
-    };
-    guess::digest(key, check.id, subject, &candidates)
+/// For sources of any size, which are never in memory as a whole.
+pub fn scan_one(subject: &Subject, policy: &Policy) -> Vec<(&'static Check, String)> {
+    CHECKS
+        .iter()
+        .filter_map(|check| match &check.rule {
+            Rule::Subject(rule) | Rule::SubjectOrServer(rule, _) => {
+                Some((check, rule(subject, policy)?))
+            }
+            Rule::Cluster(_) | Rule::Guess(_) | Rule::Server(_) | Rule::Unreadable => None,
+        })
+        .collect()
 }
 
 /// The check with this id.
@@ -211,21 +217,35 @@ fn scan_check(
                 Some(finding(check, subjects.get(subject)?, evidence))
             })
             .collect(),
-        Rule::Guess(_) => Vec::new(),
-        Rule::Server(rule) => rule(server, policy)
-            .into_iter()
-            .map(|ServerHit { subject, evidence }| Finding {
-                source: "server".to_owned(),
-                subject,
-                check,
-                evidence,
-            })
-            .collect(),
-        Rule::Subject(rule) => subjects
-            .iter()
-            .filter_map(|subject| Some(finding(check, subject, rule(subject, policy)?)))
-            .collect(),
+        Rule::Guess(_) | Rule::Unreadable => Vec::new(),
+        Rule::Server(rule) => on_server(check, rule(server, policy)),
+        Rule::Subject(rule) => on_subjects(check, subjects, |subject| rule(subject, policy)),
+        Rule::SubjectOrServer(subject_rule, server_rule) => {
+            let mut findings =
+                on_subjects(check, subjects, |subject| subject_rule(subject, policy));
+            findings.extend(on_server(check, server_rule(server, policy)));
+            findings
+        }
     }
+}
+
+fn on_subjects(
+    check: &'static Check,
+    subjects: &[Subject],
+    rule: impl Fn(&Subject) -> Option<String>,
+) -> Vec<Finding> {
+    subjects.iter().filter_map(|subject| Some(finding(check, subject, rule(subject)?))).collect()
+}
+
+fn on_server(check: &'static Check, hits: Vec<ServerHit>) -> Vec<Finding> {
+    hits.into_iter()
+        .map(|ServerHit { subject, evidence }| Finding {
+            source: "server".to_owned(),
+            subject,
+            check,
+            evidence,
+        })
+        .collect()
 }
 
 fn finding(check: &'static Check, subject: &Subject, evidence: String) -> Finding {

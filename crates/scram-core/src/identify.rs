@@ -33,6 +33,18 @@ pub fn identify(secret: &str, server_accepts: impl FnOnce(&str) -> bool) -> Kind
     credentials::identify(secret).or_else(|| crypt::identify(secret)).unwrap_or(Kind::Unknown)
 }
 
+/// The verifier inside a credential of Kafka, MongoDB or Dovecot; `None` for other kinds.
+///
+/// MongoDB's have up to two: the one for SCRAM-SHA-256 if it is there.
+pub(crate) fn credential(secret: &str, kind: Kind) -> Option<Verifier> {
+    match kind {
+        Kind::Dovecot => credentials::dovecot(secret),
+        Kind::Kafka => credentials::kafka(secret),
+        Kind::Mongodb => credentials::mongodb(secret),
+        _ => None,
+    }
+}
+
 /// PostgreSQL's: `md5` and exactly 32 lower-case hexadecimal digits (`MD5_PASSWD_CHARSET` in
 /// src/include/common/md5.h).
 fn is_md5(secret: &str) -> bool {

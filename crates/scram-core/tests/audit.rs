@@ -1,11 +1,12 @@
 //! The audit's checks: each one on a subject that it is made for, and on harmless neighbours.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::num::NonZeroU32;
 
 use scram_core::audit::{
-    self, CHECKS, HbaRule, Origin, Policy, Role, Rule, Secret, Served, Server, Severity, Subject,
-    ValidUntil,
+    self, CHECKS, Finding, HbaRule, Origin, Policy, Role, Rule, Secret, Seen, Served, Server,
+    Severity, Subject, System, ValidUntil,
 };
 use scram_core::keys::Key;
 use scram_core::{Mechanism, Parameters, Password, Verifier};
@@ -146,10 +147,12 @@ fn server() {
         ("pg_stat_statements.track_utility", "on"),
     ];
     let server = Server {
+        overrides: vec![("database shop".to_owned(), "password_encryption=md5".to_owned())],
         hba: vec![rule(1, "trust"), rule(2, "password"), rule(3, "md5"), rule(4, "scram-sha-256")],
         settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
     };
     let expected = [
+        "role_setting_override",
         "password_encryption_md5",
         "hba_trust",
         "hba_password",
@@ -164,25 +167,115 @@ fn server() {
     assert_eq!(findings[0].check.id, "iterations_setting_low");
 }
 
-/// A digest changes with the secret and with the candidates, and with nothing else.
+/// A digest changes with the secret and with whose it is, and with nothing else.
 #[test]
 fn digests() {
     let key = Key::new(Mechanism::ScramSha256, &[7; 32]).expect("32 bytes");
-    let check = audit::check("password_is_name").expect("a check");
-    let digest = |subject: &Subject, policy: &Policy| {
-        audit::workload_digest(&key, check, subject, policy).as_bytes().to_vec()
+    let digest =
+        |subject: &Subject| audit::secret_digest(&key, subject).map(|key| key.as_bytes().to_vec());
+    let first = digest(&role("abc", strict("pw", 4096, SALT)));
+    assert!(first.is_some());
+    assert_eq!(first, digest(&role("abc", strict("pw", 4096, SALT))));
+    assert_ne!(first, digest(&role("abc", strict("pw2", 4096, SALT))));
+    assert_ne!(first, digest(&role("abd", strict("pw", 4096, SALT))));
+    assert_ne!(first, digest(&row("abc", None, strict("pw", 4096, SALT))));
+    assert_eq!(digest(&role("abc", None)), None);
+}
+
+#[test]
+fn what_is_tried() {
+    let cases = [
+        (role("abc", strict("pw", 6000, SALT)), true),
+        (role("abc", strict("pw", 6001, SALT)), false),
+        (role("abc", plain("md50123456789abcdef0123456789abcdef")), true),
+        (role("abc", plain("plain text")), false),
+        (role("abc", None), false),
+        (row("abc", None, plain(KAFKA)), true),
+    ];
+    for (subject, expected) in cases {
+        assert_eq!(audit::is_tried(&subject, &policy()), expected, "{subject:?}");
+    }
+
+    let tried = |subject: &Subject, policy: &Policy| {
+        audit::own_candidates(subject, policy)
+            .iter()
+            .map(|c| (c.check.id, String::from_utf8_lossy(c.as_ref()).into_owned()))
+            .collect::<BTreeSet<_>>()
     };
     let subject = role("abc", strict("pw", 4096, SALT));
-    let first = digest(&subject, &policy());
-    assert_eq!(first, digest(&role("abc", strict("pw", 4096, SALT)), &policy()));
-    assert_ne!(first, digest(&role("abc", strict("pw2", 4096, SALT)), &policy()));
-    assert_ne!(first, digest(&role("abd", strict("pw", 4096, SALT)), &policy()));
-    assert_ne!(first, digest(&subject, &Policy { year: 2027, ..policy() }));
+    let expected = ["abc", "ABC", "cba", "abcabc", "abc1", "abc123", "abc!", "abc2026", "abc2025"];
+    let expected = expected.map(|text| ("password_is_name", text.to_owned()));
+    let empty = [("password_empty", String::new())];
+    assert_eq!(tried(&subject, &policy()), expected.into_iter().chain(empty).collect());
+    let next_year = Policy { year: 2027, ..policy() };
+    assert_ne!(tried(&subject, &policy()), tried(&subject, &next_year));
+    assert_ne!(audit::edition(&policy()), audit::edition(&next_year));
+}
 
-    assert_eq!(audit::workload(check, &subject, &policy()), 9);
-    let expensive = role("abc", strict("pw", 6001, SALT));
-    assert_eq!(audit::workload(check, &expensive, &policy()), 0);
-    assert_eq!(audit::workload(check, &role("abc", None), &policy()), 0);
+/// Databases and the host, dressed up like the name.
+#[test]
+fn names_of_the_server() {
+    for password in ["shop", "SHOP", "pohs", "shopshop", "shop1", "shop2025", "db7"] {
+        let policy = Policy { names: vec!["shop".to_owned(), "db7".to_owned()], ..policy() };
+        let subjects = [role("bob", strict(password, 4096, SALT))];
+        let found = run(&subjects, &Server::default(), &policy);
+        assert_eq!(ids(&found), ["password_is_name"], "{password}");
+    }
+}
+
+const KAFKA: &str = "salt=MDEyMzQ1Njc4OWFiY2RlZg==,\
+                     stored_key=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,\
+                     server_key=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,iterations=4096";
+
+/// Rows of registered sources: other systems' credentials are read, other hashes are reported.
+#[test]
+fn sources() {
+    let kafka = Some(audit::System::Kafka);
+    let cases = [
+        (row("a", None, strict("pw", 4096, SALT)), &[] as &[&str]),
+        (row("a", None, strict("a1", 4096, SALT)), &["password_is_name"]),
+        (row("a", None, strict("pw", 4095, SALT)), &["iterations_below_policy"]),
+        (row("a", None, plain(KAFKA)), &[]),
+        (row("a", kafka, plain(KAFKA)), &[]),
+        (row("a", None, strict("pw", 16_385, SALT)), &[]),
+        (row("a", kafka, strict("pw", 16_385, SALT)), &["iterations_above_clients"]),
+        (
+            row("a", None, plain("$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW")),
+            &["not_scram"],
+        ),
+        (row("a", None, plain("hunter2")), &["not_scram"]),
+        (row("a", None, plain("md50123456789abcdef0123456789abcdef")), &["md5_hash"]),
+        (row("a", None, plain("SCRAM-SHA-256$4096:x")), &["scram_malformed"]),
+        (row("a", None, None), &[]),
+    ];
+    let policy = Policy { client_iterations: 20_000, max_iterations: 20_000, ..policy() };
+    for (subject, expected) in cases {
+        let printed = format!("{subject:?}");
+        let one: Vec<_> = audit::scan_one(&subject, &policy).iter().map(|(c, _)| c.id).collect();
+        let found = run(&[subject], &Server::default(), &policy);
+        assert_eq!(ids(&found), expected, "{printed}");
+        let derived = |id: &&str| *id != "password_is_name";
+        assert_eq!(one, expected.iter().copied().filter(derived).collect::<Vec<_>>(), "{printed}");
+    }
+
+    let many = [row("a", kafka, strict("pw", 17_000, SALT))];
+    let found = run(&many, &Server::default(), &policy);
+    assert_eq!(found[0].evidence, "iteration count 17000, refused by Kafka above 16384");
+    let limited = Policy { max_iterations: 10_000, ..policy.clone() };
+    let found = run(&many, &Server::default(), &limited);
+    assert!(
+        found[0].evidence.ends_with("no password is tried on it, as scram.max_iterations is 10000")
+    );
+}
+
+#[test]
+fn age() {
+    let seen =
+        |minutes| with(|role| role.first_seen = Some(Seen { minutes, text: "then".to_owned() }));
+    let aged = Policy { password_age: 60, ..policy() };
+    assert_eq!(ids(&run(&[seen(60)], &Server::default(), &aged)), ["password_unchanged"]);
+    assert_eq!(ids(&run(&[seen(59)], &Server::default(), &aged)), [""; 0]);
+    assert_eq!(ids(&run(&[seen(60)], &Server::default(), &policy())), [""; 0]);
 }
 
 /// Where the server's encoding is not UTF-8, its bytes and the client's are both tried.
@@ -197,15 +290,17 @@ fn names_in_another_encoding() {
     }
 }
 
-/// `tick` can unwind out of the derivations.
+/// What works the search off can end the run.
 #[test]
-fn ticks() {
-    let mut ticks = 0;
+fn a_search_can_fail() {
     let subjects = [role("abc", strict("pw", 4096, SALT))];
-    audit::run(&subjects, &Server::default(), &policy(), || ticks += 1);
-    // Before each of 10 candidates is prepared, and every 1024 iterations of however many the CPU
-    // derives at once.
-    assert!((10 + 4..=10 + 1 + 10 * 5).contains(&ticks), "{ticks}");
+    let mut searches = 0;
+    let result = audit::run(&subjects, &Server::default(), &policy(), |search| {
+        searches += 1;
+        search.stop();
+        Err("cancelled")
+    });
+    assert_eq!((result.err(), searches), (Some("cancelled"), 1));
 }
 
 #[test]
@@ -220,7 +315,19 @@ fn nothing_secret_is_printed() {
 
 /// The ids of the checks that hit, in the order of the report.
 fn found(subjects: &[Subject], server: &Server) -> Vec<&'static str> {
-    audit::run(subjects, server, &policy(), || ()).iter().map(|finding| finding.check.id).collect()
+    ids(&run(subjects, server, &policy()))
+}
+
+fn ids(findings: &[Finding]) -> Vec<&'static str> {
+    findings.iter().map(|finding| finding.check.id).collect()
+}
+
+fn run(subjects: &[Subject], server: &Server, policy: &Policy) -> Vec<Finding> {
+    let found: Result<_, Infallible> = audit::run(subjects, server, policy, |search| {
+        search.work(|| ());
+        Ok(())
+    });
+    found.expect("it can't fail")
 }
 
 fn policy() -> Policy {
@@ -230,6 +337,8 @@ fn policy() -> Policy {
         max_iterations: 6000,
         min_iterations: 4096,
         mock_iterations: 4096,
+        names: Vec::new(),
+        password_age: 0,
         server_iterations: 4096,
         year: 2026,
     }
@@ -239,6 +348,7 @@ fn policy() -> Policy {
 fn role(name: &str, secret: Option<Secret>) -> Subject {
     let role = Role {
         can_login: true,
+        first_seen: None,
         hash_access: None,
         overrides: None,
         valid_until: ValidUntil::At { minutes: 500_000, text: "next year".to_owned() },
@@ -253,7 +363,13 @@ fn role(name: &str, secret: Option<Secret>) -> Subject {
 
 fn group() -> Role {
     let valid_until = ValidUntil::Never;
-    Role { can_login: false, hash_access: None, overrides: None, valid_until }
+    Role { can_login: false, first_seen: None, hash_access: None, overrides: None, valid_until }
+}
+
+/// A row of a registered source.
+fn row(name: &str, system: Option<System>, secret: Option<Secret>) -> Subject {
+    let origin = Origin::Registered { name: "app".into(), system };
+    Subject { origin, ..role(name, secret) }
 }
 
 /// The harmless role with one thing changed.

@@ -18,7 +18,8 @@ pub const CHECKS: &[Check] = &[
         title: "the password is empty",
         remedy: "Set a password: \\password ROLE in psql.",
         rule: Rule::Guess(Guess {
-            candidates: password::empty,
+            own: password::empty,
+            common: password::none,
             evidence: "the empty string is the password",
         }),
     },
@@ -28,8 +29,21 @@ pub const CHECKS: &[Check] = &[
         title: "the password is the name, or follows from it",
         remedy: "Set another password: \\password ROLE in psql.",
         rule: Rule::Guess(Guess {
-            candidates: password::like_the_name,
-            evidence: "the password is the name, or a simple variation of it",
+            own: password::like_the_name,
+            common: password::like_the_server,
+            evidence: "the password is its own name, a database's or the host's, or a simple \
+                       variation of it",
+        }),
+    },
+    Check {
+        id: "password_in_wordlist",
+        severity: Severity::Critical,
+        title: "the password stands in scram.wordlist",
+        remedy: "Set another password: \\password ROLE in psql.",
+        rule: Rule::Guess(Guess {
+            own: password::no_own,
+            common: password::none,
+            evidence: "a word of scram.wordlist is the password",
         }),
     },
     Check {
@@ -99,6 +113,13 @@ pub const CHECKS: &[Check] = &[
         rule: Rule::Cluster(secret::verifier_shared),
     },
     Check {
+        id: "not_scram",
+        severity: Severity::Warning,
+        title: "a registered source holds another hash than SCRAM, or plain text",
+        remedy: "Store what scram.generate() makes when the user logs in or sets a password next.",
+        rule: Rule::Subject(secret::not_scram),
+    },
+    Check {
         id: "login_without_password",
         severity: Severity::Notice,
         title: "the role may log in but has no password",
@@ -128,11 +149,19 @@ pub const CHECKS: &[Check] = &[
         rule: Rule::Subject(role::password_expires_soon),
     },
     Check {
+        id: "password_unchanged",
+        severity: Severity::Warning,
+        title: "the password is older than scram.password_age",
+        remedy: "Set a new password: \\password ROLE in psql.",
+        rule: Rule::Subject(role::password_unchanged),
+    },
+    Check {
         id: "role_setting_override",
         severity: Severity::Warning,
-        title: "a setting of its own decides how the role's passwords are stored",
-        remedy: "ALTER ROLE ... RESET the setting that the evidence names.",
-        rule: Rule::Subject(role::role_setting_override),
+        title: "a setting of a role or database decides how passwords are stored",
+        remedy: "ALTER ROLE ... RESET, or ALTER DATABASE ... RESET, the setting that the evidence \
+                 names.",
+        rule: Rule::SubjectOrServer(role::role_setting_override, server::setting_override),
     },
     Check {
         id: "hash_readable",
@@ -140,6 +169,13 @@ pub const CHECKS: &[Check] = &[
         title: "the role can read stored password hashes and is no superuser",
         remedy: "REVOKE what the evidence names.",
         rule: Rule::Subject(role::hash_readable),
+    },
+    Check {
+        id: "source_unreadable",
+        severity: Severity::Warning,
+        title: "a registered source cannot be read",
+        remedy: "SELECT from its relation as its owner to see why, or scram.drop_audit_source().",
+        rule: Rule::Unreadable,
     },
     Check {
         id: "password_encryption_md5",

@@ -1,50 +1,117 @@
 //! Trying candidate passwords on one stored secret.
 
-use sha2::Digest;
+use std::fmt;
+use std::sync::Arc;
 
-use super::{Policy, Secret, Subject};
+use super::{CHECKS, Check, Policy, Rule, Secret, Subject};
 use crate::identify::Kind;
 use crate::keys::Key;
 use crate::mechanism::Mechanism;
 use crate::search::{Md5Hash, Search, Target};
 
-/// Whether one of the candidates is the password.
-pub(super) fn fits_any(
-    secret: &Secret,
-    subject: &Subject,
-    candidates: &[Vec<u8>],
-    policy: &Policy,
-    tick: impl FnMut(),
-) -> bool {
-    if !is_possible(secret, policy) {
-        return false;
-    }
-    let md5 = Md5Hash::new(secret.text(), &subject.name_bytes);
-    let Some(target) =
-        secret.verifier().map(Target::Scram).or_else(|| md5.as_ref().map(Target::Md5))
-    else {
-        return false;
-    };
-    let search = Search::new(target, candidates);
-    search.work(tick);
-    search.found().is_some()
+/// Counts up when [`own_candidates`] come out differently for the same subject in the same year.
+const REVISION: i32 = 1;
+
+/// A password to try, and the check that a hit belongs to.
+#[derive(Clone)]
+pub struct Candidate {
+    /// A [`Rule::Guess`].
+    pub check: &'static Check,
+    text: Arc<[u8]>,
 }
 
-/// Whether candidates are tried at all on a secret of this kind and cost.
-pub(super) fn is_possible(secret: &Secret, policy: &Policy) -> bool {
-    match secret.verifier() {
-        Some(verifier) => verifier.iterations().get() <= policy.max_iterations,
+impl Candidate {
+    /// A candidate as it would be typed, in the server's encoding.
+    pub fn new(check: &'static Check, text: &[u8]) -> Self {
+        Self { check, text: text.into() }
+    }
+}
+
+impl AsRef<[u8]> for Candidate {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+/// Never prints the text.
+impl fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Candidate").field("check", &self.check.id).finish_non_exhaustive()
+    }
+}
+
+/// What a subject's own data suggest, for all checks.
+pub fn own_candidates(subject: &Subject, policy: &Policy) -> Vec<Candidate> {
+    guesses(|guess| (guess.own)(subject, policy))
+}
+
+/// What the server suggests for every subject, for all checks. The word list comes on top.
+pub fn common_candidates(policy: &Policy) -> Vec<Candidate> {
+    guesses(|guess| (guess.common)(policy))
+}
+
+fn guesses(texts: impl Fn(&super::Guess) -> Vec<Vec<u8>>) -> Vec<Candidate> {
+    let mut candidates = Vec::new();
+    for check in CHECKS {
+        if let Rule::Guess(guess) = &check.rule {
+            let texts = texts(guess);
+            candidates.extend(texts.iter().map(|text| Candidate::new(check, text)));
+        }
+    }
+    candidates
+}
+
+/// As long as it stays the same, so do the [`own_candidates`] of a subject.
+pub fn edition(policy: &Policy) -> i32 {
+    policy.year.saturating_mul(100).saturating_add(REVISION)
+}
+
+/// Whether candidates are tried on a subject's secret at all: not where it is of another kind than
+/// SCRAM and MD5, or asks for more iterations than [`Policy::max_iterations`].
+pub fn is_tried(subject: &Subject, policy: &Policy) -> bool {
+    subject.secret.as_ref().is_some_and(|secret| match secret.verifier() {
+        Some(verifier) => {
+            verifier.iterations().get() <= policy.max_iterations && takes_passwords(secret)
+        }
         None => secret.kind() == Kind::Md5,
-    }
+    })
 }
 
-/// Tells one pair of secret and candidates from another, without being of use for guessing.
-pub(super) fn digest(key: &Key, id: &str, subject: &Subject, candidates: &[Vec<u8>]) -> Key {
-    // Of the candidates first: an unkeyed digest of what anybody can work out from the name.
-    let listed = candidates.iter().fold(sha2::Sha256::new(), |hash, candidate| {
-        hash.chain_update(candidate.len().to_be_bytes()).chain_update(candidate)
-    });
-    let secret = subject.secret.as_ref().map_or("", Secret::text);
-    let parts = [b"audit\0", id.as_bytes(), b"\0", secret.as_bytes(), b"\0", &listed.finalize()];
-    key.hmac(Mechanism::ScramSha256, &parts)
+/// MongoDB's SCRAM-SHA-1 is fed with a digest of user and password.
+fn takes_passwords(secret: &Secret) -> bool {
+    secret.kind() != Kind::Mongodb
+        || secret.verifier().is_some_and(|v| v.mechanism() != Mechanism::ScramSha1)
+}
+
+/// The position of the candidate that is the password.
+///
+/// # Errors
+///
+/// Those of `search`, which works the [`Search`] off; it must not return `Ok` when it stopped early.
+pub fn attempt<C: AsRef<[u8]>, E>(
+    subject: &Subject,
+    policy: &Policy,
+    candidates: &[C],
+    search: impl FnOnce(&Search<'_, C>) -> Result<(), E>,
+) -> Result<Option<usize>, E> {
+    let Some(secret) = subject.secret.as_ref().filter(|_| is_tried(subject, policy)) else {
+        return Ok(None);
+    };
+    let md5 = Md5Hash::new(secret.text(), &subject.name_bytes);
+    let target = secret.verifier().map(Target::Scram).or_else(|| md5.as_ref().map(Target::Md5));
+    let Some(target) = target else { return Ok(None) };
+    let run = Search::new(target, candidates);
+    search(&run)?;
+    Ok(run.found())
+}
+
+/// A digest of a subject's secret that tells when it has changed, and is of no use for guessing.
+///
+/// `None` where there is no secret.
+pub fn secret_digest(key: &Key, subject: &Subject) -> Option<Key> {
+    let secret = subject.secret.as_ref()?.text().as_bytes();
+    // Names hold no NUL in PostgreSQL.
+    let (source, name) = (subject.origin.name().as_bytes(), subject.name.as_bytes());
+    let parts = [b"audited secret\0", source, b"\0", name, b"\0", secret];
+    Some(key.hmac(Mechanism::ScramSha256, &parts))
 }

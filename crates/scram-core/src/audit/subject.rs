@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::identify::{Kind, identify};
+use super::System;
+use crate::identify::{Kind, credential, identify};
 use crate::keys::Key;
 use crate::mechanism::Mechanism;
 use crate::verifier::{Parameters, ParseError, Verifier};
@@ -27,7 +28,7 @@ impl Subject {
     /// The role, if it is one.
     pub fn role(&self) -> Option<&Role> {
         match &self.origin {
-            Origin::Registered(_) => None,
+            Origin::Registered { .. } => None,
             Origin::Role(role) => Some(role),
         }
     }
@@ -36,8 +37,13 @@ impl Subject {
 /// Where a subject comes from.
 #[derive(Debug)]
 pub enum Origin {
-    /// A row of a registered source of this name.
-    Registered(Arc<str>),
+    /// A row of a registered source.
+    Registered {
+        /// Of the source.
+        name: Arc<str>,
+        /// Whose clients use it, where they aren't PostgreSQL's.
+        system: Option<System>,
+    },
     /// A role of the cluster.
     Role(Role),
 }
@@ -46,7 +52,7 @@ impl Origin {
     /// The source that findings name.
     pub fn name(&self) -> &str {
         match self {
-            Self::Registered(name) => name,
+            Self::Registered { name, .. } => name,
             Self::Role(_) => "role",
         }
     }
@@ -57,6 +63,8 @@ impl Origin {
 pub struct Role {
     /// LOGIN.
     pub can_login: bool,
+    /// When an audit first saw the secret that it has now; `None` if none did.
+    pub first_seen: Option<Seen>,
     /// How it can read stored hashes without being a superuser; `None` if it can't.
     pub hash_access: Option<String>,
     /// Its own settings that decide how passwords are stored, as `name=value` and where; `None`
@@ -64,6 +72,15 @@ pub struct Role {
     pub overrides: Option<String>,
     /// VALID UNTIL.
     pub valid_until: ValidUntil,
+}
+
+/// When something was first seen.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Minutes ago.
+    pub minutes: i64,
+    /// The time as text.
+    pub text: String,
 }
 
 /// When a password stops to work.
@@ -118,7 +135,10 @@ impl Secret {
         });
         let (flaw, verifier) = match text.parse::<Verifier>() {
             Ok(verifier) => (None, Some(verifier)),
-            Err(flaw) => (Some(flaw), served.as_ref().and_then(Served::verifier)),
+            Err(flaw) => {
+                let served = served.as_ref().and_then(Served::verifier);
+                (Some(flaw), served.or_else(|| credential(&text, kind)))
+            }
         };
         Self { kind, served, text, flaw, verifier }
     }
@@ -144,7 +164,7 @@ impl Secret {
     }
 
     /// The iteration count as the server reads it: 0 and less are possible.
-    pub(super) fn iterations(&self) -> Option<i32> {
+    pub fn iterations(&self) -> Option<i32> {
         match (&self.served, &self.verifier) {
             (Some(served), _) => Some(served.iterations),
             (None, Some(verifier)) => i32::try_from(verifier.iterations().get()).ok(),
@@ -152,8 +172,13 @@ impl Secret {
         }
     }
 
+    /// The `StoredKey`, where nothing else can be: equal where the whole verifier is.
+    pub fn stored_key(&self) -> Option<&[u8]> {
+        self.verifier().map(|verifier| verifier.stored_key().as_bytes())
+    }
+
     /// The salt as the server reads it, may be empty.
-    pub(super) fn salt(&self) -> Option<&[u8]> {
+    pub fn salt(&self) -> Option<&[u8]> {
         match (&self.served, &self.verifier) {
             (Some(served), _) => Some(&served.salt),
             (None, Some(verifier)) => Some(verifier.salt()),
@@ -184,6 +209,9 @@ impl fmt::Debug for Secret {
 pub struct Server {
     /// The rules of pg_hba.conf, in order.
     pub hba: Vec<HbaRule>,
+    /// Settings of databases, or of all roles, that decide how passwords are stored: whose they are,
+    /// and `name=value`.
+    pub overrides: Vec<(String, String)>,
     /// Settings by name; one that this server doesn't have is left out.
     pub settings: Vec<(String, String)>,
 }

@@ -44,6 +44,13 @@ pub(super) fn password_never_expires(subject: &Subject, _: &Policy) -> Option<St
     }
 }
 
+/// The server stores no time with a password: its age is counted from the first audit that saw it.
+pub(super) fn password_unchanged(subject: &Subject, policy: &Policy) -> Option<String> {
+    let seen = subject.role()?.first_seen.as_ref()?;
+    (policy.password_age > 0 && seen.minutes >= policy.password_age)
+        .then(|| format!("an audit saw this very password first at {}; it may be older", seen.text))
+}
+
 pub(super) fn role_setting_override(subject: &Subject, _: &Policy) -> Option<String> {
     subject.role()?.overrides.clone()
 }

@@ -3,15 +3,10 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use crate::audit::{Hit, Policy, Secret, Subject};
+use crate::audit::{Hit, Policy, Secret, Subject, clients};
 use crate::identify::Kind;
 use crate::mock::POSTGRES_SALT_LEN;
 use crate::verifier::Verifier;
-
-/// Clients that refuse a high count by default, and the highest that they take: postgres-protocol's
-/// `sasl.rs`, pgjdbc's CVE-2026-42198, Cyrus SASL's `scram.c`.
-const CLIENT_LIMITS: &[(&str, i32)] =
-    &[("Cyrus SASL", 65_536), ("pgjdbc", 100_000), ("rust-postgres", 100_000)];
 
 pub(super) fn md5_hash(subject: &Subject, _: &Policy) -> Option<String> {
     (subject.secret.as_ref()?.kind() == Kind::Md5).then(|| "stored as md5".to_owned())
@@ -31,6 +26,24 @@ pub(super) fn scram_malformed(subject: &Subject, _: &Policy) -> Option<String> {
         Some(_) => format!("{why}; no password opens this role"),
         None => why,
     })
+}
+
+/// MD5 and what only begins like SCRAM are other checks' findings.
+pub(super) fn not_scram(subject: &Subject, _: &Policy) -> Option<String> {
+    let secret = subject.secret.as_ref().filter(|_| subject.role().is_none())?;
+    match secret.kind() {
+        Kind::Dovecot
+        | Kind::Kafka
+        | Kind::Md5
+        | Kind::Mongodb
+        | Kind::ScramLax
+        | Kind::ScramMalformed
+        | Kind::ScramSha1
+        | Kind::ScramSha256
+        | Kind::ScramSha512 => None,
+        Kind::Unknown => Some("no form that is known: plain text must be assumed".to_owned()),
+        kind => Some(format!("stored as {kind}")),
+    }
 }
 
 pub(super) fn scram_lax(subject: &Subject, _: &Policy) -> Option<String> {
@@ -54,19 +67,7 @@ pub(super) fn iterations_below_policy(subject: &Subject, policy: &Policy) -> Opt
 }
 
 pub(super) fn iterations_above_clients(subject: &Subject, policy: &Policy) -> Option<String> {
-    let iterations = subject.secret.as_ref()?.iterations()?;
-    if i64::from(iterations) <= i64::from(policy.client_iterations) {
-        return None;
-    }
-    let refusing = CLIENT_LIMITS
-        .iter()
-        .filter(|(_, limit)| iterations > *limit)
-        .map(|(client, limit)| format!("{client} above {limit}"))
-        .collect::<Vec<_>>();
-    Some(match refusing[..] {
-        [] => format!("iteration count {iterations}, at most {} wanted", policy.client_iterations),
-        _ => format!("iteration count {iterations}, refused by {}", refusing.join(", ")),
-    })
+    clients::refused(subject, subject.secret.as_ref()?, policy)
 }
 
 /// The server's first answer carries the count before the client has proved anything.

@@ -22,6 +22,10 @@ pub(super) fn iterations_setting_low(_: &Server, policy: &Policy) -> Vec<ServerH
     vec![hit("scram_iterations", evidence)]
 }
 
+pub(super) fn setting_override(server: &Server, _: &Policy) -> Vec<ServerHit> {
+    server.overrides.iter().map(|(whose, setting)| hit(whose, setting.clone())).collect()
+}
+
 pub(super) fn hba_trust(server: &Server, _: &Policy) -> Vec<ServerHit> {
     hba(server, "trust")
 }

@@ -1,0 +1,279 @@
+//! Tries candidate passwords, for a time.
+
+use std::time::{Duration, Instant};
+
+use pgrx::iter::TableIterator;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use scram_core::audit::{
+    self, CHECKS, Candidate, Check, Policy, Rule, Subject, common_candidates, own_candidates,
+};
+use scram_core::keys::Key;
+
+use super::read::{self, rows};
+use super::source::Source;
+use crate::error::Error;
+use crate::text::Text;
+use crate::{crew, guc};
+
+/// Words that are read, and tried on a subject, at a time.
+const CHUNK: i64 = 10_000;
+
+/// Iterations of one search, roughly: about a quarter of a second on a thread. Between two searches
+/// there is a look at the clock.
+const SLICE: usize = 1 << 23;
+
+const WORDS: &str = r"
+SELECT w.word_id, w.check_id, w.word FROM scram.audit_word w
+WHERE w.word_id > $1 ORDER BY w.word_id LIMIT $2";
+
+/// `scram.audit_guesses() returns table (check_id text, severity text, evidence text)`
+///
+/// The checks that try passwords, and what a hit says.
+#[pg_extern(schema = "scram", immutable, parallel_safe)]
+pub(crate) fn audit_guesses() -> TableIterator<
+    'static,
+    (name!(check_id, &'static str), name!(severity, &'static str), name!(evidence, &'static str)),
+> {
+    TableIterator::new(CHECKS.iter().filter_map(|check| match &check.rule {
+        Rule::Guess(guess) => Some((check.id, check.severity.as_str(), guess.evidence)),
+        _ => None,
+    }))
+}
+
+/// `scram.audit_common() returns table (check_id text, word bytea)`
+///
+/// Passwords that the names of this server suggest, for every subject.
+#[pg_extern(schema = "scram", stable)]
+#[search_path(pg_catalog, pg_temp)]
+pub(crate) fn audit_common() -> Result<
+    TableIterator<'static, (name!(check_id, &'static str), name!(word, Vec<u8>))>,
+    ErrorReport,
+> {
+    let candidates = common_candidates(&read::policy()?);
+    Ok(TableIterator::new(candidates.into_iter().map(|c| (c.check.id, c.as_ref().to_vec()))))
+}
+
+/// `scram.builtin_words() returns setof text`
+///
+/// The built-in word list, most common first; its licence is in data/.
+///
+/// Internal: `scram.load_wordlist`.
+#[pg_extern(schema = "scram", immutable, parallel_safe)]
+pub(crate) fn builtin_words() -> TableIterator<'static, (name!(word, &'static str),)> {
+    TableIterator::new(include_str!("../../data/wordlist.txt").lines().map(|word| (word,)))
+}
+
+/// `scram.audit_edition() returns integer`
+///
+/// Another one when what a name suggests has changed: then it is tried again.
+#[pg_extern(schema = "scram", stable)]
+#[search_path(pg_catalog, pg_temp)]
+pub(crate) fn audit_edition() -> Result<i32, ErrorReport> {
+    Ok(audit::edition(&read::policy()?))
+}
+
+/// `scram.audit_try(source text, subjects text[], digests bytea[], own boolean[], through bigint[],
+/// milliseconds integer) returns table (digest bytea, through bigint, tested bigint, check_id text)`
+///
+/// Tries passwords on the secrets with these digests: what the subject's own data suggest where
+/// `own` says so, else the words after `through`. One row for each secret that it got to: the last
+/// word that was tried, how many passwords that were, and the check that was hit. A secret that is
+/// not there any more has a row with `tested` NULL. Ends when the time is over, at the earliest
+/// after one search.
+///
+/// Internal: a step of `scram.run_audit`.
+#[pg_extern(schema = "scram", volatile, cost = 1000000)]
+#[search_path(pg_catalog, pg_temp)]
+pub(crate) fn audit_try(
+    source: Text,
+    subjects: Array<'_, Text>,
+    digests: Array<'_, &[u8]>,
+    own: Array<'_, bool>,
+    through: Array<'_, i64>,
+    milliseconds: i32,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(digest, Vec<u8>),
+            name!(through, i64),
+            name!(tested, Option<i64>),
+            name!(check_id, Option<&'static str>),
+        ),
+    >,
+    ErrorReport,
+> {
+    let until =
+        Instant::now() + Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default());
+    let names: Vec<String> =
+        subjects.iter().map(|name| name.map(|name| name.name()).unwrap_or_default()).collect();
+    let wanted: Vec<(Vec<u8>, bool, i64)> = digests
+        .iter()
+        .zip(own.iter())
+        .zip(through.iter())
+        .map(|((digest, own), through)| {
+            let digest = digest.map(<[u8]>::to_vec).unwrap_or_default();
+            (digest, own.unwrap_or_default(), through.unwrap_or_default())
+        })
+        .collect();
+
+    let mut attempts = Attempts::begin(until)?;
+    let found = attempts.secrets(&source.name(), &names, &wanted)?;
+    let mut results = Vec::with_capacity(wanted.len());
+    for ((digest, own, through), subject) in wanted.into_iter().zip(found) {
+        let Some(subject) = subject else {
+            results.push((digest, through, None, None));
+            continue;
+        };
+        if attempts.searched && Instant::now() >= until {
+            break;
+        }
+        let tried =
+            if own { attempts.own(&subject, through) } else { attempts.words(&subject, through) }?;
+        results.push((digest, tried.through, Some(tried.tested), tried.hit.map(|check| check.id)));
+    }
+    Ok(TableIterator::new(results))
+}
+
+struct Attempts {
+    key: Key,
+    policy: Policy,
+    until: Instant,
+    workers: usize,
+    /// Whether there was a search: each call has one, or nothing would ever end.
+    searched: bool,
+    words: Words,
+}
+
+/// What came of one subject.
+struct Tried {
+    through: i64,
+    tested: i64,
+    hit: Option<&'static Check>,
+}
+
+impl Attempts {
+    fn begin(until: Instant) -> Result<Self, ErrorReport> {
+        Ok(Self {
+            key: read::digest_key()?,
+            policy: read::policy()?,
+            until,
+            workers: guc::audit_workers(),
+            searched: false,
+            words: Words { after: -1, list: Vec::new() },
+        })
+    }
+
+    /// The subjects that still have the wanted secrets, in the order of these.
+    fn secrets(
+        &self,
+        source: &str,
+        names: &[String],
+        wanted: &[(Vec<u8>, bool, i64)],
+    ) -> Result<Vec<Option<Subject>>, ErrorReport> {
+        let mut found: Vec<Option<Subject>> = wanted.iter().map(|_| None).collect();
+        let mut take = |subject: Subject| {
+            let place = wanted
+                .iter()
+                .position(|(digest, ..)| read::is_digest_of(digest, &self.key, &subject));
+            if let Some(place) = place {
+                found[place] = Some(subject);
+            }
+        };
+        if source == ROLES {
+            read::roles_named(names)?.into_iter().for_each(&mut take);
+        } else {
+            Source::find(source)?.read(Some(read::server_texts(names)), take)?;
+        }
+        Ok(found)
+    }
+
+    fn own(&mut self, subject: &Subject, through: i64) -> Result<Tried, ErrorReport> {
+        let candidates = own_candidates(subject, &self.policy);
+        let hit = self.search(subject, &candidates)?;
+        Ok(Tried {
+            through,
+            tested: len(candidates.len()),
+            hit: hit.and_then(|place| candidates.get(place)).map(|candidate| candidate.check),
+        })
+    }
+
+    fn words(&mut self, subject: &Subject, through: i64) -> Result<Tried, ErrorReport> {
+        self.words.load(through)?;
+        let words = core::mem::take(&mut self.words.list);
+        let mut tried = Tried { through, tested: 0, hit: None };
+        for slice in words.chunks(self.slice_len(subject)) {
+            if self.searched && Instant::now() >= self.until {
+                break;
+            }
+            let hit = self.search(subject, slice)?;
+            // After a hit the rest of the slice is not tried.
+            let last = hit.unwrap_or(slice.len() - 1);
+            tried.tested += len(last + 1);
+            tried.through = slice.get(last).map_or(tried.through, |word| word.id);
+            tried.hit = hit.and_then(|place| slice.get(place)).map(|word| word.candidate.check);
+            if tried.hit.is_some() {
+                break;
+            }
+        }
+        self.words.list = words;
+        Ok(tried)
+    }
+
+    fn slice_len(&self, subject: &Subject) -> usize {
+        let iterations = subject.secret.as_ref().and_then(|secret| secret.iterations());
+        let iterations = iterations.and_then(|n| usize::try_from(n).ok()).unwrap_or(1).max(1);
+        (SLICE / iterations).max(16) * self.workers
+    }
+
+    fn search<C: AsRef<[u8]> + Sync>(
+        &mut self,
+        subject: &Subject,
+        candidates: &[C],
+    ) -> Result<Option<usize>, Error> {
+        self.searched = true;
+        audit::attempt(subject, &self.policy, candidates, |search| crew::run(search, self.workers))
+    }
+}
+
+/// The source whose subjects are the cluster's roles.
+const ROLES: &str = "role";
+
+/// Words that were read last.
+struct Words {
+    after: i64,
+    list: Vec<Word>,
+}
+
+struct Word {
+    id: i64,
+    candidate: Candidate,
+}
+
+impl AsRef<[u8]> for Word {
+    fn as_ref(&self) -> &[u8] {
+        self.candidate.as_ref()
+    }
+}
+
+impl Words {
+    fn load(&mut self, after: i64) -> Result<(), ErrorReport> {
+        if self.after == after {
+            return Ok(());
+        }
+        let list = rows(WORDS, &[after.into(), CHUNK.into()], |row| {
+            let id = row.get::<i64>(1)?.unwrap_or_default();
+            let check = row.get::<String>(2)?.and_then(|id| audit::check(&id));
+            let word = row.get::<Vec<u8>>(3)?.unwrap_or_default();
+            Ok(check.map(|check| Word { id, candidate: Candidate::new(check, &word) }))
+        })?;
+        self.list = list.into_iter().flatten().collect();
+        self.after = after;
+        Ok(())
+    }
+}
+
+fn len(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

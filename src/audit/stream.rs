@@ -1,0 +1,101 @@
+//! What there is to judge: secrets of roles, and the rows of a registered source.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use scram_core::Mechanism;
+use scram_core::audit::{self, Policy, Subject};
+use scram_core::keys::Key;
+
+use super::read;
+use super::source::Source;
+use crate::rows::Rows;
+use crate::text::{Text, Utf8};
+
+/// `scram.audit_secrets() returns table (subject text, digest bytea, candidates integer)`
+///
+/// Every role with a secret: the digest that tells one secret from the next, and how many passwords
+/// its name suggests; 0 where none is tried.
+///
+/// Internal: the first step of `scram.run_audit`.
+#[pg_extern(schema = "scram", stable, cost = 100000)]
+#[search_path(pg_catalog, pg_temp)]
+pub(crate) fn audit_secrets() -> Result<
+    TableIterator<'static, (name!(subject, Utf8), name!(digest, Vec<u8>), name!(candidates, i32))>,
+    ErrorReport,
+> {
+    let (policy, key) = (read::policy()?, read::digest_key()?);
+    let rows = read::roles()?.into_iter().filter_map(move |subject| {
+        let digest = digest(&key, &subject)?;
+        let candidates = candidates(&subject, &policy);
+        Some((Utf8(subject.name), digest, candidates))
+    });
+    Ok(TableIterator::new(rows.collect::<Vec<_>>()))
+}
+
+/// `scram.audit_read(source text) returns table (subject text, digest bytea, candidates integer,
+/// kind text, iterations integer, salt_tag bigint, verifier_tag bigint, check_ids text[],
+/// evidences text[])`
+///
+/// Every row of a registered source, judged by the checks that need no other row. Two tags are equal
+/// where the salts, or the verifiers, are; they are keyed. Memory doesn't grow with the source.
+///
+/// Raises 42P01 where the source or its relation is gone, and whatever the relation's own code does.
+///
+/// Internal: `scram.audit` and a step of `scram.run_audit`.
+#[pg_extern(sql = "
+CREATE FUNCTION scram.audit_read(source text)
+RETURNS TABLE (
+    subject text,
+    digest bytea,
+    candidates integer,
+    kind text,
+    iterations integer,
+    salt_tag bigint,
+    verifier_tag bigint,
+    check_ids text[],
+    evidences text[]
+) STABLE STRICT COST 1000000
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
+pub(crate) fn audit_read(source: Text) -> Rows<9> {
+    Rows::new(move |sink| {
+        let (policy, key) = (read::policy()?, read::digest_key()?);
+        let source = Source::find(&source.name())?;
+        source.read(None, |subject| {
+            let secret = subject.secret.as_ref();
+            let tag = |part: Option<&[u8]>| part.map(|part| tag(&key, part)).into_datum();
+            let (check_ids, evidences): (Vec<_>, Vec<_>) =
+                audit::scan_one(&subject, &policy).into_iter().map(|(c, e)| (c.id, e)).unzip();
+            sink.push([
+                Utf8(subject.name.clone()).into_datum(),
+                digest(&key, &subject).into_datum(),
+                candidates(&subject, &policy).into_datum(),
+                secret.map(|secret| secret.kind().as_str()).into_datum(),
+                secret.and_then(|secret| secret.iterations()).into_datum(),
+                tag(secret.and_then(|secret| secret.salt()).filter(|salt| !salt.is_empty())),
+                tag(secret.and_then(|secret| secret.stored_key())),
+                check_ids.into_datum(),
+                evidences.into_datum(),
+            ]);
+        })
+    })
+}
+
+fn digest(key: &Key, subject: &Subject) -> Option<Vec<u8>> {
+    let digest = audit::secret_digest(key, subject)?;
+    digest.as_bytes().get(..read::DIGEST_LEN).map(<[u8]>::to_vec)
+}
+
+fn candidates(subject: &Subject, policy: &Policy) -> i32 {
+    if !audit::is_tried(subject, policy) {
+        return 0;
+    }
+    i32::try_from(audit::own_candidates(subject, policy).len()).unwrap_or(i32::MAX)
+}
+
+fn tag(key: &Key, part: &[u8]) -> i64 {
+    let digest = key.hmac(Mechanism::ScramSha256, &[b"shared\0", part]);
+    let mut tag = [0; 8];
+    tag.copy_from_slice(&digest.as_bytes()[..8]);
+    i64::from_be_bytes(tag)
+}
