@@ -144,12 +144,16 @@ BEGIN
         DELETE FROM scram.audit_secret t
         WHERE t.source = 'role'
             AND NOT EXISTS (SELECT FROM seen WHERE (seen.subject, seen.digest) = (t.subject, t.digest))
+    ), known AS (
+        UPDATE scram.audit_secret t SET candidates = seen.candidates
+        FROM seen
+        WHERE (t.source, t.subject, t.digest) = ('role', seen.subject, seen.digest) AND t.candidates <> seen.candidates
     )
     INSERT INTO scram.audit_secret AS t (source, subject, digest, first_seen, candidates)
     SELECT 'role', seen.subject, seen.digest, clock_timestamp(), seen.candidates
     FROM seen
-    ON CONFLICT (source, subject, digest)
-    DO UPDATE SET candidates = excluded.candidates WHERE t.candidates <> excluded.candidates;
+    WHERE NOT EXISTS (
+        SELECT FROM scram.audit_secret t WHERE (t.source, t.subject, t.digest) = ('role', seen.subject, seen.digest));
 
     INSERT INTO scram.audit_found (source, subject, check_id, severity, evidence)
     SELECT s.source, s.subject, s.check_id, s.severity, s.evidence FROM scram.audit_scan() s;
@@ -230,13 +234,18 @@ BEGIN
             DELETE FROM scram.audit_secret t
             WHERE t.source = this_source
                 AND NOT EXISTS (SELECT FROM judged j WHERE (j.subject, j.digest) = (t.subject, t.digest))
+        ), known AS (
+            UPDATE scram.audit_secret t SET candidates = j.candidates
+            FROM judged j
+            WHERE (t.source, t.subject, t.digest) = (this_source, j.subject, j.digest) AND t.candidates <> j.candidates
         ), secrets AS (
-            INSERT INTO scram.audit_secret AS t (source, subject, digest, first_seen, candidates)
+            -- Only what is new: to look at a row for a conflict writes to it.
+            INSERT INTO scram.audit_secret (source, subject, digest, first_seen, candidates)
             SELECT DISTINCT ON (j.subject, j.digest) this_source, j.subject, j.digest, clock_timestamp(), j.candidates
             FROM judged j
-            WHERE j.digest IS NOT NULL
-            ON CONFLICT (source, subject, digest)
-            DO UPDATE SET candidates = excluded.candidates WHERE t.candidates <> excluded.candidates
+            WHERE j.digest IS NOT NULL AND NOT EXISTS (
+                SELECT FROM scram.audit_secret t
+                WHERE (t.source, t.subject, t.digest) = (this_source, j.subject, j.digest))
         ), counted AS (
             UPDATE scram.audit_run r
             SET subjects = r.subjects + (SELECT count(*) FROM judged j WHERE j.check_id IS NULL)
@@ -319,23 +328,20 @@ CREATE FUNCTION scram.audit_left() RETURNS bigint
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+    WITH now AS MATERIALIZED (
+        SELECT scram.audit_edition() AS edition
+    )
     SELECT (coalesce(sum(own.candidates), 0) + coalesce(sum(own.secrets * words.words), 0))::bigint
     FROM (
         SELECT t.words_through, count(*) AS secrets,
-               sum(t.candidates) FILTER (WHERE t.own_edition < scram.audit_edition()) AS candidates
+               sum(t.candidates) FILTER (WHERE t.own_edition < now.edition) AS candidates
         FROM scram.audit_secret t
-        WHERE t.candidates > 0 AND scram.audit_is_read(t.source)
+        CROSS JOIN now
+        WHERE t.candidates > 0
+            AND (t.source = 'role' OR t.source IN (SELECT s.name FROM scram.audit_source s WHERE s.enabled))
         GROUP BY t.words_through
     ) own
     CROSS JOIN LATERAL (SELECT count(*) AS words FROM scram.audit_word w WHERE w.word_id > own.words_through) words
-$$;
-
--- Whether a source takes part in audits. Internal.
-CREATE FUNCTION scram.audit_is_read(source text) RETURNS boolean
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT $1 = 'role' OR EXISTS (SELECT FROM scram.audit_source s WHERE s.enabled AND s.name = $1)
 $$;
 
 -- A later step: tries passwords for a time. True when nothing is left, or the time is spent. Internal.
@@ -347,15 +353,17 @@ AS $$
 DECLARE
     -- A commit costs little beside it, and a crash loses no more.
     longest CONSTANT interval := interval '2 seconds';
-    -- As many names as one query is asked for.
-    at_once CONSTANT integer := 200;
+    -- A source is searched for so many names at a time: about as many as fit into a step.
+    at_once CONSTANT integer := 2000;
     edition CONSTANT integer := scram.audit_edition();
     last_word CONSTANT bigint := coalesce((SELECT max(w.word_id) FROM scram.audit_word w), 0);
+    left_over CONSTANT interval := least(deadline - clock_timestamp(), longest);
+    -- Reading large sources may have taken all the time. Something is tried even so, or no night would ever try any.
+    first_time CONSTANT boolean := (SELECT r.candidates_tested = 0 FROM scram.audit_run r WHERE r.run_id = run);
     milliseconds CONSTANT integer :=
-        ceil(1000 * extract(epoch FROM least(deadline - clock_timestamp(), longest)));
+        ceil(1000 * extract(epoch FROM CASE WHEN first_time THEN greatest(left_over, '1 s') ELSE left_over END));
     own boolean;
     this_source text;
-    this_subject text;
     work record;
     tried record;
     fixed bigint;
@@ -367,12 +375,14 @@ BEGIN
     END IF;
     -- First what names suggest, on every secret; then the words, the most common ones on every secret first.
     SELECT t.source INTO this_source FROM scram.audit_secret t
-    WHERE t.candidates > 0 AND t.own_edition < edition AND scram.audit_is_read(t.source)
+    WHERE t.candidates > 0 AND t.own_edition < edition 
+        AND (t.source = 'role' OR t.source IN (SELECT s.name FROM scram.audit_source s WHERE s.enabled))
     ORDER BY t.own_edition, t.source LIMIT 1;
     own := FOUND;
     IF NOT own THEN
         SELECT t.source INTO this_source FROM scram.audit_secret t
-        WHERE t.candidates > 0 AND t.words_through < last_word AND scram.audit_is_read(t.source)
+        WHERE t.candidates > 0 AND t.words_through < last_word 
+        AND (t.source = 'role' OR t.source IN (SELECT s.name FROM scram.audit_source s WHERE s.enabled))
         ORDER BY t.words_through, t.source LIMIT 1;
         IF NOT FOUND THEN
             RETURN true;
@@ -394,14 +404,15 @@ BEGIN
 
     BEGIN
         FOR tried IN
-            SELECT a.digest, a.through, a.tested, g.check_id, g.severity, g.evidence
+            SELECT work.subjects[a.place] AS subject, work.digests[a.place] AS digest, a.through, a.tested, g.check_id, g.severity, g.evidence
             FROM scram.audit_try(
                 this_source, work.subjects, work.digests, work.own, work.through, milliseconds) a
             LEFT JOIN scram.audit_guesses() g ON g.check_id = a.check_id
         LOOP
             IF tried.tested IS NULL THEN
                 -- Changed or dropped meanwhile: the next run sees what there is then.
-                DELETE FROM scram.audit_secret t WHERE t.source = this_source AND t.digest = tried.digest;
+                DELETE FROM scram.audit_secret t
+                WHERE (t.source, t.subject, t.digest) = (this_source, tried.subject, tried.digest);
                 CONTINUE;
             END IF;
             tested := tested + tried.tested;
@@ -417,25 +428,23 @@ BEGIN
                     WHEN tried.check_id IS NULL THEN t.hits
                     ELSE t.hits || jsonb_build_object(tried.check_id, tried.evidence)
                 END
-            WHERE t.source = this_source AND t.digest = tried.digest
-            RETURNING t.subject INTO this_subject;
-            CONTINUE WHEN NOT FOUND;
+            WHERE (t.source, t.subject, t.digest) = (this_source, tried.subject, tried.digest);
 
             IF tried.check_id IS NOT NULL THEN
                 UPDATE scram.audit_finding f SET severity = tried.severity, evidence = tried.evidence, last_run = run
-                WHERE (f.source, f.subject, f.check_id) = (this_source, this_subject, tried.check_id)
+                WHERE (f.source, f.subject, f.check_id) = (this_source, tried.subject, tried.check_id)
                     AND f.status <> 'fixed';
                 IF NOT FOUND THEN
                     INSERT INTO scram.audit_finding
                         (source, subject, check_id, severity, evidence, first_run, last_run, status)
-                    VALUES (this_source, this_subject, tried.check_id, tried.severity, tried.evidence, run, run,
+                    VALUES (this_source, tried.subject, tried.check_id, tried.severity, tried.evidence, run, run,
                             'open');
                 END IF;
             END IF;
             -- What was tried anew and is not so any more.
             UPDATE scram.audit_finding f SET status = 'fixed'
             FROM scram.audit_guesses() g
-            WHERE (f.source, f.subject, f.check_id) = (this_source, this_subject, g.check_id) AND f.status <> 'fixed'
+            WHERE (f.source, f.subject, f.check_id) = (this_source, tried.subject, g.check_id) AND f.status <> 'fixed'
                 AND NOT scram.audit_is_pending(f.source, f.subject, f.check_id)
                 AND NOT EXISTS (
                     SELECT FROM scram.audit_secret t
@@ -518,7 +527,6 @@ COMMENT ON FUNCTION scram.audit_begin(interval) IS 'internal to scram.run_audit(
 COMMENT ON FUNCTION scram.audit_finish(bigint) IS 'internal to scram.run_audit(): ends a run';
 COMMENT ON FUNCTION scram.audit_is_pending(text, text, text) IS
     'internal to scram.run_audit(): whether a check has passwords left to try on a subject';
-COMMENT ON FUNCTION scram.audit_is_read(text) IS 'internal to scram.run_audit(): whether a source takes part';
 COMMENT ON FUNCTION scram.audit_left() IS 'internal to scram.run_audit(): how many passwords are left to try';
 COMMENT ON FUNCTION scram.audit_merge(bigint, text[]) IS 'internal to scram.run_audit(): stores what a step has found';
 COMMENT ON FUNCTION scram.audit_next_source(bigint, timestamptz) IS

@@ -85,6 +85,7 @@ BEGIN
             MESSAGE = format('a source can''t have the name "%s"', name),
             DETAIL = 'Findings of the cluster itself are under "role" and "server".';
     END IF;
+    PERFORM scram.audit_source_fits(relation, subject_column, secret_column);
     INSERT INTO scram.audit_source (name, relation, subject_column, secret_column)
     VALUES (add_audit_source.name, add_audit_source.relation, add_audit_source.subject_column, add_audit_source.secret_column)
     ON CONFLICT DO NOTHING;
@@ -116,7 +117,7 @@ CREATE FUNCTION scram.audit_judge(source text)
 RETURNS TABLE (
     subject text, check_id text, evidence text, digest bytea, candidates integer, kind text, iterations integer
 )
-LANGUAGE sql STABLE
+LANGUAGE sql STABLE ROWS 100000
 SET search_path = pg_catalog, pg_temp
 AS $$
     WITH seen AS MATERIALIZED (

@@ -1,5 +1,6 @@
 //! Tries candidate passwords, for a time.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use pgrx::iter::TableIterator;
@@ -74,12 +75,12 @@ pub(crate) fn audit_edition() -> Result<i32, ErrorReport> {
 }
 
 /// `scram.audit_try(source text, subjects text[], digests bytea[], own boolean[], through bigint[],
-/// milliseconds integer) returns table (digest bytea, through bigint, tested bigint, check_id text)`
+/// milliseconds integer) returns table (place integer, through bigint, tested bigint, check_id text)`
 ///
 /// Tries passwords on the secrets with these digests: what the subject's own data suggest where
-/// `own` says so, else the words after `through`. One row for each secret that it got to: the last
-/// word that was tried, how many passwords that were, and the check that was hit. A secret that is
-/// not there any more has a row with `tested` NULL. Ends when the time is over, at the earliest
+/// `own` says so, else the words after `through`. One row for each secret that it got to: its place
+/// in the arrays from 1 on, the last word that was tried, how many passwords that were, and the check
+/// that was hit. A secret that is not there any more has a row with `tested` NULL. Ends when the time is over, at the earliest
 /// after one search.
 ///
 /// Internal: a step of `scram.run_audit`.
@@ -96,7 +97,7 @@ pub(crate) fn audit_try(
     TableIterator<
         'static,
         (
-            name!(digest, Vec<u8>),
+            name!(place, i32),
             name!(through, i64),
             name!(tested, Option<i64>),
             name!(check_id, Option<&'static str>),
@@ -121,9 +122,9 @@ pub(crate) fn audit_try(
     let mut attempts = Attempts::begin(until)?;
     let found = attempts.secrets(&source.name(), &names, &wanted)?;
     let mut results = Vec::with_capacity(wanted.len());
-    for ((digest, own, through), subject) in wanted.into_iter().zip(found) {
+    for (place, ((_, own, through), subject)) in (1..).zip(wanted.into_iter().zip(found)) {
         let Some(subject) = subject else {
-            results.push((digest, through, None, None));
+            results.push((place, through, None, None));
             continue;
         };
         if attempts.searched && Instant::now() >= until {
@@ -131,7 +132,7 @@ pub(crate) fn audit_try(
         }
         let tried =
             if own { attempts.own(&subject, through) } else { attempts.words(&subject, through) }?;
-        results.push((digest, tried.through, Some(tried.tested), tried.hit.map(|check| check.id)));
+        results.push((place, tried.through, Some(tried.tested), tried.hit.map(|check| check.id)));
     }
     Ok(TableIterator::new(results))
 }
@@ -173,12 +174,12 @@ impl Attempts {
         wanted: &[(Vec<u8>, bool, i64)],
     ) -> Result<Vec<Option<Subject>>, ErrorReport> {
         let mut found: Vec<Option<Subject>> = wanted.iter().map(|_| None).collect();
+        let places: HashMap<&[u8], usize> =
+            wanted.iter().enumerate().map(|(place, (digest, ..))| (&**digest, place)).collect();
         let mut take = |subject: Subject| {
-            let place = wanted
-                .iter()
-                .position(|(digest, ..)| read::is_digest_of(digest, &self.key, &subject));
-            if let Some(place) = place {
-                found[place] = Some(subject);
+            let digest = read::digest(&self.key, &subject);
+            if let Some(place) = digest.and_then(|digest| places.get(&*digest)) {
+                found[*place] = Some(subject);
             }
         };
         if source == ROLES {

@@ -211,7 +211,7 @@ fn subjects(names: Option<Vec<ServerText>>) -> Result<Vec<Subject>, ErrorReport>
         };
         let known = row.get::<Vec<u8>>(9)?.zip(row.get(10)?).zip(text(&row, 11)?);
         if let Some(((digest, minutes), text)) = known
-            && is_digest_of(&digest, &key, &subject)
+            && self::digest(&key, &subject) == Some(digest)
             && let Origin::Role(role) = &mut subject.origin
         {
             role.first_seen = Some(Seen { minutes, text });
@@ -233,13 +233,11 @@ fn subjects(names: Option<Vec<ServerText>>) -> Result<Vec<Subject>, ErrorReport>
     Ok(subjects)
 }
 
-/// How much of a digest is stored: enough to tell one secret from another.
-pub(super) const DIGEST_LEN: usize = 16;
+/// The digest of a subject's secret as it is stored: as much as tells one secret from another.
+pub(super) fn digest(key: &Key, subject: &Subject) -> Option<Vec<u8>> {
+    const LEN: usize = 16;
 
-/// Whether a stored digest is that of the secret which the subject has now.
-pub(super) fn is_digest_of(stored: &[u8], key: &Key, subject: &Subject) -> bool {
-    secret_digest(key, subject)
-        .is_some_and(|digest| digest.as_bytes().get(..DIGEST_LEN) == Some(stored))
+    secret_digest(key, subject)?.as_bytes().get(..LEN).map(<[u8]>::to_vec)
 }
 
 pub(super) fn server_texts(names: &[String]) -> Vec<ServerText> {

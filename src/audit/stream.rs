@@ -25,7 +25,7 @@ pub(crate) fn audit_secrets() -> Result<
 > {
     let (policy, key) = (read::policy()?, read::digest_key()?);
     let rows = read::roles()?.into_iter().filter_map(move |subject| {
-        let digest = digest(&key, &subject)?;
+        let digest = read::digest(&key, &subject)?;
         let candidates = candidates(&subject, &policy);
         Some((Utf8(subject.name), digest, candidates))
     });
@@ -54,7 +54,7 @@ RETURNS TABLE (
     verifier_tag bigint,
     check_ids text[],
     evidences text[]
-) STABLE STRICT COST 1000000
+) STABLE STRICT COST 1000000 ROWS 100000
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
 pub(crate) fn audit_read(source: Text) -> Rows<9> {
@@ -68,7 +68,7 @@ pub(crate) fn audit_read(source: Text) -> Rows<9> {
                 audit::scan_one(&subject, &policy).into_iter().map(|(c, e)| (c.id, e)).unzip();
             sink.push([
                 Utf8(subject.name.clone()).into_datum(),
-                digest(&key, &subject).into_datum(),
+                read::digest(&key, &subject).into_datum(),
                 candidates(&subject, &policy).into_datum(),
                 secret.map(|secret| secret.kind().as_str()).into_datum(),
                 secret.and_then(|secret| secret.iterations()).into_datum(),
@@ -79,11 +79,6 @@ pub(crate) fn audit_read(source: Text) -> Rows<9> {
             ]);
         })
     })
-}
-
-fn digest(key: &Key, subject: &Subject) -> Option<Vec<u8>> {
-    let digest = audit::secret_digest(key, subject)?;
-    digest.as_bytes().get(..read::DIGEST_LEN).map(<[u8]>::to_vec)
 }
 
 fn candidates(subject: &Subject, policy: &Policy) -> i32 {

@@ -87,7 +87,7 @@ mod tests {
         assert!(before.is_some());
         let tried = |source: &str, hit: &str| {
             format!(
-                "SELECT t.digest FROM scram.audit_secrets() s, LATERAL scram.audit_try(
+                "SELECT s.digest FROM scram.audit_secrets() s, LATERAL scram.audit_try(
                      {source}, ARRAY[s.subject], ARRAY[s.digest], '{{t}}', '{{0}}', 1000) t
                  WHERE s.subject = 'audit_digest' AND {hit}"
             )

@@ -1,0 +1,436 @@
+//! Registered sources: what is found in them, who may register one, and that nobody's code behind one
+//! gets the auditor's rights.
+
+use postgres::Client;
+use scram_ext_client_tests::{Cluster, Raised, cell, rows};
+
+/// Salt 0 to 15, 4096 iterations, the password is `pencil`.
+const KEYS: [&str; 2] = [
+    "zHCdol2044/ZyWzPLi7oxApCkamKw9Z+E4U/QApd/5Y=",
+    "dd5peBOitVnLNFu7VmwP+HiDaaw4OUCv396eVCWhYiE=",
+];
+
+#[test]
+fn every_form_is_judged() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    let [stored, server] = KEYS;
+    client
+        .batch_execute(&format!(
+            r#"CREATE TABLE account (name text, secret scram.verifier);
+             INSERT INTO account VALUES
+                 ('good', scram.generate('Xq8-unlike')),
+                 ('known', scram.generate('pencil')),
+                 ('dora', scram.generate('dora1')),
+                 ('upper', scram.generate('UPPER')),
+                 ('same_a', scram.generate('Xq8-first', salt => '\x00112233445566778899aabbccddeeff')),
+                 ('same_b', scram.generate('Xq8-second', salt => '\x00112233445566778899aabbccddeeff')),
+                 ('copy_a', scram.generate('Xq8-copied', salt => '\x01112233445566778899aabbccddeeff')),
+                 ('copy_b', scram.generate('Xq8-copied', salt => '\x01112233445566778899aabbccddeeff')),
+                 ('sha_512', scram.generate('pencil', mechanism => 'SCRAM-SHA-512')),
+                 ('short', scram.generate('Xq8-short', salt => '\x00112233')),
+                 ('many', scram.generate('Xq8-many', 100001)),
+                 ('none', NULL);
+             CREATE TABLE mixed (name varchar(20), secret text);
+             INSERT INTO mixed VALUES
+                 ('kafka', 'salt=AAECAwQFBgcICQoLDA0ODw==,stored_key={stored},server_key={server},iterations=4096'),
+                 ('dovecot', '{{SCRAM-SHA-256}}4096,AAECAwQFBgcICQoLDA0ODw==,{stored},{server}'),
+                 ('bcrypt', '$2b$12$EixZaYVK1fsbw1ZfbX3OXePaWxn96p36WQoeG6Lruj3vjPGga31lW'),
+                 ('plain', 'hunter2'), ('twice', 'hunter2'), ('twice', 'hunter3'),
+                 ('md5', 'md5' || md5('pencilmd5')),
+                 ('torn', 'SCRAM-SHA-256$4096:AAEC'),
+                 ('few', 'SCRAM-SHA-256$1:AAECAwQFBgcICQoLDA0ODg==${stored}:{server}');
+             CREATE VIEW topic AS
+                 SELECT name, scram.generate('Xq8-topic', 16385) AS secret
+                 FROM (VALUES ('broker'), (NULL)) v(name);
+             CREATE TABLE mongo (name text, doc jsonb);
+             INSERT INTO mongo VALUES ('mongo', '{{"SCRAM-SHA-256": {{"iterationCount": 4096, "salt": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw==",
+                 "storedKey": "{stored}", "serverKey": "{server}"}}}}'), ('null', 'null');
+             INSERT INTO scram.wordlist VALUES ('pencil'), ('paper');
+             SELECT scram.add_audit_source('account', 'account', 'name', 'secret');
+             SELECT scram.add_audit_source('mixed', 'mixed', 'name', 'secret');
+             SELECT scram.add_audit_source('topic', 'topic', 'name', 'secret');
+             UPDATE scram.audit_source SET client = 'kafka' WHERE name = 'topic';
+             SELECT scram.add_audit_source('mongo', 'mongo', 'name', 'doc')"#
+        ))
+        .expect("sources");
+    let scanned = [
+        ["account", "copy_a", "verifier_shared"],
+        ["account", "copy_b", "verifier_shared"],
+        ["account", "many", "iterations_above_clients"],
+        ["account", "same_a", "salt_shared"],
+        ["account", "same_b", "salt_shared"],
+        ["account", "short", "salt_short"],
+        ["mixed", "bcrypt", "not_scram"],
+        ["mixed", "dovecot", "verifier_shared"],
+        ["mixed", "few", "iterations_below_policy"],
+        ["mixed", "few", "verifier_shared"],
+        ["mixed", "kafka", "verifier_shared"],
+        ["mixed", "md5", "md5_hash"],
+        ["mixed", "plain", "not_scram"],
+        ["mixed", "torn", "scram_malformed"],
+        ["mixed", "twice", "not_scram"],
+        ["mongo", "null", "not_scram"],
+        ["topic", "NULL", "iterations_above_clients"],
+        ["topic", "broker", "iterations_above_clients"],
+    ];
+    // Rows that share the whole verifier aren't said to share the salt as well.
+    let list = "SELECT DISTINCT source, subject, check_id FROM {} WHERE source NOT IN ('role', 'server') ORDER BY 1, 2, 3";
+    let now = triples(&mut client, &list.replace("{}", "scram.audit()"));
+    let mut expected: Vec<_> = scanned.map(|row| row.map(str::to_owned)).into();
+    assert_eq!(now, expected);
+
+    // A stored run finds the same, and passwords.
+    cell(&mut client, "CALL scram.run_audit()").expect("a run");
+    for [source, subject, check] in [
+        ["account", "dora", "password_is_name"],
+        ["account", "known", "password_in_wordlist"],
+        ["account", "sha_512", "password_in_wordlist"],
+        ["account", "upper", "password_is_name"],
+        ["mixed", "dovecot", "password_in_wordlist"],
+        ["mixed", "kafka", "password_in_wordlist"],
+        ["mixed", "md5", "password_in_wordlist"],
+    ] {
+        expected.push([source, subject, check].map(str::to_owned));
+    }
+    expected.sort();
+    assert_eq!(triples(&mut client, &list.replace("{}", "scram.audit_finding")), expected);
+
+    let evidence = |client: &mut Client, subject: &str, check: &str| {
+        let sql = format!(
+            "SELECT evidence FROM scram.audit_finding WHERE subject = '{subject}' AND check_id = '{check}'"
+        );
+        cell(client, &sql).unwrap_or_default()
+    };
+    assert_eq!(evidence(&mut client, "same_a", "salt_shared"), r#"same salt as "same_b""#);
+    assert_eq!(evidence(&mut client, "bcrypt", "not_scram"), "stored as bcrypt");
+    assert!(
+        evidence(&mut client, "twice", "not_scram").ends_with("(and 1 more rows of this name)")
+    );
+    assert!(
+        evidence(&mut client, "broker", "iterations_above_clients").ends_with("Kafka above 16384")
+    );
+    let run = rows(&mut client, "SELECT subjects > 20, status FROM scram.audit_run");
+    assert_eq!(run, [[Some("t".to_owned()), Some("done".to_owned())]]);
+}
+
+#[test]
+fn only_who_may_read_a_relation_registers_it() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin
+        .batch_execute(
+            "CREATE TABLE account (name text, secret text, other integer, gone text);
+             ALTER TABLE account DROP COLUMN gone;
+             CREATE TEMP TABLE mine (name text, secret text);
+             CREATE SEQUENCE counter;
+             CREATE ROLE auditor LOGIN;
+             GRANT EXECUTE ON FUNCTION scram.add_audit_source(text, regclass, name, name),
+                 scram.drop_audit_source(text) TO auditor;
+             GRANT SELECT, INSERT, UPDATE, DELETE ON scram.audit_source TO auditor;
+             GRANT SELECT (name) ON account TO auditor",
+        )
+        .expect("a table");
+    let mut auditor = cluster.client_as("auditor", "postgres");
+    for sql in [
+        "SELECT scram.add_audit_source('a', 'account', 'name', 'secret')",
+        "SELECT scram.add_audit_source('a', 'account', 'secret', 'name')",
+        "INSERT INTO scram.audit_source VALUES ('a', 'account', 'name', 'secret')",
+    ] {
+        let raised = Raised::by(&mut auditor, sql);
+        assert_eq!(raised.code, "42501", "{sql}: {raised:?}");
+    }
+    admin.batch_execute("GRANT SELECT (secret) ON account TO auditor").expect("a grant");
+    auditor
+        .batch_execute("SELECT scram.add_audit_source('a', 'account', 'name', 'secret')")
+        .expect("registered");
+    let raised =
+        Raised::by(&mut auditor, "UPDATE scram.audit_source SET relation = 'pg_authid'::regclass");
+    assert_eq!(raised.code, "42703", "{raised:?}");
+
+    for (arguments, code) in [
+        ("'a', 'account', 'name', 'secret'", "42710"),
+        ("'role', 'account', 'name', 'secret'", "22023"),
+        ("'', 'account', 'name', 'secret'", "22023"),
+        ("NULL, 'account', 'name', 'secret'", "22004"),
+        ("'b', NULL, 'name', 'secret'", "22004"),
+        ("'b', 'account', NULL, 'secret'", "22004"),
+        ("'b', 'account', 'name', 'other'", "42804"),
+        ("'b', 'pg_authid', 'rolname', 'rolpassword'", "42804"),
+        ("'b', 'account', 'name', 'Secret'", "42703"),
+        ("'b', 'account', 'name', 'gone'", "42703"),
+        ("'b', 'account', 'name', 'ctid'", "42703"),
+        ("'b', 'counter', 'name', 'secret'", "42809"),
+        ("'b', 'mine', 'name', 'secret'", "42809"),
+        ("'b', 'nowhere', 'name', 'secret'", "42P01"),
+        ("'b', 0, 'name', 'secret'", "42P01"),
+    ] {
+        let raised = Raised::by(&mut admin, &format!("SELECT scram.add_audit_source({arguments})"));
+        assert_eq!(raised.code, code, "{arguments}: {raised:?}");
+    }
+    auditor.batch_execute("SELECT scram.drop_audit_source('a')").expect("dropped");
+    assert_eq!(Raised::by(&mut auditor, "SELECT scram.drop_audit_source('a')").code, "42704");
+    assert_eq!(Raised::by(&mut auditor, "SELECT scram.drop_audit_source(NULL)").code, "22004");
+}
+
+/// What a hostile function tries, and as whom.
+const ATTACK: &str = r#"
+CREATE TABLE mallory.diary (entry text);
+CREATE TABLE mallory.later (x integer);
+CREATE FUNCTION mallory.promote() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO mallory.diary VALUES ('trigger as ' || current_user);
+    ALTER ROLE mallory SUPERUSER;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER promote AFTER INSERT ON mallory.later
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION mallory.promote();
+CREATE FUNCTION mallory.attack(x text) RETURNS text LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    way text;
+BEGIN
+    INSERT INTO mallory.diary VALUES ('as ' || current_user);
+    FOREACH way IN ARRAY ARRAY[
+        'ALTER ROLE mallory SUPERUSER',
+        'SET ROLE postgres',
+        'RESET ROLE',
+        'SET SESSION AUTHORIZATION postgres',
+        'CREATE TEMP TABLE pg_authid (x text)',
+        'PREPARE p AS SELECT 1',
+        'LISTEN scram_audit',
+        'DECLARE c CURSOR WITH HOLD FOR SELECT 1',
+        'SELECT scram.audit_begin(NULL)',
+        'SELECT scram.audit_step(1)',
+        'TABLE scram.audit_finding',
+        'INSERT INTO mallory.later VALUES (1)',
+        'SELECT set_config(''search_path'', ''mallory, pg_catalog'', false)',
+        'SELECT set_config(''scram.max_iterations'', ''1'', false)',
+        'SELECT set_config(''log_statement'', ''all'', false)'
+    ] LOOP
+        BEGIN
+            EXECUTE way;
+            INSERT INTO mallory.diary VALUES ('could ' || way);
+        EXCEPTION WHEN OTHERS THEN
+            NULL;
+        END;
+    END LOOP;
+    RETURN x;
+END $$;
+-- Traps for whoever comes by with the search_path that was set.
+CREATE FUNCTION mallory.trap(text, text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO mallory.diary VALUES ('trap as ' || current_user);
+    RETURN true;
+END $$;
+CREATE OPERATOR mallory.= (LEFTARG = text, RIGHTARG = text, FUNCTION = mallory.trap);
+"#;
+
+/// Relations of mallory's, made before and changed after they were registered.
+const RELATIONS: &[(&str, &str, &str)] = &[
+    ("view", "CREATE VIEW mallory.source AS SELECT mallory.attack('v')::text AS name, 'plain'::text AS secret", ""),
+    (
+        "secret of a view",
+        "CREATE VIEW mallory.source AS SELECT 'v'::text AS name, mallory.attack('plain')::text AS secret",
+        "",
+    ),
+    (
+        "rule on a table",
+        "CREATE TABLE mallory.source (name text, secret text)",
+        r#"CREATE RULE "_RETURN" AS ON SELECT TO mallory.source DO INSTEAD
+           SELECT mallory.attack('r')::text AS name, 'plain'::text AS secret"#,
+    ),
+    (
+        "view replaced",
+        "CREATE VIEW mallory.source AS SELECT 'v'::text AS name, 'plain'::text AS secret",
+        "CREATE OR REPLACE VIEW mallory.source AS SELECT mallory.attack('v')::text AS name, 'plain'::text AS secret",
+    ),
+    (
+        "row security",
+        "CREATE TABLE mallory.source (name text, secret text);
+         INSERT INTO mallory.source VALUES ('s', 'plain')",
+        "ALTER TABLE mallory.source ENABLE ROW LEVEL SECURITY;
+         ALTER TABLE mallory.source FORCE ROW LEVEL SECURITY;
+         CREATE POLICY p ON mallory.source USING (mallory.attack(name) = name)",
+    ),
+    (
+        "child of a table",
+        "CREATE TABLE mallory.source (name text, secret text)",
+        "CREATE FUNCTION mallory.check(x text) RETURNS boolean LANGUAGE sql AS
+             $$SELECT mallory.attack(x) IS NOT NULL$$;
+         CREATE VIEW mallory.inner_view AS SELECT mallory.attack('c')::text AS name, 'plain'::text AS secret;
+         DROP TABLE mallory.source; ALTER VIEW mallory.inner_view RENAME TO source",
+    ),
+];
+
+#[test]
+fn code_behind_a_source_runs_as_its_owner_and_gets_nowhere() {
+    for (what, before, after) in RELATIONS {
+        let cluster = Cluster::with_extension();
+        let mut admin = cluster.client();
+        admin
+            .batch_execute("CREATE ROLE mallory LOGIN; CREATE SCHEMA mallory AUTHORIZATION mallory")
+            .expect("a role");
+        let mut mallory = cluster.client_as("mallory", "postgres");
+        mallory.batch_execute(ATTACK).expect("the attack");
+        mallory.batch_execute(before).expect(what);
+        admin
+            .batch_execute(
+                "SELECT scram.add_audit_source('theirs', 'mallory.source', 'name', 'secret')",
+            )
+            .expect("registered");
+        mallory.batch_execute(after).expect(what);
+
+        admin.batch_execute("SELECT count(*) FROM scram.audit()").expect(what);
+        cell(&mut admin, "CALL scram.run_audit()").expect(what);
+
+        let superuser = "SELECT rolsuper FROM pg_roles WHERE rolname = 'mallory'";
+        assert_eq!(cell(&mut admin, superuser).as_deref(), Some("f"), "{what}");
+        let diary = rows(&mut mallory, "SELECT DISTINCT entry FROM mallory.diary");
+        let allowed =
+            ["as mallory", "could SELECT set_config('search_path', 'mallory, pg_catalog', false)"];
+        for entry in diary.iter().flatten().flatten() {
+            assert!(allowed.contains(&&**entry), "{what}: {entry}");
+        }
+        // The last one replaces the relation: then nothing of it runs at all.
+        let ran = *what != "child of a table";
+        assert_eq!(diary.is_empty(), !ran, "{what}: {diary:?}");
+        let found = "SELECT check_id FROM scram.audit_finding
+                     WHERE 'theirs' IN (source, replace(subject, 'source ', ''))";
+        let expected = if ran { "not_scram" } else { "source_unreadable" };
+        assert_eq!(cell(&mut admin, found).as_deref(), Some(expected), "{what}");
+
+        let left = "SELECT current_user || session_user || current_setting('search_path')
+                    || current_setting('log_statement') || current_setting('scram.max_iterations')";
+        assert_eq!(
+            cell(&mut admin, left).as_deref(),
+            Some(r#"postgrespostgres"$user", publicnone1000000"#),
+            "{what}"
+        );
+    }
+}
+
+/// One that fails is reported; the others are read, and what is known of it stands.
+#[test]
+fn a_source_that_fails_stops_nobody() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    client
+        .batch_execute(
+            "CREATE FUNCTION fails() RETURNS text LANGUAGE plpgsql AS
+                 $$BEGIN RAISE EXCEPTION 'my password is hunter2' USING ERRCODE = '22012'; END$$;
+             CREATE FUNCTION asserts() RETURNS text LANGUAGE plpgsql AS $$BEGIN ASSERT false; END$$;
+             CREATE VIEW a_bad AS SELECT 'x'::text AS name, fails() AS secret;
+             CREATE VIEW b_bad AS SELECT 'x'::text AS name, asserts() AS secret;
+             CREATE TABLE c_good (name text, secret text);
+             CREATE TABLE d_changed (name text, secret text);
+             INSERT INTO c_good VALUES ('one', 'plain'), ('two', scram.generate('two'));
+             INSERT INTO d_changed VALUES ('one', 'plain');
+             SELECT scram.add_audit_source(t, t, 'name', 'secret')
+             FROM unnest('{a_bad,b_bad,c_good,d_changed}'::text[]) t",
+        )
+        .expect("sources");
+    let findings = "SELECT source, subject, check_id FROM scram.audit_finding
+                    WHERE status = 'open' AND (source NOT IN ('role', 'server') OR subject LIKE 'source %')
+                    ORDER BY 1, 2, 3";
+    cell(&mut client, "CALL scram.run_audit()").expect("a run");
+    let row =
+        |source: &str, subject: &str, check: &str| [source, subject, check].map(str::to_owned);
+    let mut expected = vec![
+        row("c_good", "one", "not_scram"),
+        row("c_good", "two", "password_is_name"),
+        row("d_changed", "one", "not_scram"),
+        row("server", "source a_bad", "source_unreadable"),
+        row("server", "source b_bad", "source_unreadable"),
+    ];
+    assert_eq!(triples(&mut client, findings), expected);
+    let evidence = "SELECT evidence FROM scram.audit_finding WHERE subject = 'source a_bad'";
+    assert_eq!(
+        cell(&mut client, evidence).as_deref(),
+        Some("reading it fails with SQLSTATE 22012")
+    );
+    assert!(!cluster.log().contains("hunter2"), "the source's words are in the log");
+
+    // Broken, then mended; another one is dropped, one switched off.
+    client
+        .batch_execute(
+            "ALTER TABLE d_changed ALTER secret TYPE bytea USING NULL;
+             CREATE OR REPLACE VIEW a_bad AS SELECT 'x'::text AS name, 'plain'::text AS secret;
+             SELECT scram.drop_audit_source('b_bad');
+             UPDATE scram.audit_source SET enabled = false WHERE name = 'c_good'",
+        )
+        .expect("changes");
+    cell(&mut client, "CALL scram.run_audit()").expect("a run");
+    expected = vec![
+        row("a_bad", "x", "not_scram"),
+        row("d_changed", "one", "not_scram"),
+        row("server", "source d_changed", "source_unreadable"),
+    ];
+    assert_eq!(triples(&mut client, findings), expected);
+    let switched_on = "UPDATE scram.audit_source SET enabled = true";
+    client.batch_execute("ALTER TABLE d_changed ALTER secret TYPE text").expect("as it was");
+    client.batch_execute(switched_on).expect("on again");
+    cell(&mut client, "CALL scram.run_audit()").expect("a run");
+    expected = vec![
+        row("a_bad", "x", "not_scram"),
+        row("c_good", "one", "not_scram"),
+        row("c_good", "two", "password_is_name"),
+    ];
+    assert_eq!(triples(&mut client, findings), expected);
+}
+
+/// A million rows take hardly more of the session's own memory than a thousand.
+#[test]
+fn memory_does_not_grow_with_a_source() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin
+        .batch_execute(
+            "CREATE TABLE million AS
+             SELECT 'user' || i AS name, 'SCRAM-SHA-256$4096:'
+                 || encode(substr(sha256(('salt' || i)::bytea), 1, 16), 'base64') || '$'
+                 || encode(sha256(('stored' || i)::bytea), 'base64') || ':'
+                 || encode(sha256(('server' || i)::bytea), 'base64') AS secret
+             FROM generate_series(1, 1000000) i;
+             CREATE VIEW thousand AS SELECT * FROM million LIMIT 1000",
+        )
+        .expect("rows");
+    let mut used = ["thousand", "million"].map(|relation| {
+        let mut session = cluster.client();
+        session
+            .batch_execute(&format!(
+                "DELETE FROM scram.audit_source;
+                 SELECT scram.add_audit_source('s', '{relation}', 'name', 'secret')"
+            ))
+            .expect("a source");
+        let pid = cell(&mut session, "SELECT pg_backend_pid()").expect("a process");
+        let findings = "SELECT count(*) FROM scram.audit() WHERE source = 's'";
+        assert_eq!(cell(&mut session, findings).as_deref(), Some("0"));
+        let after_audit = private_memory(&pid);
+        cell(&mut session, "CALL scram.run_audit(budget => '1 s')").expect("a run");
+        (after_audit, private_memory(&pid))
+    });
+    let last = "SELECT subjects > 1000000 FROM scram.audit_run ORDER BY run_id DESC LIMIT 1";
+    assert_eq!(cell(&mut admin, last).as_deref(), Some("t"));
+    let [small, large] = &mut used;
+    assert!(large.0 < small.0 + 64 * 1024, "audit(): {small:?} and {large:?} KiB");
+    assert!(large.1 < small.1 + 64 * 1024, "run_audit(): {small:?} and {large:?} KiB");
+}
+
+/// The most memory that a process has had of its own, in KiB: its peak, less what it shares with
+/// others now.
+fn private_memory(pid: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a field");
+        line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<u64>().expect("KiB")
+    };
+    field("VmHWM") - field("RssShmem") - field("RssFile")
+}
+
+fn triples(client: &mut Client, sql: &str) -> Vec<[String; 3]> {
+    let row = |row: Vec<Option<String>>| {
+        let values: Vec<_> = row.into_iter().flatten().collect();
+        <[String; 3]>::try_from(values).expect("three values")
+    };
+    rows(client, sql).into_iter().map(row).collect()
+}
