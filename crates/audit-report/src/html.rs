@@ -1,0 +1,183 @@
+//! `html`: one page that needs nothing else. No request leaves it: its policy allows this very style
+//! and this very script, and nothing more.
+
+mod charts;
+mod tables;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
+
+use crate::model::{Change, Moment, Report, Severity};
+use crate::show::{counted, day, duration, number, time, visible};
+use crate::text::unfinished;
+
+const STYLE: &str = include_str!("html/page.css");
+const SCRIPT: &str = include_str!("html/page.js");
+
+pub(crate) fn render(report: &Report) -> String {
+    let policy = format!(
+        "default-src 'none'; style-src '{}'; script-src '{}'; base-uri 'none'; form-action 'none'",
+        digest(STYLE),
+        digest(SCRIPT)
+    );
+    let run = &report.run;
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="referrer" content="no-referrer";
+                title { "Password audit of " (visible(&report.cluster.database)) ", run " (run.run_id) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                (head(report))
+                main {
+                    (tiles(report))
+                    div.pictures { (charts::history(report)) (charts::stored(report)) }
+                    (tables::remedies(report))
+                    (tables::findings(report))
+                    (tables::fixed(report))
+                    (tables::accepted(report))
+                    (tables::runs(report))
+                }
+                (foot(report))
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    ascii(&page.into_string())
+}
+
+fn head(report: &Report) -> Markup {
+    let (run, cluster) = (&report.run, &report.cluster);
+    html! {
+        header {
+            p.eyebrow { "scram_ext" }
+            h1 { "Password audit of " (name(&cluster.database)) }
+            p.verdict { (verdict(report)) }
+            dl.facts {
+                @if !cluster.name.is_empty() { div { dt { "Cluster" } dd { (name(&cluster.name)) } } }
+                div { dt { "Run" } dd { (run.run_id) ", " span.status.(run.status) { (run.status) } } }
+                div { dt { "Started" } dd { (moment(&run.started_at)) } }
+                @if let Some(seconds) = run.duration() { div { dt { "Took" } dd { (duration(seconds)) } } }
+                div { dt { "Looked at" } dd { (counted(run.subjects, "subject", "subjects")) } }
+                div { dt { "Passwords tried" } dd {
+                    (number(run.candidates_tested))
+                    @if run.candidates_left > 0 { ", " (number(run.candidates_left)) " left" }
+                } }
+            }
+            @if let Some(remark) = unfinished(&run.status) { p.remark { (remark) } }
+        }
+    }
+}
+
+/// The page in one sentence.
+fn verdict(report: &Report) -> String {
+    let tally = report.tally();
+    let what = match (tally.critical, tally.open()) {
+        (0, 0) if matches!(report.run.status.as_str(), "interrupted" | "running") => {
+            return "Nothing was found so far.".to_owned();
+        }
+        (0, 0) if tally.accepted == 0 => return "Nothing was found.".to_owned(),
+        (0, 0) => return "Nothing is open: what was found is accepted.".to_owned(),
+        (0, open) => format!("{}, none critical", counted(open, "open finding", "open findings")),
+        (critical, open) => {
+            format!(
+                "{}, {} critical",
+                counted(open, "open finding", "open findings"),
+                number(critical)
+            )
+        }
+    };
+    match &report.compared_with {
+        Some(before) => {
+            format!("{what}; {} new since run {}.", report.count(Change::New), before.run_id)
+        }
+        None => format!("{what}."),
+    }
+}
+
+fn tiles(report: &Report) -> Markup {
+    let tally = report.tally();
+    let new = |severity| {
+        report
+            .open()
+            .filter(|finding| finding.severity == severity && finding.change == Some(Change::New))
+            .count()
+    };
+    html! {
+        section.tiles aria-label="Summary" {
+            @for severity in Severity::ALL {
+                div class={ "tile " (severity.name()) } data-zero[tally.of(severity) == 0] {
+                    span.figure { (number(tally.of(severity))) }
+                    span.label { (mark(severity)) (severity.name()) }
+                    span.note { @if report.compared_with.is_some() { (new(severity)) " new" } }
+                }
+            }
+            div.tile.accepted {
+                span.figure { (number(tally.accepted)) }
+                span.label { "accepted" }
+                span.note { "not counted" }
+            }
+            @if let Some(before) = &report.compared_with {
+                div.tile.fixed {
+                    span.figure { (number(i64::try_from(report.fixed.len()).unwrap_or(i64::MAX))) }
+                    span.label { "fixed" }
+                    span.note { "since run " (before.run_id) ", " (day(&before.started_at)) }
+                }
+            }
+        }
+    }
+}
+
+fn foot(report: &Report) -> Markup {
+    html! {
+        footer {
+            p {
+                "Made by scram_ext " (report.version) " on PostgreSQL " (visible(&report.cluster.server_version))
+                " at " (moment(&report.generated_at)) ". "
+                "Times are in UTC. The page names roles and their weaknesses, but holds no password, hash or key: keep it to those who may know."
+            }
+        }
+    }
+}
+
+/// A severity's sign, told apart by its shape.
+fn mark(severity: Severity) -> Markup {
+    html! { span class={ "mark " (severity.name()) } aria-hidden="true" {} }
+}
+
+/// A name from a catalog: what can't be seen is written out, and what is written from right to left
+/// stays within it.
+fn name(text: &str) -> Markup {
+    let text = visible(text);
+    // Only there, as a browser is slow with ten thousands of them.
+    html! { @if text.is_ascii() { (text) } @else { bdi { (text) } } }
+}
+
+fn moment(moment: &Moment) -> Markup {
+    html! { time datetime=(moment.utc) { (time(moment)) } }
+}
+
+fn digest(text: &str) -> String {
+    format!("sha256-{}", BASE64_STANDARD.encode(Sha256::digest(text)))
+}
+
+/// The style and the script are ASCII; everywhere else there is a reference for what is not.
+fn ascii(page: &str) -> String {
+    let mut escaped = String::with_capacity(page.len());
+    for character in page.chars() {
+        if character.is_ascii() {
+            escaped.push(character);
+        } else {
+            escaped.push_str(&format!("&#{};", u32::from(character)));
+        }
+    }
+    escaped
+}

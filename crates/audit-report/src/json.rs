@@ -1,0 +1,83 @@
+//! `json`: everything, for programs. The shape is part of the interface and described in
+//! `docs/report.md`.
+
+use serde::Serialize;
+
+use crate::model::{
+    Cell, Change, Check, Cluster, Finding, Fixed, Moment, Period, Report, Run, Tally,
+};
+
+/// Raised when a field changes its meaning or goes away; new fields may come without.
+const SHAPE: u32 = 1;
+
+pub(crate) fn render(report: &Report) -> String {
+    let document = Document {
+        report: "scram_ext audit",
+        version: SHAPE,
+        extension_version: &report.version,
+        generated_at: &report.generated_at,
+        cluster: &report.cluster,
+        run: Timed { run: &report.run, duration_seconds: report.run.duration() },
+        summary: report.tally(),
+        changes: report.compared_with.as_ref().map(|before| Changes {
+            since_run: before.run_id,
+            new: report.count(Change::New),
+            changed: report.count(Change::Changed),
+            fixed: report.fixed.len(),
+        }),
+        findings: &report.findings,
+        fixed: &report.fixed,
+        checks: &report.checks,
+        census: &report.census,
+        history: &report.history,
+    };
+    // No map with other keys than strings and no failing writer: there is nothing to fail.
+    ascii(&serde_json::to_string_pretty(&document).unwrap_or_default())
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    report: &'static str,
+    version: u32,
+    extension_version: &'a str,
+    generated_at: &'a Moment,
+    cluster: &'a Cluster,
+    run: Timed<'a>,
+    summary: Tally,
+    changes: Option<Changes>,
+    findings: &'a [Finding],
+    fixed: &'a [Fixed],
+    checks: &'a [Check],
+    census: &'a [Cell],
+    history: &'a [Period],
+}
+
+#[derive(Serialize)]
+struct Timed<'a> {
+    #[serde(flatten)]
+    run: &'a Run,
+    duration_seconds: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Changes {
+    since_run: i64,
+    new: usize,
+    changed: usize,
+    fixed: usize,
+}
+
+/// Whatever is not ASCII stands in strings, where there is an escape for it.
+fn ascii(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_ascii() && character != '\u{7f}' {
+            escaped.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    escaped
+}

@@ -1,0 +1,313 @@
+//! What a report tells. The field names are those of its JSON form: part of the interface.
+
+use serde::Serialize;
+
+/// All that is known of one run of the audit.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The version of the extension.
+    pub version: String,
+    /// When the report was made.
+    pub generated_at: Moment,
+    /// Where.
+    pub cluster: Cluster,
+    /// What is reported on.
+    pub run: Run,
+    /// The last finished run before it; `None` if there is none.
+    pub compared_with: Option<Run>,
+    /// The last finished run, not later than [`Report::run`].
+    pub last_finished: Option<Run>,
+    /// What stands, by severity, then in the order of [`Report::checks`].
+    pub findings: Vec<Finding>,
+    /// What stood in [`Report::compared_with`] and no longer does.
+    pub fixed: Vec<Fixed>,
+    /// Every check that there is, in order.
+    pub checks: Vec<Check>,
+    /// `scram.min_iterations`, as it is now.
+    pub min_iterations: i32,
+    /// What is stored, counted, source by source.
+    pub census: Vec<Cell>,
+    /// The last finished runs and this one, oldest first.
+    pub history: Vec<Period>,
+}
+
+impl Report {
+    /// The check of a finding; one that this version doesn't know has neither title nor remedy.
+    pub fn check(&self, id: &str) -> Option<&Check> {
+        self.checks.iter().find(|check| check.check_id == id)
+    }
+
+    /// The sources of the census, the roles first.
+    pub fn sources(&self) -> Vec<&str> {
+        let mut sources: Vec<_> = self.census.iter().map(|cell| cell.source.as_str()).collect();
+        sources.dedup();
+        sources.sort_by_key(|source| *source != "role");
+        sources
+    }
+
+    /// How many findings stand.
+    pub fn tally(&self) -> Tally {
+        self.findings.iter().fold(Tally::default(), |mut tally, finding| {
+            match (finding.status, finding.severity) {
+                (Status::Accepted, _) => tally.accepted += 1,
+                (Status::Open, Severity::Critical) => tally.critical += 1,
+                (Status::Open, Severity::Notice) => tally.notice += 1,
+                (Status::Open, Severity::Warning) => tally.warning += 1,
+            }
+            tally
+        })
+    }
+
+    /// What stands and isn't accepted.
+    pub fn open(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.status == Status::Open)
+    }
+
+    /// What is accepted.
+    pub fn accepted(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.status == Status::Accepted)
+    }
+
+    /// The open findings of each check that has some, in the order of the report.
+    pub fn by_check(&self) -> Vec<(Severity, &str, Vec<&Finding>)> {
+        let mut groups: Vec<(Severity, &str, Vec<&Finding>)> = Vec::new();
+        for finding in self.open() {
+            match groups.last_mut() {
+                Some((severity, id, group))
+                    if *severity == finding.severity && *id == finding.check_id =>
+                {
+                    group.push(finding);
+                }
+                _ => groups.push((finding.severity, &finding.check_id, vec![finding])),
+            }
+        }
+        groups
+    }
+
+    /// How many findings, open or accepted, are new or changed since [`Report::compared_with`].
+    pub fn count(&self, change: Change) -> usize {
+        self.findings.iter().filter(|finding| finding.change == Some(change)).count()
+    }
+}
+
+/// A point in time.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Moment {
+    /// In UTC: `2026-11-22T03:17:04Z`.
+    pub utc: String,
+    /// In seconds since 1970.
+    #[serde(skip)]
+    pub unix: f64,
+}
+
+/// The server and the database that hold the run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cluster {
+    /// `cluster_name`; may be empty.
+    pub name: String,
+    /// The database.
+    pub database: String,
+    /// Of PostgreSQL.
+    pub server_version: String,
+}
+
+/// One run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Run {
+    /// Its number.
+    pub run_id: i64,
+    /// `running`, `done`, `partial` or `interrupted`.
+    pub status: String,
+    /// When it began.
+    pub started_at: Moment,
+    /// When it ended; not for one that was interrupted.
+    pub finished_at: Option<Moment>,
+    /// Roles and rows of sources that it looked at.
+    pub subjects: i64,
+    /// Passwords that it tried.
+    pub candidates_tested: i64,
+    /// Passwords that the next one goes on with.
+    pub candidates_left: i64,
+}
+
+impl Run {
+    /// In seconds.
+    pub fn duration(&self) -> Option<f64> {
+        self.finished_at.as_ref().map(|end| (end.unix - self.started_at.unix).max(0.0))
+    }
+}
+
+/// How bad a finding is, the worst first.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The password is as good as known.
+    Critical,
+    /// Weaker than it has to be, or about to fail.
+    Warning,
+    /// Worth knowing.
+    Notice,
+}
+
+impl Severity {
+    /// The worst first.
+    pub const ALL: [Self; 3] = [Self::Critical, Self::Warning, Self::Notice];
+
+    /// The severity of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|severity| severity.name() == name)
+    }
+
+    /// Its name in SQL.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::Warning => "warning",
+            Self::Notice => "notice",
+        }
+    }
+}
+
+/// Whether a finding counts.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Accepted, as of now.
+    Accepted,
+    /// It counts.
+    Open,
+}
+
+impl Status {
+    /// Its name in SQL.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// How a finding differs from what the run before had.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// It says something else.
+    Changed,
+    /// It was not there.
+    New,
+}
+
+/// Something that stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// For `scram.accept_finding`.
+    pub finding_id: i64,
+    /// `role`, `server`, or the name of a registered source.
+    pub source: String,
+    /// Name of the role, row, setting or rule.
+    pub subject: String,
+    /// What was looked for.
+    pub check_id: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What was seen.
+    pub evidence: String,
+    /// Whether it counts.
+    pub status: Status,
+    /// The first run that saw it.
+    pub first_run: i64,
+    /// When that run began; not where it was pruned.
+    pub first_seen: Option<Moment>,
+    /// Against the run before.
+    pub change: Option<Change>,
+    /// Until when it is accepted; `None`, for ever.
+    pub accepted_until: Option<Moment>,
+    /// Why it is accepted.
+    pub note: Option<String>,
+}
+
+/// Something that no longer stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct Fixed {
+    /// As in [`Finding`].
+    pub source: String,
+    /// As in [`Finding`].
+    pub subject: String,
+    /// As in [`Finding`].
+    pub check_id: String,
+    /// As it was.
+    pub severity: Severity,
+    /// As it was.
+    pub evidence: String,
+}
+
+/// An entry of `scram.audit_checks()`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    /// Never renamed.
+    pub check_id: String,
+    /// How bad a hit is.
+    pub severity: Severity,
+    /// What was found.
+    pub title: String,
+    /// What to type.
+    pub remedy: String,
+}
+
+/// A line of the census: how many subjects have this stored.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cell {
+    /// As in [`Finding`].
+    pub source: String,
+    /// As `scram.identify()` says it; `none` where nothing is stored.
+    pub kind: String,
+    /// Where the kind has a count.
+    pub iterations: Option<i32>,
+    /// How many.
+    pub subjects: i64,
+}
+
+/// Findings that stood in a run, by severity as it was then. Accepted are those that are so today.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Tally {
+    /// Open and critical.
+    pub critical: i64,
+    /// Open warnings.
+    pub warning: i64,
+    /// Open notices.
+    pub notice: i64,
+    /// Accepted, of any severity.
+    pub accepted: i64,
+}
+
+impl Tally {
+    /// What is open.
+    pub fn open(&self) -> i64 {
+        self.critical + self.warning + self.notice
+    }
+
+    /// What is open, of one severity.
+    pub fn of(&self, severity: Severity) -> i64 {
+        match severity {
+            Severity::Critical => self.critical,
+            Severity::Warning => self.warning,
+            Severity::Notice => self.notice,
+        }
+    }
+}
+
+/// A run in the history.
+#[derive(Clone, Debug, Serialize)]
+pub struct Period {
+    /// Its number.
+    pub run_id: i64,
+    /// When it began.
+    pub started_at: Moment,
+    /// As in [`Run`].
+    pub status: String,
+    /// What stood.
+    #[serde(flatten)]
+    pub findings: Tally,
+}
