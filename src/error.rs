@@ -36,6 +36,8 @@ pub(crate) enum Error {
     Iterations { got: i32, min: i32, max: i32 },
     #[error("unknown SCRAM mechanism")]
     Mechanism(#[from] UnknownMechanism),
+    #[error("there is no run of the audit to report on")]
+    NoRun,
     #[error("the nonce is not one that an exchange can have")]
     Nonce,
     #[error("\"{argument}\" must not be null")]
@@ -46,6 +48,8 @@ pub(crate) enum Error {
     PasswordLength { got: usize },
     #[error("could not generate random bytes")]
     Random,
+    #[error("unknown format of a report")]
+    ReportFormat,
     #[error("a thread that tried candidates has failed")]
     Search,
     #[error("the registered source cannot be read")]
@@ -54,6 +58,8 @@ pub(crate) enum Error {
     State(#[from] SealError),
     #[error("iteration count {got} of the verifier is over the limit")]
     TooManyIterations { got: u32, max: u32 },
+    #[error("run {run_id} does not exist")]
+    UnknownRun { run_id: i64 },
     #[error("invalid SCRAM verifier")]
     Verifier(#[from] ParseError),
 }
@@ -103,6 +109,11 @@ impl From<Error> for ErrorReport {
                 Some("A superuser can change scram.min_iterations and scram.max_iterations."),
             ),
             Error::Mechanism(why) => (ERRCODE_INVALID_PARAMETER_VALUE, Some(sentence(why)), None),
+            Error::NoRun => (
+                ERRCODE_UNDEFINED_OBJECT,
+                None,
+                Some("Run the audit first: CALL scram.run_audit()."),
+            ),
             Error::Null { .. } => (ERRCODE_NULL_VALUE_NOT_ALLOWED, None, None),
             Error::Nonce => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
@@ -120,6 +131,11 @@ impl From<Error> for ErrorReport {
                 None,
             ),
             Error::Random | Error::Search => (ERRCODE_INTERNAL_ERROR, None, None),
+            Error::ReportFormat => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                None,
+                Some("Formats are \"text\", \"json\", \"html\" and \"prometheus\"."),
+            ),
             Error::SourceGone => (
                 ERRCODE_UNDEFINED_TABLE,
                 Some("It is not registered, or its relation was dropped or replaced.".to_owned()),
@@ -134,6 +150,11 @@ impl From<Error> for ErrorReport {
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 Some(format!("Keys are derived with at most {max} iterations.")),
                 Some("A superuser can raise scram.max_iterations."),
+            ),
+            Error::UnknownRun { .. } => (
+                ERRCODE_UNDEFINED_OBJECT,
+                None,
+                Some("The runs that are kept stand in scram.audit_run."),
             ),
             Error::Verifier(why) => (
                 ERRCODE_INVALID_TEXT_REPRESENTATION,

@@ -12,9 +12,11 @@ mod guc;
 mod handshake;
 mod random;
 mod record;
+mod report;
 mod roles;
 mod rows;
 mod served;
+mod spi;
 mod text;
 mod verifier;
 
@@ -60,6 +62,10 @@ extension_sql_file!(
 extension_sql_file!("../sql/schema/sources.sql", requires = ["audit"]);
 extension_sql_file!("../sql/schema/run.sql", requires = ["sources"]);
 extension_sql_file!("../sql/schema/findings.sql", requires = ["run"]);
+extension_sql_file!(
+    "../sql/schema/report.sql",
+    requires = ["audit", report::audit_kind, report::audit_report]
+);
 extension_sql_file!("../sql/schema/schedule.sql", requires = ["findings"]);
 extension_sql_file!("../sql/schema/privileges.sql", finalize);
 

@@ -13,6 +13,7 @@ main() {
     command -v npm >/dev/null || missing+=(npm)
     command -v javac >/dev/null || missing+=(default-jdk-headless)
     [ -f /usr/share/java/postgresql.jar ] || missing+=(libpostgresql-jdbc-java)
+    command -v chromium >/dev/null || missing+=(chromium)
     [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
     [ ${#missing[@]} -eq 0 ] || tools/packages.sh "${missing[@]}"
     mkdir -p "$target"
@@ -27,7 +28,7 @@ made() {
 }
 
 python() {
-    echo "Installing psycopg, asyncpg, pg8000 and scramp"
+    echo "Installing psycopg, asyncpg, pg8000, scramp and prometheus_client"
     rm -rf "$target/python"
     python3 -m venv "$target/python"
     "$target/python/bin/pip" install --quiet --disable-pip-version-check -r "$clients/requirements.txt" </dev/null

@@ -24,6 +24,7 @@ main() {
     handshake
     audit
     scheduled
+    report
 
     heading "All of it worked"
     say "What ran here stands in README.md, function by function. \`make test\` runs every test."
@@ -144,6 +145,20 @@ scheduled() {
   FROM scram.audit_finding WHERE status = 'open' GROUP BY severity ORDER BY severity;"
     run "SELECT scram.unschedule_audit();"
     expect t "SELECT findings_open >= 12 FROM scram.audit_run ORDER BY run_id LIMIT 1"
+}
+
+report() {
+    heading "7. Read the report"
+    local page=$PWD/target/audit.html
+    say "As text, for psql and e-mail:"
+    printf '\n'
+    quiet -c "SELECT scram.audit_report()" | indent
+    mkdir -p target
+    quiet -c "SELECT scram.audit_report('html')" >"$page"
+    expect t "SELECT scram.audit_report('html') LIKE '%</html>'"
+    printf '\n'
+    say "And as a page for the browser, with pictures and a table to sort and search:"
+    printf '\n    %s%s%s\n' "$bold" "$page" "$plain"
 }
 
 # ---- how it looks --------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 //! Clients that others wrote, each as the little program of `pgrx-tests/clients`.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -86,6 +87,23 @@ pub fn scramp(
     command.arg(script("scramp_exchange.py")).arg(socket.0).arg(socket.1.to_string());
     command.args([mechanism, user, binding]).env("PASSWORD", password);
     run(&mut command)
+}
+
+/// What Prometheus' own parser reads in a page of metrics: name, labels and value of each sample.
+pub fn metrics(text: &str) -> Vec<(String, String, f64)> {
+    let mut command = Command::new(target().join("python/bin/python"));
+    command.arg(script("read_metrics.py")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{error} (make clients)"));
+    child.stdin.take().expect("its input").write_all(text.as_bytes()).expect("the metrics");
+    let output = child.wait_with_output().expect("its end");
+    assert!(output.status.success(), "not valid:\n{text}");
+    let lines = String::from_utf8(output.stdout).expect("UTF-8");
+    let sample = |line: &str| {
+        let mut fields = line.split('\t').map(str::to_owned);
+        let mut field = || fields.next().expect("three fields");
+        (field(), field(), field().parse().expect("a number"))
+    };
+    lines.lines().map(sample).collect()
 }
 
 /// Exit status 0 is a login, 1 a refusal; anything else is a defect of the test.

@@ -19,6 +19,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a fixture panics where the test can't go on")]
 
 pub mod bridge;
+pub mod browser;
 pub mod cluster;
 pub mod errors;
 pub mod expected;
@@ -27,6 +28,7 @@ pub mod rows;
 pub mod wait;
 
 pub use bridge::{Bridge, Users};
+pub use browser::Page;
 pub use cluster::{Builder, Cluster, Pooler};
 pub use errors::Raised;
 pub use rows::{cell, rows};

@@ -23,6 +23,10 @@ fn a_clients_bytes_are_answered_in_every_encoding() {
             format!("SELECT scram.verify({odd}, scram.generate({odd}))"),
             "SELECT count(*) FROM scram.audit()".to_owned(),
             "CALL scram.run_audit()".to_owned(),
+            "SELECT length(scram.audit_report('text'))".to_owned(),
+            "SELECT length(scram.audit_report('html'))".to_owned(),
+            "SELECT length(scram.audit_report('prometheus'))".to_owned(),
+            "SELECT scram.audit_report('json')::json -> 'version'".to_owned(),
         ] {
             assert!(cell(&mut client, &sql).is_some(), "{encoding}: {sql}");
         }
@@ -75,6 +79,14 @@ fn roles_with_names_in_other_encodings_are_audited() {
         let named = "SELECT count(DISTINCT subject) FROM scram.audit_finding
                      WHERE source = 'role' AND subject <> 'postgres'";
         assert_eq!(cell(&mut client, named).as_deref(), Some("2"), "{encoding}: two roles");
+        let reported = "SELECT count(DISTINCT f ->> 'subject')
+                        FROM json_array_elements(scram.audit_report('json')::json -> 'findings') f
+                        WHERE f ->> 'source' = 'role' AND f ->> 'subject' <> 'postgres'";
+        assert_eq!(cell(&mut client, reported).as_deref(), Some("2"), "{encoding}: as JSON");
+        for format in ["text", "html", "prometheus"] {
+            let report = format!("SELECT scram.audit_report('{format}')");
+            assert!(cell(&mut client, &report).is_some(), "{encoding}: {format}");
+        }
     }
 }
 

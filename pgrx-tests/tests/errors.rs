@@ -39,6 +39,7 @@ const CHECK_VIOLATION: &str = "23514";
 const NULL: &str = "22004";
 const ACTIVE_TRANSACTION: &str = "25001";
 const STATE: &str = "55000";
+const UNDEFINED: &str = "42704";
 
 const CASES: &[Case] = &[
     // generate
@@ -211,6 +212,26 @@ const CASES: &[Case] = &[
         detail: &[],
         hint: &["CALL"],
     },
+    Case {
+        sql: "SELECT scram.audit_report('xml')",
+        code: PARAMETER,
+        detail: &[],
+        hint: &["text", "json", "html", "prometheus"],
+    },
+    case("SELECT scram.audit_report('HTML')", PARAMETER),
+    Case {
+        sql: "SELECT scram.audit_report()",
+        code: UNDEFINED,
+        detail: &[],
+        hint: &["CALL scram.run_audit()"],
+    },
+    Case {
+        sql: "SELECT scram.audit_report('json', 4711)",
+        code: UNDEFINED,
+        detail: &[],
+        hint: &["scram.audit_run"],
+    },
+    case("SELECT scram.audit_report('hunter2', 4711)", PARAMETER),
     Case { sql: "SELECT scram.schedule_audit()", code: STATE, detail: &[], hint: &["pg_cron"] },
     Case { sql: "SELECT scram.unschedule_audit()", code: STATE, detail: &[], hint: &["pg_cron"] },
 ];

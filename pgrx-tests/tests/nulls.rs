@@ -65,6 +65,13 @@ const CASES: &[(&str, &str)] = &[
     ),
 ];
 
+/// The same once there is a run of the audit.
+const AFTER_A_RUN: &[(&str, &str)] = &[
+    ("SELECT scram.audit_report(NULL) = scram.audit_report('text')", "t"),
+    ("SELECT scram.audit_report(NULL, NULL) LIKE 'Password audit%Run 1, done%'", "t"),
+    ("SELECT scram.audit_report('json', NULL)::jsonb #>> '{run,run_id}'", "1"),
+];
+
 /// NULL where there is neither a default nor a meaning.
 const REFUSED: &[&str] = &[
     "SELECT scram.handshake_finish(NULL, 'c=biws,r=abc,p=AAAA', '{v}')",
@@ -77,7 +84,8 @@ fn nulls() {
     let cluster = Cluster::with_extension();
     let mut client = cluster.client();
     let mut wrong = Vec::new();
-    for (sql, expected) in CASES {
+    rows(&mut client, "CALL scram.run_audit()");
+    for (sql, expected) in CASES.iter().chain(AFTER_A_RUN) {
         let found = rows(&mut client, &sql.replace("{v}", VERIFIER));
         let found: Vec<_> = found
             .iter()

@@ -125,6 +125,7 @@ BEGIN
     WHERE f.status = 'accepted' AND f.accepted_until <= clock_timestamp();
 
     PERFORM scram.audit_number_words();
+    PERFORM scram.audit_take_census(run);
 
     -- What is left of sources that are gone.
     DELETE FROM scram.audit_secret t
