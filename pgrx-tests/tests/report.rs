@@ -300,6 +300,17 @@ fn ten_thousand_findings_are_all_there() {
     assert_eq!(told, 10_000);
 }
 
+#[test]
+fn a_standby_tells_the_same() {
+    let cluster = Cluster::builder().hba("local replication all trust").start();
+    let mut client = cluster.client();
+    client.batch_execute("CREATE EXTENSION scram_ext").expect("the extension");
+    let run = cell(&mut client, "CALL scram.run_audit()").expect("a run");
+    let standby = cluster.standby();
+    let there = report(&mut standby.client(), "text", &run);
+    assert_eq!(there, report(&mut client, "text", &run));
+}
+
 /// As the README says it: three tables and the function, no more.
 #[test]
 fn an_auditor_reads_the_report_with_four_grants() {

@@ -90,6 +90,7 @@ pub(crate) fn accepted_until(finding: &Finding) -> String {
 pub(crate) fn stored(kind: &str, iterations: Option<i32>) -> String {
     match (kind, iterations) {
         ("none", _) => "no password".to_owned(),
+        ("unknown", _) => "no known hash, maybe plain text".to_owned(),
         (kind, Some(1)) => format!("{}, 1 iteration", visible(kind)),
         (kind, Some(count)) => {
             format!("{}, {} iterations", visible(kind), number(count.into()))
