@@ -58,10 +58,9 @@ fn audit_now() -> Result<
     >,
     ErrorReport,
 > {
-    let (policy, server) = (read::policy()?, read::server()?);
+    let (policy, (server, roles)) = (read::policy()?, read::cluster()?);
     let workers = guc::audit_workers();
-    let findings =
-        audit::run(&read::roles()?, &server, &policy, |search| crew::run(search, workers))?;
+    let findings = audit::run(&roles, &server, &policy, |search| crew::run(search, workers))?;
     Ok(TableIterator::new(findings.into_iter().map(row)))
 }
 
@@ -83,8 +82,8 @@ fn audit_scan() -> Result<
     >,
     ErrorReport,
 > {
-    let (policy, server) = (read::policy()?, read::server()?);
-    let findings = audit::scan(&read::roles()?, &server, &policy);
+    let (policy, (server, roles)) = (read::policy()?, read::cluster()?);
+    let findings = audit::scan(&roles, &server, &policy);
     Ok(TableIterator::new(findings.into_iter().map(row)))
 }
 

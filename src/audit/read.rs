@@ -3,12 +3,13 @@
 //! Called inside SECURITY DEFINER functions with a pinned search_path only. No query's text holds a
 //! secret, and none is passed as a parameter: statement loggers write both down.
 
-use pgrx::datum::DatumWithOid;
+use pgrx::datum::{Datum, DatumWithOid, UnboxDatum};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::{SpiHeapTupleData, SpiResult};
 use pgrx::{FromDatum, pg_sys};
 use scram_core::Mechanism;
+use scram_core::audit::hba::{self, Database, Doors};
 use scram_core::audit::{
     HbaRule, Origin, Policy, Role, Secret, Seen, Server, Subject, ValidUntil, secret_digest,
 };
@@ -52,7 +53,8 @@ SELECT a.rolname::text,
        a.oid,
        t.digest,
        floor(extract(epoch FROM statement_timestamp() - t.first_seen) / 60)::bigint,
-       to_char(t.first_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
+       to_char(t.first_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC',
+       a.rolreplication
 FROM pg_authid a
 LEFT JOIN scram.audit_secret t ON t.source = 'role' AND t.subject = a.rolname
 WHERE $1 IS NULL OR a.rolname = ANY ($1)
@@ -73,10 +75,37 @@ SELECT regexp_replace(coalesce(to_jsonb(r) ->> 'file_name', current_setting('hba
        concat_ws(' ', r.type, array_to_string(r.database, ','), array_to_string(r.user_name, ','),
                  r.address, CASE WHEN r.netmask NOT IN ('255.255.255.255',
                                  'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff') THEN r.netmask END),
-       r.auth_method
+       r.auth_method, r.type, r.database, r.user_name, r.address, r.netmask,
+       coalesce(array_to_string(r.options, ' ') LIKE '%clientcert=%', false)
 FROM pg_hba_file_rules r
 WHERE r.error IS NULL
-ORDER BY r.line_number";
+ORDER BY coalesce((to_jsonb(r) ->> 'rule_number')::integer, r.line_number)";
+
+/// Whether the file is as the server took it, or would: one error, and it takes nothing.
+const HBA_IS_VALID: &str =
+    "SELECT NOT EXISTS (SELECT FROM pg_hba_file_rules r WHERE r.error IS NOT NULL)";
+
+/// Where the server listens, and whether it offers TLS.
+const DOORS: &str = r"
+SELECT current_setting('unix_socket_directories') <> '', current_setting('listen_addresses') <> '',
+       current_setting('ssl')::boolean";
+
+/// Databases that allow connections. Who has CONNECT is asked role by role only where PUBLIC doesn't.
+const OPEN_DATABASES: &str = r"
+SELECT d.datname::text, CASE WHEN NOT EXISTS (
+           SELECT FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+           WHERE a.grantee = 0 AND a.privilege_type = 'CONNECT')
+       THEN ARRAY(SELECT a.rolname::text FROM pg_authid a
+                  WHERE a.rolcanlogin AND has_database_privilege(a.oid, d.oid, 'CONNECT'))
+       END
+FROM pg_database d
+WHERE d.datallowconn";
+
+const MEMBERSHIPS: &str = r"
+SELECT a.rolname::text, g.rolname::text
+FROM pg_auth_members m
+JOIN pg_authid a ON a.oid = m.member
+JOIN pg_authid g ON g.oid = m.roleid";
 
 /// Settings of a database or of all roles that decide how passwords are stored.
 const OVERRIDES: &str = r"
@@ -95,6 +124,16 @@ const YEAR: &str = "SELECT extract(year FROM statement_timestamp())::integer";
 /// Names that passwords are made of, the host's apart.
 const DATABASES: &str =
     "SELECT d.datname::text FROM pg_database d WHERE NOT d.datistemplate ORDER BY d.datname";
+
+/// The server and every role of the cluster, and who meets which rule of pg_hba.conf.
+pub(super) fn cluster() -> Result<(Server, Vec<Subject>), ErrorReport> {
+    let (mut server, mut subjects) = (server()?, roles()?);
+    let valid = rows(HBA_IS_VALID, &[], |row| row.get::<bool>(1))?.pop().flatten();
+    if valid == Some(true) {
+        hba::join(&mut server, &mut subjects, &doors()?);
+    }
+    Ok((server, subjects))
+}
 
 /// Every role of the cluster, by name.
 pub(super) fn roles() -> Result<Vec<Subject>, ErrorReport> {
@@ -121,7 +160,7 @@ fn foreign_name(name: &Text, oid: pg_sys::Oid) -> String {
 }
 
 /// The settings and rules of this server.
-pub(super) fn server() -> Result<Server, ErrorReport> {
+fn server() -> Result<Server, ErrorReport> {
     Ok(Server {
         overrides: rows(OVERRIDES, &[], |row| {
             Ok((text(&row, 1)?.unwrap_or_default(), text(&row, 2)?.unwrap_or_default()))
@@ -131,11 +170,40 @@ pub(super) fn server() -> Result<Server, ErrorReport> {
                 place: text(&row, 1)?.unwrap_or_default(),
                 reach: text(&row, 2)?.unwrap_or_default(),
                 method: text(&row, 3)?.unwrap_or_default(),
+                connection: text(&row, 4)?.unwrap_or_default(),
+                databases: texts(&row, 5)?.unwrap_or_default(),
+                users: texts(&row, 6)?.unwrap_or_default(),
+                address: text(&row, 7)?,
+                netmask: text(&row, 8)?,
+                certificate: row.get(9)?.unwrap_or_default(),
+                meets: hba::Meets::Unknown,
             })
         })?,
         settings: rows(SETTINGS, &[], |row| {
             Ok((text(&row, 1)?.unwrap_or_default(), text(&row, 2)?.unwrap_or_default()))
         })?,
+    })
+}
+
+fn doors() -> Result<Doors, ErrorReport> {
+    let open = rows(DOORS, &[], |row| {
+        let open = |column| row.get::<bool>(column).map(Option::unwrap_or_default);
+        Ok((open(1)?, open(2)?, open(3)?))
+    })?;
+    let (socket, tcp, tls) = open.first().copied().unwrap_or_default();
+    Ok(Doors {
+        databases: rows(OPEN_DATABASES, &[], |row| {
+            Ok(Database {
+                name: text(&row, 1)?.unwrap_or_default(),
+                open_to: texts(&row, 2)?.map(|roles| roles.into_iter().collect()),
+            })
+        })?,
+        memberships: rows(MEMBERSHIPS, &[], |row| {
+            Ok((text(&row, 1)?.unwrap_or_default(), text(&row, 2)?.unwrap_or_default()))
+        })?,
+        socket,
+        tcp,
+        tls,
     })
 }
 
@@ -186,6 +254,8 @@ fn subjects(names: Option<Vec<ServerText>>) -> Result<Vec<Subject>, ErrorReport>
         let role = Role {
             can_login: row.get(3)?.unwrap_or_default(),
             first_seen: None,
+            meets: None,
+            replication: row.get(12)?.unwrap_or_default(),
             valid_until: row
                 .get(4)?
                 .zip(text_until)
@@ -265,6 +335,11 @@ fn text(row: &SpiHeapTupleData<'_>, column: usize) -> SpiResult<Option<String>> 
     Ok(row.get::<ServerText>(column)?.map(|text| text.0.name()))
 }
 
+fn texts(row: &SpiHeapTupleData<'_>, column: usize) -> SpiResult<Option<Vec<String>>> {
+    let texts = row.get::<Vec<Option<ServerText>>>(column)?;
+    Ok(texts.map(|texts| texts.into_iter().flatten().map(|text| text.0.name()).collect()))
+}
+
 /// A text column, in the server's encoding.
 pub(super) struct ServerText(pub(super) Text);
 
@@ -276,6 +351,19 @@ impl FromDatum for ServerText {
     ) -> Option<Self> {
         // SAFETY: as the caller vouches.
         unsafe { Text::from_polymorphic_datum(datum, is_null, oid) }.map(Self)
+    }
+}
+
+// SAFETY: as for Text.
+unsafe impl UnboxDatum for ServerText {
+    type As<'src> = Self;
+
+    unsafe fn unbox<'src>(datum: Datum<'src>) -> Self::As<'src>
+    where
+        Self: 'src,
+    {
+        // SAFETY: as the caller vouches.
+        Self(unsafe { Text::unbox(datum) })
     }
 }
 

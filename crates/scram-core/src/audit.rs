@@ -6,6 +6,7 @@
 mod checks;
 mod clients;
 mod guess;
+pub mod hba;
 mod subject;
 
 use std::fmt;
@@ -17,7 +18,8 @@ pub use clients::System;
 pub use guess::{
     Candidate, attempt, common_candidates, edition, is_tried, own_candidates, secret_digest,
 };
-pub use subject::{HbaRule, Origin, Role, Secret, Seen, Served, Server, Subject, ValidUntil};
+pub use hba::HbaRule;
+pub use subject::{Origin, Role, Secret, Seen, Served, Server, Subject, ValidUntil};
 
 /// One thing that an audit looks for.
 #[derive(Debug)]

@@ -139,6 +139,7 @@ fn server() {
         place: format!("pg_hba.conf:{line}"),
         reach: "host all all 0.0.0.0/0".to_owned(),
         method: method.to_owned(),
+        ..HbaRule::default()
     };
     let settings = [
         ("password_encryption", "md5"),
@@ -350,7 +351,9 @@ fn role(name: &str, secret: Option<Secret>) -> Subject {
         can_login: true,
         first_seen: None,
         hash_access: None,
+        meets: None,
         overrides: None,
+        replication: false,
         valid_until: ValidUntil::At { minutes: 500_000, text: "next year".to_owned() },
     };
     Subject {
@@ -363,7 +366,15 @@ fn role(name: &str, secret: Option<Secret>) -> Subject {
 
 fn group() -> Role {
     let valid_until = ValidUntil::Never;
-    Role { can_login: false, first_seen: None, hash_access: None, overrides: None, valid_until }
+    Role {
+        can_login: false,
+        first_seen: None,
+        hash_access: None,
+        meets: None,
+        overrides: None,
+        replication: false,
+        valid_until,
+    }
 }
 
 /// A row of a registered source.

@@ -149,6 +149,14 @@ pub const CHECKS: &[Check] = &[
         rule: Rule::Subject(role::password_expires_soon),
     },
     Check {
+        id: "locked_out",
+        severity: Severity::Warning,
+        title: "no rule of pg_hba.conf lets the role in with what it has",
+        remedy: "Set the password again as the rules ask for it: \\password ROLE in psql; or add a \
+                 rule that fits.",
+        rule: Rule::Subject(role::locked_out),
+    },
+    Check {
         id: "password_unchanged",
         severity: Severity::Warning,
         title: "the password is older than scram.password_age",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::System;
+use super::hba::{HbaRule, Met};
 use crate::identify::{Kind, credential, identify};
 use crate::keys::Key;
 use crate::mechanism::Mechanism;
@@ -28,6 +29,13 @@ impl Subject {
     /// The role, if it is one.
     pub fn role(&self) -> Option<&Role> {
         match &self.origin {
+            Origin::Registered { .. } => None,
+            Origin::Role(role) => Some(role),
+        }
+    }
+
+    pub(super) fn role_mut(&mut self) -> Option<&mut Role> {
+        match &mut self.origin {
             Origin::Registered { .. } => None,
             Origin::Role(role) => Some(role),
         }
@@ -67,9 +75,13 @@ pub struct Role {
     pub first_seen: Option<Seen>,
     /// How it can read stored hashes without being a superuser; `None` if it can't.
     pub hash_access: Option<String>,
+    /// The rules of pg_hba.conf that decide about it; `None` where nobody knows.
+    pub meets: Option<Arc<[Met]>>,
     /// Its own settings that decide how passwords are stored, as `name=value` and where; `None`
     /// where it has none.
     pub overrides: Option<String>,
+    /// REPLICATION.
+    pub replication: bool,
     /// VALID UNTIL.
     pub valid_until: ValidUntil,
 }
@@ -221,15 +233,4 @@ impl Server {
     pub fn setting(&self, name: &str) -> Option<&str> {
         self.settings.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
-}
-
-/// A rule of pg_hba.conf.
-#[derive(Debug)]
-pub struct HbaRule {
-    /// `file:line`.
-    pub place: String,
-    /// The rule in words: type, databases, users, address.
-    pub reach: String,
-    /// The authentication method.
-    pub method: String,
 }

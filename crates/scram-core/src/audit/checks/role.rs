@@ -1,6 +1,8 @@
 //! Rules on a role of the cluster.
 
-use crate::audit::{Policy, Role, Subject, ValidUntil};
+use crate::audit::hba::Met;
+use crate::audit::{Policy, Role, Secret, Subject, ValidUntil};
+use crate::identify::Kind;
 
 /// The role, if it may log in with a password.
 fn with_login_and_password(subject: &Subject) -> Option<&Role> {
@@ -57,4 +59,106 @@ pub(super) fn role_setting_override(subject: &Subject, _: &Policy) -> Option<Str
 
 pub(super) fn hash_readable(subject: &Subject, _: &Policy) -> Option<String> {
     subject.role()?.hash_access.clone()
+}
+
+/// Only what is certain: where a rule asks for something else than a password, a role whose password
+/// opens no other rule is said to be so, with what is unknown; one that has none is silent.
+pub(super) fn locked_out(subject: &Subject, _: &Policy) -> Option<String> {
+    let role = subject.role().filter(|role| role.can_login)?;
+    let meets = role.meets.as_ref()?;
+    let has = Has::of(role, subject.secret.as_ref());
+    let entries: Vec<_> = meets.iter().map(|met| (met, has.enters(met))).collect();
+    if entries.iter().any(|(_, entry)| *entry == Entry::Yes) {
+        return None;
+    }
+    let unknown = list(&entries, Entry::Unknown);
+    if unknown.is_some() && !has.is_current() {
+        return None;
+    }
+    let has = has.as_str();
+    let closed = match list(&entries, Entry::No) {
+        Some(closed) => format!("{has}, which does not open {closed}"),
+        None if unknown.is_some() => format!("{has}, and no rule asks for a password"),
+        None => format!("{has}, and no rule of pg_hba.conf fits"),
+    };
+    Some(match unknown {
+        Some(unknown) => format!("{closed}; unknown is {unknown}"),
+        None => closed,
+    })
+}
+
+/// Whether a rule lets somebody in.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Entry {
+    No,
+    Unknown,
+    Yes,
+}
+
+/// What somebody has to log in with.
+enum Has {
+    Expired,
+    Md5,
+    NoVerifier,
+    Nothing,
+    Scram,
+}
+
+impl Has {
+    fn of(role: &Role, secret: Option<&Secret>) -> Self {
+        let Some(secret) = secret else { return Self::Nothing };
+        match &role.valid_until {
+            ValidUntil::At { minutes, .. } if *minutes < 0 => Self::Expired,
+            _ => match secret.kind() {
+                Kind::Md5 => Self::Md5,
+                Kind::ScramLax | Kind::ScramSha256 => Self::Scram,
+                _ => Self::NoVerifier,
+            },
+        }
+    }
+
+    fn is_current(&self) -> bool {
+        matches!(self, Self::Md5 | Self::NoVerifier | Self::Scram)
+    }
+
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Expired => "an expired password",
+            Self::Md5 => "an MD5 hash",
+            Self::NoVerifier => "a stored text that is no verifier",
+            Self::Nothing => "no password",
+            Self::Scram => "a SCRAM verifier",
+        }
+    }
+
+    /// As `ClientAuthentication` in PostgreSQL's `src/backend/libpq/auth.c`: "md5" asks a role with a
+    /// SCRAM verifier for SCRAM, "scram-sha-256" asks nobody for MD5.
+    fn enters(&self, met: &Met) -> Entry {
+        let opens = match &*met.method {
+            "trust" => return if met.password_alone { Entry::Yes } else { Entry::Unknown },
+            "reject" => false,
+            "scram-sha-256" => matches!(self, Self::Scram),
+            "md5" | "password" => matches!(self, Self::Md5 | Self::Scram),
+            _ => return Entry::Unknown,
+        };
+        match (opens, met.password_alone) {
+            (false, _) => Entry::No,
+            (true, false) => Entry::Unknown,
+            (true, true) => Entry::Yes,
+        }
+    }
+}
+
+/// Some of the rules with this answer.
+fn list(entries: &[(&Met, Entry)], wanted: Entry) -> Option<String> {
+    const NAMED: usize = 3;
+
+    let rules: Vec<_> = entries.iter().filter(|(_, entry)| *entry == wanted).collect();
+    let named = rules.iter().take(NAMED);
+    let named: Vec<_> = named.map(|(met, _)| format!("{} ({})", met.method, met.place)).collect();
+    match rules.len() {
+        0 => None,
+        len if len > NAMED => Some(format!("{} and {} more", named.join(", "), len - NAMED)),
+        _ => Some(named.join(", ")),
+    }
 }

@@ -1,6 +1,7 @@
 //! Rules on the server's settings and on pg_hba.conf.
 
-use crate::audit::{HbaRule, Policy, Server, ServerHit};
+use crate::audit::hba::Meets;
+use crate::audit::{Policy, Server, ServerHit};
 
 pub(super) fn password_encryption_md5(server: &Server, _: &Policy) -> Vec<ServerHit> {
     server
@@ -60,7 +61,27 @@ pub(super) fn passwords_logged(server: &Server, _: &Policy) -> Vec<ServerHit> {
 
 fn hba(server: &Server, method: &str) -> Vec<ServerHit> {
     let rules = server.hba.iter().filter(|rule| rule.method == method);
-    rules.map(|HbaRule { place, reach, .. }| hit(place, reach.clone())).collect()
+    rules
+        .map(|rule| {
+            let meets = match &rule.meets {
+                Meets::Everybody => "; meets every role that may log in".to_owned(),
+                Meets::Roles(roles) => format!("; meets {}", some_of(roles)),
+                Meets::Unknown => String::new(),
+            };
+            hit(&rule.place, format!("{}{meets}", rule.reach))
+        })
+        .collect()
+}
+
+fn some_of(roles: &[String]) -> String {
+    const NAMED: usize = 5;
+
+    let names = roles.iter().take(NAMED).map(|role| format!("\"{role}\"")).collect::<Vec<_>>();
+    match roles.len() {
+        0 => "nobody: no such role, or earlier rules decide".to_owned(),
+        len if len > NAMED => format!("{} and {} more", names.join(", "), len - NAMED),
+        _ => names.join(", "),
+    }
 }
 
 fn hit(subject: &str, evidence: String) -> ServerHit {
