@@ -1,6 +1,6 @@
 //! Rows of queries, with text in any encoding.
 
-use pgrx::datum::DatumWithOid;
+use pgrx::datum::{Datum, DatumWithOid, UnboxDatum};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::{SpiHeapTupleData, SpiResult};
@@ -12,14 +12,17 @@ use crate::text::Text;
 pub(crate) fn rows<T>(
     query: &str,
     arguments: &[DatumWithOid<'_>],
-    read: impl Fn(SpiHeapTupleData<'_>) -> SpiResult<T>,
+    mut read: impl FnMut(SpiHeapTupleData<'_>) -> SpiResult<T>,
 ) -> Result<Vec<T>, ErrorReport> {
     let rows = Spi::connect(|client| {
-        client.select(query, None, arguments)?.map(read).collect::<SpiResult<Vec<_>>>()
+        client.select(query, None, arguments)?.map(&mut read).collect::<SpiResult<Vec<_>>>()
     });
-    rows.map_err(|error| {
-        ErrorReport::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, error.to_string(), "")
-    })
+    rows.map_err(internal)
+}
+
+/// A failure to read what the server's own types say can be read.
+pub(crate) fn internal(error: pgrx::spi::Error) -> ErrorReport {
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, error.to_string(), "")
 }
 
 /// A text column in UTF-8, what is no text in it as `\xNN`.
@@ -27,8 +30,14 @@ pub(crate) fn text(row: &SpiHeapTupleData<'_>, column: usize) -> SpiResult<Optio
     Ok(row.get::<ServerText>(column)?.map(|text| text.0.name()))
 }
 
+/// A column of text arrays, as [`text`].
+pub(crate) fn texts(row: &SpiHeapTupleData<'_>, column: usize) -> SpiResult<Option<Vec<String>>> {
+    let texts = row.get::<Vec<Option<ServerText>>>(column)?;
+    Ok(texts.map(|texts| texts.into_iter().flatten().map(|text| text.0.name()).collect()))
+}
+
 /// A text column, in the server's encoding.
-struct ServerText(Text);
+pub(crate) struct ServerText(pub(crate) Text);
 
 impl FromDatum for ServerText {
     unsafe fn from_polymorphic_datum(
@@ -38,6 +47,19 @@ impl FromDatum for ServerText {
     ) -> Option<Self> {
         // SAFETY: as the caller vouches.
         unsafe { Text::from_polymorphic_datum(datum, is_null, oid) }.map(Self)
+    }
+}
+
+// SAFETY: as for Text.
+unsafe impl UnboxDatum for ServerText {
+    type As<'src> = Self;
+
+    unsafe fn unbox<'src>(datum: Datum<'src>) -> Self::As<'src>
+    where
+        Self: 'src,
+    {
+        // SAFETY: as the caller vouches.
+        Self(unsafe { Text::unbox(datum) })
     }
 }
 

@@ -169,6 +169,34 @@ impl Cluster {
         psql.output()
     }
 
+    /// Whether `psql` gets in: by a host's address, or through the socket where there is none.
+    pub fn psql_opens(
+        &self,
+        host: Option<&str>,
+        user: &str,
+        database: &str,
+        password: &str,
+    ) -> bool {
+        let mut psql = Program::new("psql");
+        psql.args(["-XqAtw", "-c", "SELECT 1", "-U", user, "-d", database, "-h"]);
+        match host {
+            Some(host) => psql.arg(host),
+            None => psql.arg(self.dir()),
+        };
+        psql.arg("-p").arg(self.port.to_string()).env("PGPASSWORD", OsStr::new(password));
+        psql.output().status.success()
+    }
+
+    /// Has the server take other rules in place of its pg_hba.conf. Sessions that are open stay.
+    pub fn reload_hba(&self, client: &mut Client, rules: &str) {
+        fs::write(self.dir.path().join("data/pg_hba.conf"), rules).expect("pg_hba.conf");
+        let reloads = |log: &str| log.matches("received SIGHUP").count();
+        let before = reloads(&self.log());
+        client.batch_execute("SELECT pg_reload_conf()").expect("a reload");
+        // The postmaster takes no connection between this line and the end of its reload.
+        until("the server reloads", || (reloads(&self.log()) > before).then_some(()));
+    }
+
     /// What `psql` prints when the superuser gives it a script: its own reading of statements, so
     /// that each is a transaction of its own. Must succeed.
     pub fn psql_script(&self, script: &str) -> String {

@@ -11,9 +11,10 @@ use scram_core::audit::{
 };
 use scram_core::keys::Key;
 
-use super::read::{self, rows};
+use super::read;
 use super::source::Source;
 use crate::error::Error;
+use crate::spi::rows;
 use crate::text::Text;
 use crate::{crew, guc};
 

@@ -3,11 +3,8 @@
 //! Called inside SECURITY DEFINER functions with a pinned search_path only. No query's text holds a
 //! secret, and none is passed as a parameter: statement loggers write both down.
 
-use pgrx::datum::{Datum, DatumWithOid, UnboxDatum};
+use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
-use pgrx::prelude::*;
-use pgrx::spi::{SpiHeapTupleData, SpiResult};
-use pgrx::{FromDatum, pg_sys};
 use scram_core::Mechanism;
 use scram_core::audit::hba::{self, Database, Doors};
 use scram_core::audit::{
@@ -19,6 +16,7 @@ use zeroize::Zeroizing;
 use crate::error::Error;
 use crate::guc;
 use crate::served;
+use crate::spi::{ServerText, rows, text, texts};
 use crate::text::Text;
 
 /// One row a role, with what the rules need to know of it. `$1` is the names, NULL for all.
@@ -78,12 +76,13 @@ SELECT regexp_replace(coalesce(to_jsonb(r) ->> 'file_name', current_setting('hba
        r.auth_method, r.type, r.database, r.user_name, r.address, r.netmask,
        coalesce(array_to_string(r.options, ' ') LIKE '%clientcert=%', false)
 FROM pg_hba_file_rules r
-WHERE r.error IS NULL
+WHERE r.type IS NOT NULL
 ORDER BY coalesce((to_jsonb(r) ->> 'rule_number')::integer, r.line_number)";
 
-/// Whether the file is as the server took it, or would: one error, and it takes nothing.
+/// Whether the file is as the server took it, or would: one line that it can't read, and it takes
+/// nothing. A line that can't match for want of TLS is read, and has an error all the same.
 const HBA_IS_VALID: &str =
-    "SELECT NOT EXISTS (SELECT FROM pg_hba_file_rules r WHERE r.error IS NOT NULL)";
+    "SELECT NOT EXISTS (SELECT FROM pg_hba_file_rules r WHERE r.type IS NULL)";
 
 /// Where the server listens, and whether it offers TLS.
 const DOORS: &str = r"
@@ -312,71 +311,4 @@ pub(super) fn digest(key: &Key, subject: &Subject) -> Option<Vec<u8>> {
 
 pub(super) fn server_texts(names: &[String]) -> Vec<ServerText> {
     names.iter().map(|name| ServerText(Text::from_utf8(name))).collect()
-}
-
-/// Runs a query and reads each of its rows.
-pub(super) fn rows<T>(
-    query: &str,
-    arguments: &[DatumWithOid<'_>],
-    mut read: impl FnMut(SpiHeapTupleData<'_>) -> SpiResult<T>,
-) -> Result<Vec<T>, ErrorReport> {
-    let rows = Spi::connect(|client| {
-        client.select(query, None, arguments)?.map(&mut read).collect::<SpiResult<Vec<_>>>()
-    });
-    rows.map_err(internal)
-}
-
-/// A failure to read what the server's own types say can be read.
-pub(super) fn internal(error: pgrx::spi::Error) -> ErrorReport {
-    ErrorReport::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, error.to_string(), "")
-}
-
-fn text(row: &SpiHeapTupleData<'_>, column: usize) -> SpiResult<Option<String>> {
-    Ok(row.get::<ServerText>(column)?.map(|text| text.0.name()))
-}
-
-fn texts(row: &SpiHeapTupleData<'_>, column: usize) -> SpiResult<Option<Vec<String>>> {
-    let texts = row.get::<Vec<Option<ServerText>>>(column)?;
-    Ok(texts.map(|texts| texts.into_iter().flatten().map(|text| text.0.name()).collect()))
-}
-
-/// A text column, in the server's encoding.
-pub(super) struct ServerText(pub(super) Text);
-
-impl FromDatum for ServerText {
-    unsafe fn from_polymorphic_datum(
-        datum: pg_sys::Datum,
-        is_null: bool,
-        oid: pg_sys::Oid,
-    ) -> Option<Self> {
-        // SAFETY: as the caller vouches.
-        unsafe { Text::from_polymorphic_datum(datum, is_null, oid) }.map(Self)
-    }
-}
-
-// SAFETY: as for Text.
-unsafe impl UnboxDatum for ServerText {
-    type As<'src> = Self;
-
-    unsafe fn unbox<'src>(datum: Datum<'src>) -> Self::As<'src>
-    where
-        Self: 'src,
-    {
-        // SAFETY: as the caller vouches.
-        Self(unsafe { Text::unbox(datum) })
-    }
-}
-
-impl IntoDatum for ServerText {
-    fn into_datum(self) -> Option<pg_sys::Datum> {
-        let bytes = self.0.as_bytes();
-        let len = i32::try_from(bytes.len()).ok()?;
-        // SAFETY: copies `len` bytes, which are in the server's encoding already, into a new datum.
-        let text = unsafe { pg_sys::cstring_to_text_with_len(bytes.as_ptr().cast(), len) };
-        Some(text.into())
-    }
-
-    fn type_oid() -> pg_sys::Oid {
-        pg_sys::TEXTOID
-    }
 }

@@ -16,9 +16,9 @@ use pgrx::spi::SpiResult;
 use scram_core::audit::{Origin, Secret, Subject, System};
 use zeroize::Zeroizing;
 
-use super::read::{ServerText, internal, rows};
 use crate::error::Error;
 use crate::served;
+use crate::spi::{ServerText, internal, rows};
 use crate::text::Text;
 
 /// Rows that are read, judged and forgotten at a time.

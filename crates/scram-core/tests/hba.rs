@@ -195,7 +195,7 @@ fn server(file: &str) -> Server {
             connection: words[0].to_owned(),
             databases: list(words[1]),
             users: list(words[2]),
-            address: network.map(|n| n.addr().to_string()).or(address.map(str::to_owned)),
+            address: network.map(|n| n.addr().to_string()).or_else(|| address.map(str::to_owned)),
             netmask: network.map(|n| n.netmask().to_string()),
             ..HbaRule::default()
         }
