@@ -360,8 +360,8 @@ AS $$
 DECLARE
     -- A commit costs little beside it, and a crash loses no more.
     longest CONSTANT interval := interval '2 seconds';
-    -- A source is searched for so many names at a time: about as many as fit into a step.
-    at_once CONSTANT integer := 2000;
+    -- So many secrets are read for a step: about as many as fit into it.
+    at_once integer := 500;
     edition CONSTANT integer := scram.audit_edition();
     last_word CONSTANT bigint := coalesce((SELECT max(w.word_id) FROM scram.audit_word w), 0);
     left_over CONSTANT interval := least(deadline - clock_timestamp(), longest);
@@ -382,13 +382,15 @@ BEGIN
     END IF;
     -- First what names suggest, on every secret; then the words, the most common ones on every secret first.
     SELECT t.source INTO this_source FROM scram.audit_secret t
-    WHERE t.candidates > 0 AND t.own_edition < edition 
+    WHERE t.candidates > 0 AND t.own_edition < edition
         AND (t.source = 'role' OR t.source IN (SELECT s.name FROM scram.audit_source s WHERE s.enabled))
     ORDER BY t.own_edition, t.source LIMIT 1;
     own := FOUND;
-    IF NOT own THEN
+    IF own THEN
+        at_once := 2000;
+    ELSE
         SELECT t.source INTO this_source FROM scram.audit_secret t
-        WHERE t.candidates > 0 AND t.words_through < last_word 
+        WHERE t.candidates > 0 AND t.words_through < last_word
         AND (t.source = 'role' OR t.source IN (SELECT s.name FROM scram.audit_source s WHERE s.enabled))
         ORDER BY t.words_through, t.source LIMIT 1;
         IF NOT FOUND THEN
