@@ -175,7 +175,7 @@ fn whom_a_rule_meets() {
         [
             r#"local all ann trust; meets "ann""#,
             r#"local all all trust; meets "bob""#,
-            "local all bob trust; meets nobody: no such role, or earlier rules decide",
+            "local all bob trust; meets nobody: no such role, earlier rules decide, or the server does not listen there",
             r#"host all +staff all trust; meets "ann""#,
         ]
     );

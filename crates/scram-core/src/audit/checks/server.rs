@@ -78,7 +78,8 @@ fn some_of(roles: &[String]) -> String {
 
     let names = roles.iter().take(NAMED).map(|role| format!("\"{role}\"")).collect::<Vec<_>>();
     match roles.len() {
-        0 => "nobody: no such role, or earlier rules decide".to_owned(),
+        0 => "nobody: no such role, earlier rules decide, or the server does not listen there"
+            .to_owned(),
         len if len > NAMED => format!("{} and {} more", names.join(", "), len - NAMED),
         _ => names.join(", "),
     }
