@@ -30,6 +30,8 @@ pub(crate) enum Error {
     BindingType(#[from] UnknownBindingType),
     #[error("the exchange cannot be played")]
     Client(#[from] ClientError),
+    #[error("role \"{role}\" is altered by others all the time")]
+    Contended { role: String },
     #[error("the empty string is not a valid password")]
     EmptyPassword,
     #[error("iteration count {got} is out of range")]
@@ -40,16 +42,38 @@ pub(crate) enum Error {
     NoRun,
     #[error("the nonce is not one that an exchange can have")]
     Nonce,
+    #[error("the password of role \"{role}\" was not stored as it was given")]
+    NotStored { role: String },
     #[error("\"{argument}\" must not be null")]
     Null { argument: &'static str },
+    #[error("the old password is wrong")]
+    OldPassword,
     #[error("parameters of the verifier are out of range")]
     Parameters(#[from] ParameterError),
     #[error("the password is too long")]
     PasswordLength { got: usize },
+    #[error("length of the password is out of range")]
+    PasswordOutOfRange { min: usize, max: usize },
+    #[error("permission denied to alter role \"{role}\"")]
+    Permission { role: String },
     #[error("could not generate random bytes")]
     Random,
     #[error("unknown format of a report")]
     ReportFormat,
+    #[error("\"{function}\" cannot be called within a security-restricted operation")]
+    Restricted { function: &'static str },
+    #[error("the password of role \"{role}\" must not come back yet")]
+    Reuse { role: String, last: usize },
+    #[error("roles of a rotation must be two different ones")]
+    RotationAlike,
+    #[error("rotation \"{name}\" already exists")]
+    RotationExists { name: String },
+    #[error("role \"{role}\" is not a member of role \"{of}\"")]
+    RotationMember { role: String, of: String },
+    #[error("role \"{role}\" takes turns in another rotation")]
+    RotationTaken { role: String },
+    #[error("role \"{role}\" could not log in")]
+    RotationUnready { role: String },
     #[error("a thread that tried candidates has failed")]
     Search,
     #[error("the registered source cannot be read")]
@@ -58,8 +82,14 @@ pub(crate) enum Error {
     State(#[from] SealError),
     #[error("iteration count {got} of the verifier is over the limit")]
     TooManyIterations { got: u32, max: u32 },
+    #[error("role \"{role}\" does not exist")]
+    UnknownRole { role: String },
+    #[error("rotation \"{name}\" does not exist")]
+    UnknownRotation { name: String },
     #[error("run {run_id} does not exist")]
     UnknownRun { run_id: i64 },
+    #[error("PostgreSQL stores no verifier of {mechanism}")]
+    Unstorable { mechanism: &'static str },
     #[error("invalid SCRAM verifier")]
     Verifier(#[from] ParseError),
 }
@@ -92,6 +122,9 @@ impl From<Error> for ErrorReport {
             ),
             Error::BindingType(why) => (ERRCODE_INVALID_PARAMETER_VALUE, Some(sentence(why)), None),
             Error::Client(why) => (ERRCODE_INVALID_PARAMETER_VALUE, Some(sentence(why)), None),
+            Error::Contended { .. } => {
+                (ERRCODE_T_R_SERIALIZATION_FAILURE, None, Some("Try again."))
+            }
             Error::EmptyPassword => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 Some("PostgreSQL refuses an empty password and every verifier of it.".to_owned()),
@@ -120,6 +153,20 @@ impl From<Error> for ErrorReport {
                 Some("It must be of 1 to 512 printable ASCII characters but commas.".to_owned()),
                 None,
             ),
+            Error::NotStored { .. } => (
+                ERRCODE_INTERNAL_ERROR,
+                Some("Another extension may have changed it on the way.".to_owned()),
+                Some("Nothing was changed. Look at shared_preload_libraries."),
+            ),
+            Error::OldPassword => (ERRCODE_INVALID_PASSWORD, None, None),
+            Error::PasswordOutOfRange { min, max } => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                Some(format!("It must be between {min} and {max} characters.")),
+                None,
+            ),
+            Error::Permission { .. } => {
+                (ERRCODE_INSUFFICIENT_PRIVILEGE, Some(PERMISSION.to_owned()), None)
+            }
             Error::Parameters(why) => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 Some(sentence(why)),
@@ -135,6 +182,27 @@ impl From<Error> for ErrorReport {
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 None,
                 Some("Formats are \"text\", \"json\", \"html\" and \"prometheus\"."),
+            ),
+            Error::Restricted { .. } => (
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                Some("A maintenance command runs this on somebody else's behalf.".to_owned()),
+                None,
+            ),
+            Error::Reuse { last, .. } => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                Some(format!("It is one of the last {last}, as scram.password_history says.")),
+                Some("Choose another password, or use scram.rotate_role()."),
+            ),
+            Error::RotationAlike | Error::RotationMember { .. } => {
+                (ERRCODE_INVALID_PARAMETER_VALUE, None, None)
+            }
+            Error::RotationExists { .. } | Error::RotationTaken { .. } => {
+                (ERRCODE_DUPLICATE_OBJECT, None, None)
+            }
+            Error::RotationUnready { .. } => (
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                Some("It has no LOGIN, no password, or its VALID UNTIL has passed.".to_owned()),
+                Some("See to its VALID UNTIL, then call scram.rotate()."),
             ),
             Error::SourceGone => (
                 ERRCODE_UNDEFINED_TABLE,
@@ -156,6 +224,14 @@ impl From<Error> for ErrorReport {
                 None,
                 Some("The runs that are kept stand in scram.audit_run."),
             ),
+            Error::UnknownRole { .. } | Error::UnknownRotation { .. } => {
+                (ERRCODE_UNDEFINED_OBJECT, None, None)
+            }
+            Error::Unstorable { .. } => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                Some("It would be taken for a password.".to_owned()),
+                Some("Give a verifier of SCRAM-SHA-256."),
+            ),
             Error::Verifier(why) => (
                 ERRCODE_INVALID_TEXT_REPRESENTATION,
                 Some(sentence(why)),
@@ -172,6 +248,15 @@ impl From<Error> for ErrorReport {
         report
     }
 }
+
+/// Who may alter a role: the rule of this server's `AlterRole` (src/backend/commands/user.c).
+const PERMISSION: &str = if cfg!(feature = "pg15") {
+    "It takes CREATEROLE, for a superuser or a role with REPLICATION it takes SUPERUSER; \
+     a role may change its own password, but nothing else."
+} else {
+    "It takes CREATEROLE and the ADMIN option on the role, for a superuser it takes SUPERUSER; \
+     a role may change its own password, but nothing else."
+};
 
 /// "the salt is not Base64" as "The salt is not Base64."
 fn sentence(why: &impl Display) -> String {

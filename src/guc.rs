@@ -22,6 +22,7 @@ static HANDSHAKE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60);
 static MAX_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(1_000_000);
 static MIN_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(POSTGRES_ITERATIONS);
 static PASSWORD_AGE: GucSetting<i32> = GucSetting::<i32>::new(0);
+static PASSWORD_HISTORY: GucSetting<i32> = GucSetting::<i32>::new(0);
 static SALT_LENGTH: GucSetting<i32> = GucSetting::<i32>::new(16);
 
 struct Definition {
@@ -122,6 +123,15 @@ const DEFINITIONS: &[Definition] = &[
         flags: GucFlags::UNIT_MIN,
     },
     Definition {
+        name: c"scram.password_history",
+        short: c"Sets how many of a role's last passwords may not come back.",
+        long: c"0 turns it off. They are kept as verifiers, in a table that only its owner reads.",
+        setting: &PASSWORD_HISTORY,
+        min: 0,
+        max: 100,
+        flags: GucFlags::empty(),
+    },
+    Definition {
         name: c"scram.salt_length",
         short: c"Sets the length in bytes of the salt of new verifiers.",
         long: c"",
@@ -205,6 +215,11 @@ pub(crate) fn server_iterations() -> i32 {
         (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned())
     };
     text.and_then(|text| text.parse().ok()).unwrap_or(POSTGRES_ITERATIONS)
+}
+
+/// `scram.password_history`: how many of a role's last passwords may not come back.
+pub(crate) fn password_history() -> usize {
+    usize::try_from(PASSWORD_HISTORY.get()).unwrap_or(0)
 }
 
 /// `scram.salt_length` in bytes.

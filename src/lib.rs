@@ -5,19 +5,23 @@ use core::ffi::CStr;
 use pgrx::prelude::*;
 use pgrx::{extension_sql_file, pg_module_magic};
 
+mod acting;
 mod audit;
 mod crew;
 mod error;
 mod guc;
 mod handshake;
+mod password;
 mod random;
 mod record;
 mod report;
 mod roles;
+mod rotation;
 mod rows;
 mod served;
 mod spi;
 mod text;
+mod veil;
 mod verifier;
 
 #[cfg(test)]
@@ -42,8 +46,24 @@ mod scram {}
 extension_sql_file!("../sql/schema/bootstrap.sql", bootstrap);
 extension_sql_file!("../sql/schema/types.sql", requires = [verifier::is_verifier]);
 extension_sql_file!(
+    "../sql/schema/roles.sql",
+    requires = [
+        "types",
+        password::change_own_password,
+        password::rotate_role,
+        password::set_role_password,
+        password::set_role_verifier,
+        password::verify_role,
+        rotation::create_rotation,
+        rotation::drop_rotation,
+        rotation::finish_rotation,
+        rotation::rotate
+    ]
+);
+extension_sql_file!(
     "../sql/schema/audit.sql",
     requires = [
+        "roles",
         "types",
         audit::audit_checks,
         audit::audit_now,

@@ -1,4 +1,4 @@
-//! The operating system's randomness: the only source of salts and nonces.
+//! The operating system's randomness: the only source of salts, nonces and passwords.
 //!
 //! No generator is kept in the process: one seeded before a fork would repeat itself in every
 //! backend.
@@ -17,13 +17,18 @@ const NONCE_BYTES: usize = 18;
 /// A salt of this many bytes.
 pub(crate) fn salt(len: usize) -> Result<Vec<u8>, Error> {
     let mut salt = vec![0; len];
-    SysRng.try_fill_bytes(&mut salt).map_err(|_| Error::Random)?;
+    fill(&mut salt)?;
     Ok(salt)
+}
+
+/// Random bytes in place of what was there.
+pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), Error> {
+    SysRng.try_fill_bytes(bytes).map_err(|_| Error::Random)
 }
 
 /// A nonce of 24 printable characters.
 pub(crate) fn nonce() -> Result<String, Error> {
     let mut bytes = [0; NONCE_BYTES];
-    SysRng.try_fill_bytes(&mut bytes).map_err(|_| Error::Random)?;
+    fill(&mut bytes)?;
     Ok(STANDARD.encode(bytes))
 }

@@ -142,16 +142,20 @@ impl Login {
 const MAX_NAME_LEN: usize = pg_sys::NAMEDATALEN as usize - 1;
 
 /// What pg_authid holds of a role.
-struct Role {
-    can_login: bool,
-    secret: Option<Text>,
+pub(crate) struct Role {
+    pub(crate) oid: pg_sys::Oid,
+    pub(crate) can_login: bool,
+    pub(crate) is_replication: bool,
+    pub(crate) is_superuser: bool,
+    pub(crate) secret: Option<Text>,
     /// Microseconds, as [`handshake::now`].
-    valid_until: Option<i64>,
+    pub(crate) valid_until: Option<i64>,
 }
 
 impl Role {
     /// Reads the server's cache. Asks for no privilege: what is returned must not reach a caller.
-    fn lookup(name: &[u8]) -> Option<Self> {
+    /// Names are compared byte for byte, in the server's encoding.
+    pub(crate) fn lookup(name: &[u8]) -> Option<Self> {
         let mut buffer = [0_u8; MAX_NAME_LEN + 1];
         buffer.get_mut(..name.len())?.copy_from_slice(name);
         // SAFETY: the key is a NUL-terminated name in a buffer of NAMEDATALEN bytes; the tuple is
@@ -165,7 +169,8 @@ impl Role {
                 return None;
             }
             let form = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_authid>();
-            let can_login = (*form).rolcanlogin;
+            let (oid, can_login) = ((*form).oid, (*form).rolcanlogin);
+            let (is_superuser, is_replication) = ((*form).rolsuper, (*form).rolreplication);
             let attribute = |number: u32| {
                 let mut is_null = false;
                 let number = i16::try_from(number).unwrap_or_default();
@@ -178,16 +183,16 @@ impl Role {
             let (valid_until, is_null) = attribute(pg_sys::Anum_pg_authid_rolvaliduntil);
             let valid_until = i64::from_datum(valid_until, is_null);
             pg_sys::ReleaseSysCache(tuple);
-            Some(Self { can_login, secret, valid_until })
+            Some(Self { oid, can_login, is_replication, is_superuser, secret, valid_until })
         }
     }
 }
 
 /// A `name` argument: its bytes in the server's encoding, at most 63.
-struct Name(Text);
+pub(crate) struct Name(Text);
 
 impl Name {
-    fn text(&self) -> &Text {
+    pub(crate) fn text(&self) -> &Text {
         &self.0
     }
 }

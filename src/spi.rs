@@ -65,11 +65,7 @@ unsafe impl UnboxDatum for ServerText {
 
 impl IntoDatum for ServerText {
     fn into_datum(self) -> Option<pg_sys::Datum> {
-        let bytes = self.0.as_bytes();
-        let len = i32::try_from(bytes.len()).ok()?;
-        // SAFETY: copies `len` bytes, which are in the server's encoding already, into a new datum.
-        let text = unsafe { pg_sys::cstring_to_text_with_len(bytes.as_ptr().cast(), len) };
-        Some(text.into())
+        self.0.into_datum()
     }
 
     fn type_oid() -> pg_sys::Oid {

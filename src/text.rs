@@ -77,6 +77,21 @@ impl Text {
         self.text().unwrap_or_else(|| escaped(self.converted().as_ref().unwrap_or(&self.0)))
     }
 
+    /// As a name in an error or a log line: these take UTF-8 only where the database has it, so that
+    /// elsewhere what is not ASCII is written as `\xNN`.
+    pub(crate) fn in_message(&self) -> String {
+        // SAFETY: reads the state of the backend.
+        let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
+        if encoding == pg_sys::pg_enc::PG_UTF8.cast_signed() || self.0.is_ascii() {
+            return self.name();
+        }
+        let escape = |byte: &u8| match byte {
+            0..=0x7F => char::from(*byte).to_string(),
+            _ => format!("\\x{byte:02x}"),
+        };
+        self.0.iter().map(escape).collect()
+    }
+
     /// As text, if it is text in the server's encoding.
     pub(crate) fn text(&self) -> Option<String> {
         String::from_utf8(self.converted()?.to_vec()).ok()
@@ -183,6 +198,30 @@ unsafe impl UnboxDatum for Text {
         // SAFETY: as the caller vouches.
         unsafe { Self::from_datum(datum.sans_lifetime(), false) }
             .unwrap_or_else(|| Self(Zeroizing::default()))
+    }
+}
+
+impl IntoDatum for Text {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        let len = c_int::try_from(self.0.len()).ok()?;
+        // SAFETY: copies `len` bytes, which are in the server's encoding already, into a new datum.
+        let text = unsafe { pg_sys::cstring_to_text_with_len(self.0.as_ptr().cast(), len) };
+        Some(text.into())
+    }
+
+    fn type_oid() -> pg_sys::Oid {
+        pg_sys::TEXTOID
+    }
+}
+
+// SAFETY: returns the text datum made above.
+unsafe impl BoxRet for Text {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
+        match self.into_datum() {
+            // SAFETY: a datum of the declared type.
+            Some(datum) => unsafe { fcinfo.return_raw_datum(datum) },
+            None => fcinfo.return_null(),
+        }
     }
 }
 

@@ -187,6 +187,16 @@ pub(crate) fn interrupts() {
     check_for_interrupts!();
 }
 
+/// A count that a new verifier may have.
+pub(crate) fn bounded_iterations(got: i32) -> Result<NonZeroU32, Error> {
+    let (min, max) = guc::iteration_bounds();
+    u32::try_from(got)
+        .ok()
+        .and_then(NonZeroU32::new)
+        .filter(|_| (min..=max).contains(&got))
+        .ok_or(Error::Iterations { got, min, max })
+}
+
 /// The parameters of a new verifier: what is given, within bounds, or the targets.
 fn new_parameters(
     iterations: Option<i32>,
@@ -198,14 +208,7 @@ fn new_parameters(
         None => Mechanism::ScramSha256,
     };
     let iterations = match iterations {
-        Some(got) => {
-            let (min, max) = guc::iteration_bounds();
-            u32::try_from(got)
-                .ok()
-                .and_then(NonZeroU32::new)
-                .filter(|_| (min..=max).contains(&got))
-                .ok_or(Error::Iterations { got, min, max })?
-        }
+        Some(got) => bounded_iterations(got)?,
         None => guc::target_iterations(),
     };
     let salt = match salt {

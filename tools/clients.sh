@@ -1,5 +1,6 @@
 #!/bin/bash
-# What the client tests log in with, versions pinned, into target/clients. Quick when it is there.
+# What the client tests log in with, versions pinned, into target/clients; PgBouncer and pgaudit. Quick when it is there.
+# Called by make, which sets PG and PG_CONFIG.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,6 +16,7 @@ main() {
     [ -f /usr/share/java/postgresql.jar ] || missing+=(libpostgresql-jdbc-java)
     command -v chromium >/dev/null || missing+=(chromium)
     [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
+    [ -f "$("$PG_CONFIG" --pkglibdir)/pgaudit.so" ] || missing+=("postgresql-$PG-pgaudit")
     [ ${#missing[@]} -eq 0 ] || tools/packages.sh "${missing[@]}"
     mkdir -p "$target"
     made python "$clients/requirements.txt" || python

@@ -208,6 +208,34 @@ impl Cluster {
         psql.succeed()
     }
 
+    /// What `psql` does with these arguments as the superuser, over the socket.
+    pub fn psql(&self, arguments: &[&str]) -> Output {
+        let mut psql = Program::new("psql");
+        psql.args(["-XqAt", "-U", SUPERUSER, "-h"]).arg(self.dir.path());
+        psql.arg("-p").arg(self.port.to_string()).args(["-d", "postgres"]);
+        for argument in arguments {
+            psql.arg(argument);
+        }
+        psql.output()
+    }
+
+    /// A database as `pg_dump` writes it down.
+    pub fn dump(&self, database: &str) -> String {
+        let mut dump = Program::new("pg_dump");
+        dump.args(["-U", SUPERUSER, "-h"]).arg(self.dir.path());
+        dump.arg("-p").arg(self.port.to_string()).arg(database).succeed()
+    }
+
+    /// Runs a dump in a database.
+    pub fn restore(&self, database: &str, dump: &str) {
+        let file = self.dir.path().join("dump.sql");
+        fs::write(&file, dump).expect("the dump");
+        let mut psql = Program::new("psql");
+        psql.args(["-Xq", "-v", "ON_ERROR_STOP=1", "-U", SUPERUSER, "-f"]).arg(&file);
+        psql.arg("-h").arg(self.dir.path()).arg("-p").arg(self.port.to_string());
+        psql.arg(database).succeed();
+    }
+
     /// The folder with everything of this server; its socket too.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -227,6 +255,12 @@ impl Cluster {
     /// Stops the server in order and starts it again, with its port.
     pub fn restart(&mut self) {
         self.stop_server("fast");
+        self.start_server();
+    }
+
+    /// Stops the server as a power failure does, and starts it again, with its port.
+    pub fn crash(&mut self) {
+        self.stop_server("immediate");
         self.start_server();
     }
 

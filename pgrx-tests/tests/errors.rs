@@ -3,6 +3,9 @@
 //! The table below is the contract's part: what fails, with which SQLSTATE, and what the user must
 //! be told. The full wording stands in `expected/errors.tsv`; `make expected` writes it anew.
 
+#[path = "errors/roles.rs"]
+mod roles;
+
 use postgres::Client;
 use scram_ext_client_tests::expected::assert_matches_file;
 use scram_ext_client_tests::{Cluster, Raised};
@@ -11,6 +14,9 @@ use scram_ext_client_tests::{Cluster, Raised};
 const SALT: &str = "c2VjcmV0LXNhbHQtMTIzNA==";
 const STORED_KEY: &str = "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=";
 const SERVER_KEY: &str = "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+
+/// Of the empty password.
+const EMPTY: &str = "SCRAM-SHA-256$4096:c2FsdA==$oQKhUpZ8ZCSt/PIfYWS7v6gCcYNXgSk1XPQTp7UKcUY=:UOnDYDtjiNdPioWgm74LGN6HIzsybmGE0sdhZ2KbBrI=";
 
 /// What no error may show: passwords, and any part of a verifier.
 const SECRETS: &[&str] = &["hunter2", SALT, STORED_KEY, SERVER_KEY, "c2VjcmV0", "WG5d8", "wfPLw"];
@@ -38,6 +44,7 @@ const PARAMETER: &str = "22023";
 const CHECK_VIOLATION: &str = "23514";
 const NULL: &str = "22004";
 const ACTIVE_TRANSACTION: &str = "25001";
+const DUPLICATE: &str = "42710";
 const STATE: &str = "55000";
 const UNDEFINED: &str = "42704";
 
@@ -245,7 +252,7 @@ fn errors() {
 
     let mut wrong = Vec::new();
     let mut lines = Vec::new();
-    for case in CASES {
+    for case in CASES.iter().chain(roles::CASES) {
         let sql = fill(case.sql);
         match attempt(&mut client, &sql) {
             Some(raised) => {
@@ -312,7 +319,8 @@ fn complaints(case: &Case, raised: &Raised) -> Vec<String> {
 }
 
 fn fill(sql: &str) -> String {
-    sql.replace("{v}", "SCRAM-SHA-256$4096:{salt}${stored}:{server}")
+    sql.replace("{empty}", EMPTY)
+        .replace("{v}", "SCRAM-SHA-256$4096:{salt}${stored}:{server}")
         .replace("{salt}", SALT)
         .replace("{stored}", STORED_KEY)
         .replace("{server}", SERVER_KEY)

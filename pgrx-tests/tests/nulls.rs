@@ -65,6 +65,20 @@ const CASES: &[(&str, &str)] = &[
     ),
 ];
 
+/// Of functions that change roles, or ask for one: `somebody` has the password `pencil`.
+const ROLES: &[(&str, &str)] = &[
+    ("SELECT scram.verify_role(NULL, 'pencil')", "f"),
+    ("SELECT scram.verify_role('somebody', NULL)", "f"),
+    ("SELECT scram.verify_role(NULL, NULL)", "f"),
+    ("SELECT * FROM scram.set_role_password('somebody', 'pencil', NULL, NULL)", "unchanged|f"),
+    (
+        "SELECT s.* FROM pg_authid a, scram.set_role_verifier('somebody', a.rolpassword, NULL) s
+         WHERE a.rolname = 'somebody'",
+        "unchanged|f",
+    ),
+    ("SELECT length(scram.rotate_role('somebody', NULL, NULL, NULL))", "24"),
+];
+
 /// The same once there is a run of the audit.
 const AFTER_A_RUN: &[(&str, &str)] = &[
     ("SELECT scram.audit_report(NULL) = scram.audit_report('text')", "t"),
@@ -77,15 +91,30 @@ const REFUSED: &[&str] = &[
     "SELECT scram.handshake_finish(NULL, 'c=biws,r=abc,p=AAAA', '{v}')",
     "SELECT * FROM scram.handshake(NULL, '{v}')",
     "SELECT * FROM scram.handshake('pencil', NULL)",
+    "SELECT * FROM scram.set_role_password(NULL, 'x')",
+    "SELECT * FROM scram.set_role_password('somebody', NULL)",
+    "SELECT * FROM scram.set_role_verifier(NULL, '{v}')",
+    "SELECT * FROM scram.set_role_verifier('somebody', NULL)",
+    "SELECT scram.rotate_role(NULL)",
+    "SELECT * FROM scram.change_own_password(NULL, 'x')",
+    "SELECT * FROM scram.change_own_password('x', NULL)",
+    "SELECT scram.create_rotation(NULL, 'somebody', 'somebody', 'postgres')",
+    "SELECT scram.create_rotation('x', NULL, 'somebody', 'postgres')",
+    "SELECT scram.create_rotation('x', 'somebody', NULL, 'postgres')",
+    "SELECT scram.create_rotation('x', 'somebody', 'postgres', NULL)",
+    "SELECT * FROM scram.rotate(NULL)",
+    "SELECT * FROM scram.finish_rotation(NULL)",
+    "SELECT scram.drop_rotation(NULL)",
 ];
 
 #[test]
 fn nulls() {
     let cluster = Cluster::with_extension();
     let mut client = cluster.client();
+    client.batch_execute("CREATE ROLE somebody LOGIN PASSWORD 'pencil'").expect("a role");
     let mut wrong = Vec::new();
     rows(&mut client, "CALL scram.run_audit()");
-    for (sql, expected) in CASES.iter().chain(AFTER_A_RUN) {
+    for (sql, expected) in CASES.iter().chain(ROLES).chain(AFTER_A_RUN) {
         let found = rows(&mut client, &sql.replace("{v}", VERIFIER));
         let found: Vec<_> = found
             .iter()

@@ -1,6 +1,6 @@
 -- Who may call what. Everything is taken from PUBLIC first: a function that is added and forgotten here is closed, not
--- open. Functions that only compute on what the caller gives them are public; whatever reads, changes or answers for
--- accounts is granted by the administrator.
+-- open. Functions that only compute on what the caller gives them are public, and so is the change of one's own
+-- password; whatever else reads, changes or answers for accounts is granted by the administrator.
 
 REVOKE ALL ON ALL ROUTINES IN SCHEMA scram FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA scram FROM PUBLIC;
@@ -8,6 +8,7 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA scram FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION
     scram.audit_checks(),
+    scram.change_own_password(text, text),
     scram.check_transcript(text, text, text, text, text, bytea),
     scram.explain(text),
     scram.generate(text, integer, bytea, text),

@@ -120,6 +120,7 @@ AS $$
 DECLARE
     fixed bigint;
 BEGIN
+    PERFORM scram.password_history_prune();
     -- An accepted finding whose time is over is open again.
     UPDATE scram.audit_finding f SET status = 'open', accepted_until = NULL
     WHERE f.status = 'accepted' AND f.accepted_until <= clock_timestamp();

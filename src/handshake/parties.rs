@@ -165,6 +165,12 @@ impl Secrets {
         Ok(mock::postgres_verifier(&self.mock, mock_nonce(), mechanism, role, iterations)?)
     }
 
+    /// A verifier with the target's count for a password to be tried on where a role has none.
+    pub(crate) fn decoy(&self, role: &[u8]) -> Result<Verifier, Error> {
+        let (mechanism, iterations) = (Mechanism::ScramSha256, guc::target_iterations());
+        Ok(mock::postgres_verifier(&self.mock, mock_nonce(), mechanism, role, iterations)?)
+    }
+
     /// What an unknown user of this name is challenged with.
     fn mock(&self, mechanism: Mechanism, username: &str) -> Result<Verifier, Error> {
         let iterations = guc::target_iterations();

@@ -10,6 +10,7 @@ pub mod keys;
 pub mod mechanism;
 pub mod message;
 pub mod mock;
+pub mod random_password;
 pub mod saslprep;
 pub mod search;
 pub mod server;

@@ -207,6 +207,33 @@ impl fmt::Debug for Verifier {
     }
 }
 
+/// What a new verifier would be like: one that is stored already need not be replaced if it is no
+/// worse.
+#[derive(Clone, Copy, Debug)]
+pub struct Goal {
+    /// The count that a new verifier gets.
+    pub iterations: NonZeroU32,
+    /// Whether only that very count will do; otherwise a higher one does too.
+    pub is_exact: bool,
+    /// The highest count that will do.
+    pub max_iterations: u32,
+    /// The length in bytes of a new verifier's salt; a longer one will do too.
+    pub salt_len: usize,
+}
+
+impl Goal {
+    /// Whether this verifier will do.
+    pub fn is_met_by(&self, verifier: &Verifier) -> bool {
+        let count = verifier.iterations();
+        let count_fits = if self.is_exact {
+            count == self.iterations
+        } else {
+            count >= self.iterations && count.get() <= self.max_iterations
+        };
+        count_fits && verifier.salt().len() >= self.salt_len
+    }
+}
+
 /// `posit-number = %x31-39 *DIGIT` (RFC 5802 section 7), at most [`MAX_ITERATIONS`].
 pub(crate) fn posit_number(text: &str) -> Option<NonZeroU32> {
     let plain = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');

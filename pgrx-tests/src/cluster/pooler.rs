@@ -1,10 +1,10 @@
 //! PgBouncer in front of a cluster, in transaction mode: no two statements need share a session.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 
-use postgres::{Config, NoTls};
 use tempfile::TempDir;
 
 use super::program::{Program, own};
@@ -22,32 +22,51 @@ pub struct Pooler {
 impl Pooler {
     /// Starts one that lets anybody in over its socket and opens sessions of this role.
     pub fn start(cluster: &Cluster, role: &str) -> Self {
+        let database =
+            format!("host={} port={} user={role}", cluster.dir().display(), cluster.port());
+        Self::with_settings(&database, "auth_type = any\ndefault_pool_size = 3\n", &[])
+    }
+
+    /// Starts one on TCP that asks the server for the verifier of whoever logs in, as role
+    /// `auth_user` with this password, and passes the login on: neither knows the user's password.
+    pub fn with_auth_query(cluster: &Cluster, auth_user: &str, password: &str) -> Self {
+        let database = format!("host=127.0.0.1 port={}", cluster.port());
+        let settings = format!(
+            "auth_type = scram-sha-256\n\
+             auth_user = {auth_user}\n\
+             auth_query = SELECT usename, passwd FROM pg_shadow WHERE usename = $1\n\
+             auth_file = {{dir}}/users\n\
+             query_wait_timeout = 2\n\
+             server_login_retry = 1\n\
+             listen_addr = 127.0.0.1\n"
+        );
+        Self::with_settings(&database, &settings, &[(auth_user, password), (SUPERUSER, password)])
+    }
+
+    fn with_settings(database: &str, settings: &str, users: &[(&str, &str)]) -> Self {
         let dir = tempfile::Builder::new().prefix("scram_ext_pooler.").tempdir().expect("a folder");
         own(dir.path());
         let port = super::free_port();
+        let settings = settings.replace("{dir}", &dir.path().display().to_string());
         let settings = format!(
             "[databases]\n\
-             postgres = host={} port={} user={role}\n\
+             postgres = {database}\n\
              [pgbouncer]\n\
              pool_mode = transaction\n\
-             auth_type = any\n\
-             default_pool_size = 3\n\
+             {settings}\
              listen_port = {port}\n\
              unix_socket_dir = {}\n",
-            cluster.dir().display(),
-            cluster.port(),
             dir.path().display(),
         );
+        let users: String =
+            users.iter().map(|(user, secret)| format!("\"{user}\" \"{secret}\"\n")).collect();
+        fs::write(dir.path().join("users"), users).expect("the users");
         let file = dir.path().join("pgbouncer.ini");
         fs::write(&file, settings).expect("pgbouncer.ini");
         let log = File::create(dir.path().join("log")).expect("the log");
         let child = Program::new("/usr/sbin/pgbouncer").arg(&file).spawn_logging_to(log);
         let pooler = Self { dir, port, child };
-        until("the pooler accepts connections", || {
-            let mut config = Config::new();
-            config.host_path(pooler.dir()).port(port).user(SUPERUSER).dbname("postgres");
-            config.connect(NoTls).ok()
-        });
+        until("the pooler accepts connections", || UnixStream::connect(pooler.socket()).ok());
         pooler
     }
 
@@ -56,7 +75,11 @@ impl Pooler {
         self.dir.path()
     }
 
-    /// The number in its socket's name.
+    fn socket(&self) -> PathBuf {
+        self.dir().join(format!(".s.PGSQL.{}", self.port))
+    }
+
+    /// The number in its socket's name; its port on 127.0.0.1, if it listens there.
     pub fn port(&self) -> u16 {
         self.port
     }

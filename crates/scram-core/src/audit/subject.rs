@@ -200,8 +200,9 @@ impl Secret {
 }
 
 impl Served {
-    /// As a verifier that derives the same keys: `scram_SaltedPassword` runs once at least.
-    fn verifier(&self) -> Option<Verifier> {
+    /// As a verifier that derives the same keys: `scram_SaltedPassword` runs once at least. `None`
+    /// where there is no such verifier: the salt is empty.
+    pub fn verifier(&self) -> Option<Verifier> {
         let iterations = u32::try_from(self.iterations.max(1)).ok()?.try_into().ok()?;
         let parameters =
             Parameters::new(Mechanism::ScramSha256, iterations, self.salt.clone()).ok()?;

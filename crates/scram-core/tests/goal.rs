@@ -1,0 +1,33 @@
+//! When a stored verifier need not be replaced.
+
+use std::num::NonZeroU32;
+
+use scram_core::verifier::Goal;
+use scram_core::{Mechanism, Parameters, Password, Verifier};
+
+#[test]
+fn a_verifier_that_is_no_worse_stays() {
+    let count = |count| NonZeroU32::new(count).expect("positive");
+    let verifier = |iterations, salt_len| {
+        let parameters =
+            Parameters::new(Mechanism::ScramSha256, count(iterations), vec![7; salt_len]);
+        let parameters = parameters.expect("parameters that can be stored");
+        Verifier::derive(parameters, &Password::prepare(b"pencil"), || ())
+    };
+    let at_least =
+        Goal { iterations: count(50), is_exact: false, max_iterations: 90, salt_len: 16 };
+    let exactly = Goal { is_exact: true, ..at_least };
+    for (iterations, salt_len, by_at_least, by_exactly) in [
+        (50, 16, true, true),
+        (49, 16, false, false),
+        (51, 16, true, false),
+        (90, 16, true, false),
+        (91, 16, false, false),
+        (50, 15, false, false),
+        (50, 17, true, true),
+    ] {
+        let verifier = verifier(iterations, salt_len);
+        let found = (at_least.is_met_by(&verifier), exactly.is_met_by(&verifier));
+        assert_eq!(found, (by_at_least, by_exactly), "{iterations} iterations, salt of {salt_len}");
+    }
+}

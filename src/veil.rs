@@ -1,0 +1,48 @@
+//! Keeps the statement that called a function out of the log: its literals may be passwords.
+//!
+//! The server writes the running statement under every message of some weight (`STATEMENT`), and the
+//! statements and parameters around it into an error's `CONTEXT`. Both are built while a message is
+//! raised, by the chain `error_context_stack`: a link of ours hides the first and, as the chain's new
+//! end, keeps out the second.
+
+use core::ffi::{c_int, c_void};
+use core::ptr;
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+// src/include/utils/elog.h. Not pgrx's: that one's guard must not run inside errfinish().
+unsafe extern "C-unwind" {
+    fn errhidestmt(hide_stmt: bool) -> c_int;
+}
+
+/// Never written to: `previous` is NULL for good.
+static mut VEIL: pg_sys::ErrorContextCallback = pg_sys::ErrorContextCallback {
+    previous: ptr::null_mut(),
+    callback: Some(hide),
+    arg: ptr::null_mut(),
+};
+
+/// Runs the body of a function that is called with passwords. Whatever is raised meanwhile, by this
+/// extension, the server or another extension's hook, is written without the statement, its
+/// parameters and those around it.
+///
+/// An error is raised only when the function's own frame has been left: so on failure the veil stays,
+/// until whoever catches the error puts the chain back, as everybody does who catches one.
+pub(crate) fn veiled<T>(body: impl FnOnce() -> Result<T, ErrorReport>) -> Result<T, ErrorReport> {
+    // SAFETY: on the backend's only thread; the veil lives for ever and is never changed.
+    let before = unsafe {
+        let before = pg_sys::error_context_stack;
+        pg_sys::error_context_stack = &raw mut VEIL;
+        before
+    };
+    let result = body()?;
+    // SAFETY: what was there when this was called; nothing of ours is on the chain any more.
+    unsafe { pg_sys::error_context_stack = before };
+    Ok(result)
+}
+
+unsafe extern "C-unwind" fn hide(_: *mut c_void) {
+    // SAFETY: called by errfinish(), as the chain's other links, while a message is being made.
+    unsafe { errhidestmt(true) };
+}
