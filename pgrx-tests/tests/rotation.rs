@@ -1,0 +1,357 @@
+//! Rotation: by pairs of roles without downtime, and many at once.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, RwLock};
+use std::thread;
+
+use postgres::Client;
+use scram_ext_client_tests::foreign::{Foreign, Login};
+use scram_ext_client_tests::{Cluster, Raised, cell, rows, until};
+
+const PAIR: &str = "
+CREATE ROLE app; CREATE ROLE app_a LOGIN PASSWORD 'first' IN ROLE app; CREATE ROLE app_b IN ROLE app;
+SELECT scram.create_rotation('app', 'app', 'app_a', 'app_b')";
+
+#[test]
+fn a_pair_takes_turns() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin.batch_execute(PAIR).expect("a pair");
+    assert_eq!(finish(&mut admin), (None, 0), "nothing pending");
+    assert!(logs_in(&cluster, "app_a", "first"));
+
+    let (role, lost) = rotate(&mut admin);
+    assert_eq!(role, "app_b");
+    assert!(logs_in(&cluster, &role, &lost));
+    // The answer got lost: once more. Never the one that is in use.
+    let (role, second) = rotate(&mut admin);
+    assert_eq!(role, "app_b");
+    assert!(logs_in(&cluster, "app_b", &second) && !logs_in(&cluster, "app_b", &lost));
+    assert!(logs_in(&cluster, "app_a", "first"));
+
+    // Sessions of the old role hold it up; those of the new one don't.
+    let old = cluster.login("app_a", b"first").expect("a session");
+    let new = cluster.login("app_b", second.as_bytes()).expect("a session");
+    assert_eq!(finish(&mut admin), (None, 1));
+    let pid = "SELECT pid FROM pg_stat_activity WHERE usename = 'app_a'";
+    let pid = cell(&mut admin, pid).expect("a pid");
+    assert!(logs_in(&cluster, "app_a", "first"), "until it is finished");
+    let notice = notices(&cluster, "SELECT scram.finish_rotation('app')");
+    assert!(notice.contains(&format!("1 open session(s), pid {pid}")), "{notice}");
+    drop(old);
+    let retired = until("the session has ended", || finish(&mut admin).0);
+    assert_eq!(retired, "app_a");
+    assert!(!logs_in(&cluster, "app_a", "first"));
+    assert!(logs_in(&cluster, "app_b", &second));
+    assert_eq!(finish(&mut admin), (None, 0), "again");
+    drop(new);
+
+    // And back.
+    let (role, third) = rotate(&mut admin);
+    assert_eq!(role, "app_a");
+    assert!(logs_in(&cluster, "app_a", &third) && logs_in(&cluster, "app_b", &second));
+    assert_eq!(until("nobody is left", || finish(&mut admin).0), "app_b");
+
+    let attributes = "SELECT rolname, rolcanlogin, rolpassword IS NOT NULL FROM pg_authid WHERE rolname ~ '^app_' ORDER BY 1";
+    let before = rows(&mut admin, attributes);
+    admin.batch_execute("SELECT scram.drop_rotation('app')").expect("its end");
+    assert_eq!(rows(&mut admin, attributes), before, "no role is changed");
+    assert_eq!(Raised::by(&mut admin, "SELECT scram.rotate('app')").code, "42704");
+}
+
+/// The role in use is not taken away for one that nobody gets in with.
+#[test]
+fn a_role_that_could_not_log_in_is_no_successor() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin.batch_execute(PAIR).expect("a pair");
+    admin.batch_execute("ALTER ROLE app_b VALID UNTIL '2020-01-01'").expect("an end");
+    let raised = Raised::by(&mut admin, "SELECT scram.rotate('app')");
+    assert_eq!(raised.code, "55000", "{raised:?}");
+    let untouched =
+        "SELECT rolcanlogin OR rolpassword IS NOT NULL FROM pg_authid WHERE rolname = 'app_b'";
+    assert_eq!(cell(&mut admin, untouched).as_deref(), Some("f"));
+
+    admin.batch_execute("ALTER ROLE app_b VALID UNTIL 'infinity'").expect("no end");
+    for broken in ["NOLOGIN", "PASSWORD NULL", "VALID UNTIL '2020-01-01'"] {
+        rotate(&mut admin);
+        admin.batch_execute(&format!("ALTER ROLE app_b {broken}")).expect(broken);
+        let raised = Raised::by(&mut admin, "SELECT scram.finish_rotation('app')");
+        assert_eq!(raised.code, "55000", "{broken}: {raised:?}");
+        assert!(logs_in(&cluster, "app_a", "first"), "{broken}");
+        admin.batch_execute("ALTER ROLE app_b VALID UNTIL 'infinity'").expect("no end");
+    }
+    let (_, password) = rotate(&mut admin);
+    assert_eq!(until("nobody is left", || finish(&mut admin).0), "app_a");
+    assert!(logs_in(&cluster, "app_b", &password));
+}
+
+/// Each step is a transaction: whatever breaks, it is called again.
+#[test]
+fn a_crash_between_two_steps_is_no_harm() {
+    let mut cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin.batch_execute(PAIR).expect("a pair");
+    let state = "SELECT active_is_a, pending FROM scram.rotation";
+    for step in ["scram.rotate('app')", "scram.finish_rotation('app')"] {
+        let before = rows(&mut admin, state);
+        let roles =
+            "SELECT string_agg(a::text, ' ' ORDER BY oid) FROM pg_authid a WHERE rolname ~ '^app'";
+        let roles_before = cell(&mut admin, roles);
+        // Done, not committed, and the server is gone.
+        admin.batch_execute(&format!("BEGIN; SELECT {step}")).expect(step);
+        assert_ne!(rows(&mut admin, state), before, "{step}");
+        cluster.crash();
+        admin = cluster.client();
+        assert_eq!(rows(&mut admin, state), before, "{step}");
+        assert_eq!(cell(&mut admin, roles), roles_before, "{step}");
+        // Again, committed, and the server is gone again.
+        admin.batch_execute(&format!("SELECT {step}; CHECKPOINT")).expect(step);
+        cluster.crash();
+        admin = cluster.client();
+        assert_ne!(rows(&mut admin, state), before, "{step}");
+    }
+    let (role, password) = rotate(&mut admin);
+    assert_eq!(role, "app_a");
+    assert!(logs_in(&cluster, "app_a", &password));
+}
+
+#[test]
+fn two_callers_of_one_rotation_wait_for_each_other() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin.batch_execute(PAIR).expect("a pair");
+    admin.batch_execute("BEGIN").expect("BEGIN");
+    let (_, first) = rotate(&mut admin);
+    let mut other = cluster.client();
+    let waiting = thread::spawn(move || rotate(&mut other));
+    let mut watcher = cluster.client();
+    until("the second one waits", || {
+        let blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+        (cell(&mut watcher, blocked).as_deref() == Some("1")).then_some(())
+    });
+    admin.batch_execute("COMMIT").expect("COMMIT");
+    let (role, second) = waiting.join().expect("the second one");
+    assert_eq!(role, "app_b");
+    assert!(logs_in(&cluster, "app_b", &second) && !logs_in(&cluster, "app_b", &first));
+}
+
+/// 100 rotations while 20 clients log in all the time, each with what it has read last.
+#[test]
+fn a_hundred_rotations_under_load_lose_no_connection() {
+    const CLIENTS: usize = 20;
+    const ROTATIONS: u64 = 100;
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin.batch_execute(PAIR).expect("a pair");
+    // What a secret store holds: which credentials, and the how manieth they are.
+    let store = Arc::new(RwLock::new((0_u64, "app_a".to_owned(), "first".to_owned())));
+    let seen: Arc<Vec<AtomicU64>> = Arc::new((0..CLIENTS).map(|_| AtomicU64::new(0)).collect());
+    let stop = AtomicBool::new(false);
+    let logins = AtomicU64::new(0);
+    let failed = RwLock::new(Vec::new());
+    thread::scope(|scope| {
+        for mine in seen.iter() {
+            let (store, stop, logins, failed, cluster) =
+                (&store, &stop, &logins, &failed, &cluster);
+            scope.spawn(move || {
+                while !stop.load(SeqCst) {
+                    let (generation, role, password) = store.read().expect("the store").clone();
+                    let session = cluster.login(&role, password.as_bytes());
+                    let answer = session.and_then(|mut session| session.simple_query("SELECT 1"));
+                    if let Err(error) = answer {
+                        failed.write().expect("a list").push(format!("{role}: {error:?}"));
+                    }
+                    logins.fetch_add(1, SeqCst);
+                    // This one and all before it will not be used by this client again.
+                    mine.store(generation, SeqCst);
+                }
+            });
+        }
+        for generation in 1..=ROTATIONS {
+            let (role, password) = rotate(&mut admin);
+            *store.write().expect("the store") = (generation, role, password);
+            // An operator waits until everybody uses the new ones; then for the old sessions.
+            until("all clients have the new credentials", || {
+                seen.iter().all(|seen| seen.load(SeqCst) >= generation).then_some(())
+            });
+            until("the old role is retired", || finish(&mut admin).0);
+        }
+        stop.store(true, SeqCst);
+    });
+    let failed = failed.into_inner().expect("a list");
+    assert!(failed.is_empty(), "{} failed, {:?}", failed.len(), failed.first());
+    let logins = logins.into_inner();
+    assert!(logins >= ROTATIONS * CLIENTS as u64, "{logins} logins");
+    println!("{logins} logins, {ROTATIONS} rotations, no failure");
+}
+
+/// Eight sessions change four roles in every way, while a ninth uses plain ALTER ROLE.
+#[test]
+fn many_at_once_never_see_each_other() {
+    const SESSIONS: u64 = 8;
+    const CHANGES: u64 = 500;
+    // Cheap verifiers: it is the collisions that take time here.
+    let cluster = Cluster::builder()
+        .conf("scram.min_iterations = 1")
+        .conf("scram.default_iterations = 64")
+        .start();
+    let mut admin = cluster.client();
+    admin
+        .batch_execute(
+            "CREATE EXTENSION scram_ext;
+             CREATE ROLE r0 LOGIN; CREATE ROLE r1 LOGIN; CREATE ROLE r2 LOGIN; CREATE ROLE r3 LOGIN;
+             ALTER DATABASE postgres SET scram.password_history = 2",
+        )
+        .expect("roles");
+    let stop = AtomicBool::new(false);
+    let collisions = AtomicU64::new(0);
+    let done: BTreeMap<u64, u64> = thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut client = cluster.client();
+            while !stop.load(SeqCst) {
+                for role in 0..4 {
+                    // It may fail itself: nobody waits for anybody here.
+                    let alter = format!("ALTER ROLE r{role} CONNECTION LIMIT 1{role}");
+                    if let Err(error) = client.simple_query(&alter) {
+                        assert!(
+                            Raised::from_error(&error).message.starts_with("tuple concurrently")
+                        );
+                        collisions.fetch_add(1, SeqCst);
+                    }
+                }
+            }
+        });
+        let sessions = (0..SESSIONS).map(|session| {
+            let cluster = &cluster;
+            scope.spawn(move || {
+                let mut client = cluster.client();
+                let mut random = session * 7919 + 1;
+                for n in 0..CHANGES {
+                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    let (role, what) = ((random >> 33) % 4, (random >> 40) % 4);
+                    let call = match what {
+                        0 => format!("scram.set_role_password('r{role}', 'p {session} {n}')"),
+                        1 => format!(
+                            "scram.set_role_verifier('r{role}', scram.generate('v {session} {n}'))"
+                        ),
+                        _ => format!("scram.rotate_role('r{role}')"),
+                    };
+                    client
+                        .simple_query(&format!("SELECT {call}"))
+                        .unwrap_or_else(|error| panic!("{call}: {error:?}"));
+                }
+                (session, CHANGES)
+            })
+        });
+        let sessions = sessions.collect::<Vec<_>>();
+        let done = sessions.into_iter().map(|session| session.join());
+        let done = done.collect::<Result<_, _>>();
+        stop.store(true, SeqCst);
+        done.expect("no session failed")
+    });
+    assert_eq!(done.values().sum::<u64>(), SESSIONS * CHANGES);
+    println!(
+        "{} changes; plain ALTER ROLE collided {} times",
+        SESSIONS * CHANGES,
+        collisions.into_inner()
+    );
+    let last = cell(&mut admin, "SELECT scram.rotate_role('r0')").expect("a password");
+    assert_eq!(Foreign::Psql.login(cluster.port(), "r0", &last, false), Login::In);
+    let kept =
+        "SELECT max(count) FROM (SELECT count(*) FROM scram.password_history GROUP BY role) k";
+    assert_eq!(cell(&mut admin, kept).as_deref(), Some("2"));
+}
+
+/// A role of the name may have come and gone while another session was waited for.
+#[test]
+fn the_name_is_read_again_after_waiting() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    for (happens, code, stays) in [
+        ("DROP ROLE alice", Some("42704"), "bob"),
+        ("ALTER ROLE alice RENAME TO alice2", Some("42704"), "alice2"),
+        ("ALTER ROLE alice RENAME TO alice2; CREATE ROLE alice", None, "alice2"),
+        ("DROP ROLE alice; CREATE ROLE alice SUPERUSER", Some("42501"), "alice"),
+    ] {
+        admin
+            .batch_execute(
+                "DROP ROLE IF EXISTS alice, alice2, bob, creator;
+                 CREATE ROLE alice; CREATE ROLE bob; CREATE ROLE creator CREATEROLE LOGIN;
+                 GRANT ALL ON ALL ROUTINES IN SCHEMA scram TO PUBLIC; GRANT alice TO creator WITH ADMIN OPTION",
+            )
+            .expect("roles");
+        admin.batch_execute("BEGIN; SELECT scram.rotate_role('alice')").expect("a lock");
+        let mut other = cluster.client_as("creator", "postgres");
+        let waiting = thread::spawn(move || {
+            let result = other.simple_query("SELECT scram.set_role_password('alice', 'x')");
+            result.err().map(|error| Raised::from_error(&error).code)
+        });
+        let mut watcher = cluster.client();
+        until("it waits", || {
+            let blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+            (cell(&mut watcher, blocked).as_deref() == Some("1")).then_some(())
+        });
+        let password = format!(
+            "SELECT md5(coalesce(string_agg(rolpassword, ''), '')) FROM pg_authid WHERE rolname = '{stays}'"
+        );
+        admin.batch_execute(happens).expect(happens);
+        let before = cell(&mut admin, &password);
+        admin.batch_execute("COMMIT").expect("COMMIT");
+        assert_eq!(waiting.join().expect("an answer").as_deref(), code, "{happens}");
+        assert_eq!(cell(&mut admin, &password), before, "{happens}: {stays} is another role");
+    }
+}
+
+#[test]
+fn a_rotation_survives_dump_and_restore() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin.batch_execute(PAIR).expect("a pair");
+    admin
+        .batch_execute(
+            "LOAD 'scram_ext'; SET scram.password_history = 3; SELECT scram.rotate('app');
+             SELECT scram.set_role_password('app_a', 'second'); SELECT scram.set_role_password('app_a', 'third')",
+        )
+        .expect("a turn");
+    let verifiers = rows(&mut admin, "SELECT verifier FROM scram.password_history");
+    assert_eq!(verifiers.len(), 4);
+    let dump = cluster.dump("postgres");
+    assert!(dump.contains("COPY scram.rotation"), "{dump}");
+    for verifier in verifiers.into_iter().flatten().flatten() {
+        assert!(!dump.contains(&verifier), "{dump}");
+    }
+    assert!(!dump.contains("SCRAM-SHA-256$"), "{dump}");
+    admin.batch_execute("CREATE DATABASE restored").expect("a database");
+    cluster.restore("restored", &dump);
+    let mut restored = cluster.client_as("postgres", "restored");
+    let state = "SELECT name, member_of, role_a, role_b, active_is_a, pending FROM scram.rotation";
+    assert_eq!(rows(&mut restored, state), rows(&mut admin, state));
+    assert_eq!(until("nobody is left", || finish(&mut restored).0), "app_a");
+}
+
+fn rotate(client: &mut Client) -> (String, String) {
+    let row = client.query_one("SELECT role::text, password FROM scram.rotate('app')", &[]);
+    let row = row.unwrap_or_else(|error| panic!("{error:?}"));
+    (row.get(0), row.get(1))
+}
+
+fn finish(client: &mut Client) -> (Option<String>, i32) {
+    let finish = "SELECT retired::text, sessions_left FROM scram.finish_rotation('app')";
+    let row = client.query_one(finish, &[]).unwrap_or_else(|error| panic!("{error:?}"));
+    (row.get(0), row.get(1))
+}
+
+fn logs_in(cluster: &Cluster, role: &str, password: &str) -> bool {
+    let logins = [Foreign::Psql, Foreign::Pg8000]
+        .map(|client| client.login(cluster.port(), role, password, false) == Login::In);
+    assert_eq!(logins[0], logins[1], "{role}");
+    logins[0]
+}
+
+/// What the server tells a client beside its answer.
+fn notices(cluster: &Cluster, sql: &str) -> String {
+    let output = cluster.psql(&["-c", sql]);
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
