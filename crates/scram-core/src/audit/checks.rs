@@ -16,7 +16,7 @@ pub const CHECKS: &[Check] = &[
         id: "password_empty",
         severity: Severity::Critical,
         title: "the password is empty",
-        remedy: "Set a password: \\password ROLE in psql.",
+        remedy: "Give it a password: SELECT scram.rotate_role(ROLE), or \\password ROLE in psql.",
         rule: Rule::Guess(Guess {
             own: password::empty,
             common: password::none,
@@ -27,7 +27,7 @@ pub const CHECKS: &[Check] = &[
         id: "password_is_name",
         severity: Severity::Critical,
         title: "the password is the name, or follows from it",
-        remedy: "Set another password: \\password ROLE in psql.",
+        remedy: "Give it another password: SELECT scram.rotate_role(ROLE), or \\password ROLE in psql.",
         rule: Rule::Guess(Guess {
             own: password::like_the_name,
             common: password::like_the_server,
@@ -39,7 +39,7 @@ pub const CHECKS: &[Check] = &[
         id: "password_in_wordlist",
         severity: Severity::Critical,
         title: "the password stands in scram.wordlist",
-        remedy: "Set another password: \\password ROLE in psql.",
+        remedy: "Give it another password: SELECT scram.rotate_role(ROLE), or \\password ROLE in psql.",
         rule: Rule::Guess(Guess {
             own: password::no_own,
             common: password::none,
@@ -65,23 +65,21 @@ pub const CHECKS: &[Check] = &[
         id: "scram_lax",
         severity: Severity::Warning,
         title: "the stored verifier is not in the form that every server reads alike",
-        remedy: "Set the password again: \\password ROLE in psql.",
+        remedy: "Set the same password again: SELECT * FROM scram.set_role_password(ROLE, PASSWORD).",
         rule: Rule::Subject(secret::scram_lax),
     },
     Check {
         id: "iterations_below_policy",
         severity: Severity::Warning,
         title: "the iteration count is below scram.min_iterations",
-        remedy: "Set the password again: \\password ROLE in psql; first raise the server's \
-                 scram_iterations where it is lower.",
+        remedy: "Set the same password again: SELECT * FROM scram.set_role_password(ROLE, PASSWORD).",
         rule: Rule::Subject(secret::iterations_below_policy),
     },
     Check {
         id: "iterations_above_clients",
         severity: Severity::Warning,
         title: "the iteration count is above what common clients accept",
-        remedy: "Make a verifier with fewer iterations: scram.generate(PASSWORD, ITERATIONS), and \
-                 give it to ALTER ROLE.",
+        remedy: "Set the same password with fewer: SELECT * FROM scram.set_role_password(ROLE, PASSWORD, ITERATIONS).",
         rule: Rule::Subject(secret::iterations_above_clients),
     },
     Check {
@@ -95,7 +93,7 @@ pub const CHECKS: &[Check] = &[
         id: "salt_short",
         severity: Severity::Warning,
         title: "the salt is shorter than the server's own",
-        remedy: "Set the password again: \\password ROLE in psql.",
+        remedy: "Set the same password again: SELECT * FROM scram.set_role_password(ROLE, PASSWORD).",
         rule: Rule::Subject(secret::salt_short),
     },
     Check {
