@@ -25,6 +25,7 @@ pub mod errors;
 pub mod expected;
 pub mod foreign;
 pub mod rows;
+pub mod runs;
 pub mod wait;
 
 pub use bridge::{Bridge, Users};
@@ -32,4 +33,5 @@ pub use browser::Page;
 pub use cluster::{Builder, Cluster, Pooler};
 pub use errors::Raised;
 pub use rows::{cell, rows};
+pub use runs::{Run, make_role};
 pub use wait::until;

@@ -22,14 +22,16 @@ GRANT EXECUTE ON FUNCTION
     scram.verify(text, text)
 TO PUBLIC;
 
--- What run_audit(), add_audit_source(), schedule_audit() and audit_diff() call as their caller. The administrator grants the procedure alone, so the steps
--- ask for that very privilege themselves (audit_authorize); the others do nothing that their caller could not.
+-- What run_audit(), add_audit_source(), load_wordlist(), schedule_audit() and audit_diff() call as their caller. The
+-- administrator grants the procedure alone, so the steps ask for that very privilege themselves (audit_authorize); the
+-- others do nothing that their caller could not.
 GRANT EXECUTE ON FUNCTION
     scram.audit_begin(interval),
     scram.audit_findings_of(bigint),
     scram.audit_ready(),
     scram.audit_source_fits(regclass, name, name),
     scram.audit_step(bigint),
+    scram.builtin_words(),
     scram.schedule_check(text)
 TO PUBLIC;
 

@@ -248,16 +248,17 @@ BEGIN
             WHERE j.digest IS NOT NULL AND NOT EXISTS (
                 SELECT FROM scram.audit_secret t
                 WHERE (t.source, t.subject, t.digest) = (this_source, j.subject, j.digest))
-        ), census AS (
-            INSERT INTO scram.audit_census (run_id, source, kind, iterations, subjects)
-            SELECT run, this_source, coalesce(j.kind, 'none'), j.iterations, count(*)
-            FROM judged j
-            WHERE j.check_id IS NULL
-            GROUP BY j.kind, j.iterations
         ), counted AS (
             UPDATE scram.audit_run r
             SET subjects = r.subjects + (SELECT count(*) FROM judged j WHERE j.check_id IS NULL)
             WHERE r.run_id = run
+        ), census AS (
+            -- A run reads a source once.
+            INSERT INTO scram.audit_census (run_id, source, kind, iterations, subjects)
+            SELECT run, this_source, coalesce(j.kind, 'none'), j.iterations, count(*)
+            FROM judged j
+            WHERE j.check_id IS NULL
+            GROUP BY 3, 4
         )
         INSERT INTO scram.audit_found (source, subject, check_id, severity, evidence)
         SELECT this_source, j.subject, j.check_id, c.severity, min(j.evidence)

@@ -206,7 +206,8 @@ impl Attempts {
         let words = core::mem::take(&mut self.words.list);
         let mut tried = Tried { through, tested: 0, hit: None };
         for slice in words.chunks(self.slice_len(subject)) {
-            if self.searched && Instant::now() >= self.until {
+            // Nothing tried means that nothing was left to try, so the first slice has to be.
+            if tried.tested > 0 && Instant::now() >= self.until {
                 break;
             }
             let hit = self.search(subject, slice)?;

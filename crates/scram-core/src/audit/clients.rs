@@ -53,6 +53,8 @@ pub(super) fn refused(subject: &Subject, secret: &Secret, policy: &Policy) -> Op
         None => i64::from(policy.client_iterations),
         Some(_) => CLIENTS.iter().filter(|c| c.system == system).map(|c| c.limit.into()).min()?,
     };
+    // What is above that is not looked into: it must not pass in silence.
+    let limit = limit.min(i64::from(policy.max_iterations));
     if i64::from(iterations) <= limit {
         return None;
     }
