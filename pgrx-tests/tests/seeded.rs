@@ -1,0 +1,323 @@
+//! One cluster with something for each check to find, and beside each its harmless neighbour: exactly
+//! what was put there is found, and nothing else.
+
+use std::collections::BTreeSet;
+
+use postgres::Client;
+use scram_ext_client_tests::{Cluster, Run, cell, rows};
+
+/// What makes a check hit: the check, the source and subject that it names, and the seed, in which
+/// `{…}` are passwords that nobody guesses. What is harmless has no check.
+struct Seed {
+    check: Option<&'static str>,
+    source: &'static str,
+    subject: &'static str,
+    sql: &'static str,
+}
+
+const fn bad(check: &'static str, subject: &'static str, sql: &'static str) -> Seed {
+    Seed { check: Some(check), source: "role", subject, sql }
+}
+
+const fn good(subject: &'static str, sql: &'static str) -> Seed {
+    Seed { check: None, source: "role", subject, sql }
+}
+
+const fn bad_server(check: &'static str, subject: &'static str, sql: &'static str) -> Seed {
+    Seed { check: Some(check), source: "server", subject, sql }
+}
+
+/// `make(role, verifier)` makes a role that may log in and whose password ends some day.
+const SEEDS: &[Seed] = &[
+    // Neither the server nor scram.generate() makes one; other programs do.
+    bad(
+        "password_empty",
+        "blank",
+        "make('blank', 'SCRAM-SHA-256$4096:EBESExQVFhcYGRobHB0eHw==$pSOF/CX83/lKuhdJ3mP8uk26fAxXQ/0cRRY8wthVZaw=:VusUWnn6SoXSo4+Nav1sVo8+9KHoO5Jl6tKlD/dQGlc=')",
+    ),
+    good("space", "make('space', scram.generate(' '))"),
+    bad("password_is_name", "Ann", "make('Ann', scram.generate('ann'))"),
+    good("bob", "make('bob', scram.generate('not bob'))"),
+    bad("password_in_wordlist", "common", "make('common', scram.generate('dragon'))"),
+    good("common_2", "make('common_2', scram.generate('dragon in my word list'))"),
+    bad("md5_hash", "old_hash", "make('old_hash', 'md5' || md5('not guessed' || 'old_hash'))"),
+    // Of the form, but another hash's length: hashed as a password.
+    good("no_md5", "make('no_md5', scram.generate('md5' || md5('x') || '0'))"),
+    bad(
+        "scram_malformed",
+        "cut_off",
+        "make('cut_off', left(scram.generate(random_password()), 80))",
+    ),
+    good("whole", "make('whole', scram.generate(random_password()))"),
+    bad(
+        "scram_lax",
+        "lax",
+        "make('lax', replace(scram.generate(random_password()), '$4096:', '$ 4096:'))",
+    ),
+    good("strict", "make('strict', scram.generate(random_password()))"),
+    bad(
+        "iterations_below_policy",
+        "few",
+        "make('few', scram.generate(random_password(), 4095))",
+    ),
+    good("least", "make('least', scram.generate(random_password(), 4096))"),
+    bad(
+        "iterations_above_clients",
+        "many",
+        "make('many', scram.generate(random_password(), 100001))",
+    ),
+    good("most", "make('most', scram.generate(random_password(), 100000))"),
+    bad(
+        "iterations_discernible",
+        "outstanding",
+        "make('outstanding', scram.generate(random_password(), 4097))",
+    ),
+    good("like_all", "make('like_all', scram.generate(random_password(), 4096))"),
+    bad(
+        "salt_short",
+        "short",
+        r"make('short', scram.generate(random_password(), salt => '\x00112233445566778899aabbccddee'))",
+    ),
+    good(
+        "long",
+        r"make('long', scram.generate(random_password(), salt => '\x00112233445566778899aabbccddeeff'))",
+    ),
+    bad(
+        "salt_shared",
+        "salt_1",
+        r"make('salt_1', scram.generate(random_password(), salt => '\x01112233445566778899aabbccddeeff'))",
+    ),
+    bad(
+        "salt_shared",
+        "salt_2",
+        r"make('salt_2', scram.generate(random_password(), salt => '\x01112233445566778899aabbccddeeff'))",
+    ),
+    // The same password under two salts can't be seen, and is nothing shared that is stored.
+    good("same_1", "make('same_1', scram.generate('the same for both'))"),
+    good("same_2", "make('same_2', scram.generate('the same for both'))"),
+    bad("verifier_shared", "copy_1", "make('copy_1', scram.generate(random_password()))"),
+    bad(
+        "verifier_shared",
+        "copy_2",
+        "make('copy_2', (SELECT rolpassword FROM pg_authid WHERE rolname = 'copy_1'))",
+    ),
+    Seed {
+        check: Some("not_scram"),
+        source: "app",
+        subject: "plain",
+        sql: "account('plain', 'hunter2')",
+    },
+    Seed {
+        check: None,
+        source: "app",
+        subject: "hashed",
+        sql: "account('hashed', scram.generate(random_password(), mechanism => 'SCRAM-SHA-512'))",
+    },
+    bad("login_without_password", "no_password", "make('no_password', NULL)"),
+    good("a_group", "run('CREATE ROLE a_group')"),
+    bad(
+        "password_without_login",
+        "no_login",
+        "make('no_login', scram.generate(random_password())), run('ALTER ROLE no_login NOLOGIN')",
+    ),
+    bad(
+        "password_expired",
+        "expired",
+        "make('expired', scram.generate(random_password())), run('ALTER ROLE expired VALID UNTIL ''2020-01-01''')",
+    ),
+    bad(
+        "password_expires_soon",
+        "soon",
+        "make('soon', scram.generate(random_password())), run(format('ALTER ROLE soon VALID UNTIL %L', now() + interval '6 days'))",
+    ),
+    good(
+        "later",
+        "make('later', scram.generate(random_password())), run(format('ALTER ROLE later VALID UNTIL %L', now() + interval '8 days'))",
+    ),
+    // By the rules of [`HBA`].
+    bad("locked_out", "rejected", "make('rejected', scram.generate(random_password()))"),
+    bad("locked_out", "asked", "make('asked', 'md5' || md5('not guessed' || 'asked'))"),
+    good("asked_too", "make('asked_too', scram.generate(random_password()))"),
+    bad("password_unchanged", "stale", "make('stale', scram.generate(random_password()))"),
+    good("fresh", "make('fresh', scram.generate(random_password()))"),
+    bad(
+        "role_setting_override",
+        "stuck",
+        "make('stuck', scram.generate(random_password())), run('ALTER ROLE stuck SET password_encryption = ''md5''')",
+    ),
+    good(
+        "tuned",
+        "make('tuned', scram.generate(random_password())), run('ALTER ROLE tuned SET work_mem = ''8MB''')",
+    ),
+    bad_server(
+        "role_setting_override",
+        "database legacy",
+        "run('ALTER DATABASE legacy SET password_encryption = ''md5''')",
+    ),
+    bad_server(
+        "role_setting_override",
+        "all roles",
+        "run('ALTER ROLE ALL SET password_encryption = ''scram-sha-256''')",
+    ),
+    bad(
+        "hash_readable",
+        "reader",
+        "make('reader', scram.generate(random_password())), run('GRANT pg_read_all_data TO reader')",
+    ),
+    bad(
+        "hash_readable",
+        "shadow",
+        "make('shadow', scram.generate(random_password())), run('GRANT SELECT (passwd) ON pg_shadow TO shadow')",
+    ),
+    good(
+        "monitor",
+        "make('monitor', scram.generate(random_password())), run('GRANT pg_monitor TO monitor'),
+         run('GRANT SELECT (rolname) ON pg_authid TO monitor')",
+    ),
+    bad_server(
+        "source_unreadable",
+        "source broken",
+        "run('CREATE VIEW broken AS SELECT ''x''::text AS name, (1 / (random() * 0)::integer)::text AS secret'),
+         run('SELECT scram.add_audit_source(''broken'', ''broken'', ''name'', ''secret'')')",
+    ),
+    bad_server("password_encryption_md5", "password_encryption", ""),
+    bad_server("hba_trust", "pg_hba.conf:7", ""),
+    bad_server("hba_password", "pg_hba.conf:1", ""),
+    bad_server("hba_md5", "pg_hba.conf:2", ""),
+    bad_server("passwords_logged", "log_statement", ""),
+    bad_server("passwords_logged", "log_min_duration_statement", ""),
+    bad(
+        "password_never_expires",
+        "for_ever",
+        "make('for_ever', scram.generate(random_password())), run('ALTER ROLE for_ever VALID UNTIL ''infinity''')",
+    ),
+];
+
+/// What comes with the seeds above, whatever is done.
+const ALSO: &[(&str, &str, &str)] = &[
+    ("role", "few", "iterations_discernible"),
+    ("role", "many", "iterations_discernible"),
+    ("role", "most", "iterations_discernible"),
+    ("role", "asked", "md5_hash"),
+    // initdb's.
+    ("role", "postgres", "login_without_password"),
+];
+
+/// Above the two lines of every cluster, the first of which trusts everybody on the socket. A rule for
+/// a database that isn't there is a rule.
+const HBA: [&str; 6] = [
+    "local nowhere all password",
+    "local nowhere all md5",
+    "local all rejected reject",
+    "host all rejected 0.0.0.0/0 reject",
+    "local all asked,asked_too scram-sha-256",
+    "host all asked,asked_too 0.0.0.0/0 scram-sha-256",
+];
+
+/// PostgreSQL 15 has no setting for its count of 4096: it is low only where the policy asks for more,
+/// and then every role with that count is below it.
+const LOW: &str = "iterations_setting_low";
+
+#[test]
+fn what_was_seeded_is_found_and_nothing_else() {
+    let mut builder = Cluster::builder()
+        .conf("password_encryption = md5")
+        .conf("log_statement = ddl")
+        .conf("log_min_duration_statement = 1h")
+        .conf("session_preload_libraries = scram_ext")
+        .conf("scram.password_age = '180 d'")
+        .conf("scram.expiry_warning = '7 d'");
+    for rule in HBA {
+        builder = builder.hba(rule);
+    }
+    let cluster = builder.start();
+    let mut client = cluster.client();
+    client.batch_execute("CREATE EXTENSION scram_ext").expect("the extension");
+    seed(&mut client);
+
+    // A check that is new needs a seed here.
+    let known = "SELECT check_id FROM scram.audit_checks()";
+    let known: BTreeSet<_> = rows(&mut client, known).into_iter().flatten().flatten().collect();
+    let seeded = SEEDS.iter().filter_map(|seed| seed.check).chain([LOW]);
+    let seeded: BTreeSet<_> = seeded.map(str::to_owned).collect();
+    assert_eq!(known, seeded, "checks with a seed");
+
+    // Twice: the first one has to see what is old before it can be.
+    Run::call(&mut client);
+    let age = "UPDATE scram.audit_secret SET first_seen = first_seen - interval '181 days' WHERE subject = 'stale';
+               UPDATE scram.audit_secret SET first_seen = first_seen - interval '179 days' WHERE subject = 'fresh'";
+    client.batch_execute(age).expect("time passes");
+    let run = Run::call(&mut client);
+    assert_eq!(run.status, "done", "{run:?}");
+
+    let mut expected: BTreeSet<_> = SEEDS
+        .iter()
+        .filter_map(|seed| Some((seed.source, seed.subject, seed.check?)))
+        .chain(ALSO.iter().copied())
+        .map(|(source, subject, check)| [source, subject, check].map(str::to_owned))
+        .collect();
+    let good: Vec<_> = SEEDS.iter().filter(|seed| seed.check.is_none()).collect();
+    for seed in &good {
+        let there = match seed.source {
+            "role" => format!("SELECT count(*) FROM pg_roles WHERE rolname = '{}'", seed.subject),
+            _ => format!("SELECT count(*) FROM account WHERE name = '{}'", seed.subject),
+        };
+        assert_eq!(cell(&mut client, &there).as_deref(), Some("1"), "{}", seed.subject);
+    }
+    assert_eq!(found(&mut client, "scram.audit_finding"), expected, "the run");
+    // The one without a memory: all but the word list, and on sources what derives no keys.
+    expected.retain(|[_, _, check]| check != "password_in_wordlist");
+    assert_eq!(found(&mut client, "scram.audit()"), expected, "audit()");
+
+    client.batch_execute("SET scram.min_iterations = 4097").expect("a stricter policy");
+    expected.insert(["server", "scram_iterations", LOW].map(str::to_owned));
+    let below = "SELECT rolname FROM pg_authid WHERE rolpassword ~ '^SCRAM-SHA-256[$] ?4096:' AND rolname <> 'cut_off'";
+    for role in rows(&mut client, below).into_iter().flatten().flatten() {
+        expected.insert(["role".to_owned(), role, "iterations_below_policy".to_owned()]);
+    }
+    expected.insert(["app", "hashed", "iterations_below_policy"].map(str::to_owned));
+    assert_eq!(found(&mut client, "scram.audit()"), expected, "by a stricter policy");
+}
+
+fn seed(client: &mut Client) {
+    client
+        .batch_execute(
+            "CREATE FUNCTION random_password() RETURNS text LANGUAGE sql AS 'SELECT gen_random_uuid()::text';
+             CREATE FUNCTION run(statement text) RETURNS void LANGUAGE plpgsql AS
+                 $$BEGIN EXECUTE statement; END$$;
+             CREATE FUNCTION make(role name, verifier text) RETURNS void LANGUAGE plpgsql AS $$
+             BEGIN
+                 EXECUTE format('CREATE ROLE %I LOGIN VALID UNTIL %L', role, now() + interval '1 year');
+                 -- ALTER ROLE would hash a malformed secret as if it were a password.
+                 UPDATE pg_authid SET rolpassword = verifier WHERE rolname = role;
+             END $$;
+             CREATE TABLE account (name text, secret text);
+             CREATE FUNCTION account(name text, secret text) RETURNS void LANGUAGE sql AS
+                 'INSERT INTO account VALUES (name, secret)';
+             SELECT scram.add_audit_source('app', 'account', 'name', 'secret')",
+        )
+        .expect("helpers");
+    client.batch_execute("CREATE DATABASE legacy").expect("a database");
+    client.batch_execute("SET scram.min_iterations = 1").expect("to make one with less");
+    for Seed { sql, .. } in SEEDS.iter().filter(|seed| !seed.sql.is_empty()) {
+        client
+            .batch_execute(&format!("SELECT {sql}"))
+            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+    client
+        .batch_execute("INSERT INTO scram.wordlist VALUES ('dragon'), ('letmein')")
+        .expect("words");
+    client.batch_execute("RESET scram.min_iterations").expect("the default");
+}
+
+fn found(client: &mut Client, relation: &str) -> BTreeSet<[String; 3]> {
+    let status = if relation == "scram.audit_finding" { "WHERE status = 'open'" } else { "" };
+    let sql = format!("SELECT source, subject, check_id FROM {relation} {status}");
+    let mut found = BTreeSet::new();
+    for row in rows(client, &sql) {
+        let row: Vec<_> = row.into_iter().flatten().collect();
+        let row = <[String; 3]>::try_from(row).expect("three values");
+        assert!(found.insert(row.clone()), "twice: {row:?}");
+    }
+    found
+}
