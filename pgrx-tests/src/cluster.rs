@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use postgres::{Client, Config, NoTls};
 use tempfile::TempDir;
@@ -258,10 +258,31 @@ impl Cluster {
         self.start_server();
     }
 
-    /// Stops the server as a power failure does, and starts it again, with its port.
+    /// Kills the server and all of its processes with SIGKILL and starts it again, as after a loss of
+    /// power that the disks survive.
     pub fn crash(&mut self) {
-        self.stop_server("immediate");
+        let mut server = self.server.take().expect("it runs");
+        // The server's own first: it would start others for those that it loses.
+        let processes = [vec![server.id()], children(server.id())].concat();
+        processes.iter().for_each(|pid| kill(*pid));
+        server.wait().expect("the server's end");
+        until("its processes are gone", || processes.iter().all(|pid| is_gone(*pid)).then_some(()));
         self.start_server();
+    }
+
+    /// Kills one server process with SIGKILL, and waits until the server, which ends all sessions then,
+    /// is through with its recovery. False when there was no such process any more.
+    pub fn kill_session(&self, pid: u32) -> bool {
+        const RECOVERED: &str = "database system is ready to accept connections";
+        let before = self.log().matches(RECOVERED).count();
+        if is_gone(pid) {
+            return false;
+        }
+        kill(pid);
+        until("the server has recovered", || {
+            (self.log().matches(RECOVERED).count() > before).then_some(())
+        });
+        true
     }
 
     fn log_file(&self) -> PathBuf {
@@ -308,4 +329,25 @@ impl Drop for Cluster {
 /// that moment to matter: the kernel hands them out round robin.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
+}
+
+/// Ends a process for certain. It may have ended by itself.
+fn kill(pid: u32) {
+    let status =
+        Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status();
+    status.expect("kill");
+}
+
+/// The processes that this one has started.
+fn children(pid: u32) -> Vec<u32> {
+    let parent = format!("/proc/{pid}/task/{pid}/children");
+    let children = fs::read_to_string(parent).expect("the process's children");
+    children.split_whitespace().map(|pid| pid.parse().expect("a number")).collect()
+}
+
+/// Ended, whether or not somebody has taken notice.
+fn is_gone(pid: u32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    // The state stands behind the name, which may hold anything.
+    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
 }

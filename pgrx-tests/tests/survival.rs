@@ -1,0 +1,246 @@
+//! An audit that is killed at any moment, and one whose roles change meanwhile: nothing that was
+//! committed is lost, nothing is tried twice, and the next run says what there is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use postgres::Client;
+use scram_ext_client_tests::{Cluster, Run, cell, make_role, rows, until};
+
+/// Registered tables: a step of a run tries passwords on one of them, so that there are many steps.
+const SOURCES: usize = 20;
+
+#[test]
+fn a_killed_session_loses_one_step() {
+    survive(40, |cluster, pid| cluster.kill_session(pid));
+}
+
+#[test]
+fn a_crashed_server_loses_one_step() {
+    survive(12, |cluster, _| {
+        cluster.crash();
+        true
+    });
+}
+
+/// Has runs killed that often in their midst, and looks each time at what is left.
+fn survive(kills: usize, mut blow: impl FnMut(&mut Cluster, u32) -> bool) {
+    let mut cluster = Cluster::with_extension();
+    seed(&mut cluster.client());
+    let mut words = 0;
+    add_words(&mut cluster.client(), &mut words);
+    let mut state = State::default();
+    let mut interrupted = 0;
+    while interrupted < kills {
+        let running = run_in_the_background(&cluster);
+        let mut client = cluster.client();
+        let pid = until("the run has begun", || {
+            let pid = cell(&mut client, "SELECT pid FROM scram.audit_progress");
+            pid.or_else(|| running.is_finished().then(|| "0".to_owned()))
+        });
+        thread::sleep(Duration::from_millis(random(500)));
+        let killed = !running.is_finished() && blow(&mut cluster, pid.parse().expect("a number"));
+        let ended = running.join().expect("the thread");
+
+        let mut client = cluster.client();
+        state = State::read(&mut client).since(&state);
+        let last = Run::all(&mut client).pop().expect("a run");
+        match &*last.status {
+            "running" => {
+                assert!(killed, "{ended:?}");
+                interrupted += 1;
+            }
+            // It was through before the blow came.
+            "done" => add_words(&mut client, &mut words),
+            status => panic!("{status}"),
+        }
+    }
+
+    let mut client = cluster.client();
+    let last = Run::call(&mut client);
+    assert_eq!((&*last.status, last.left), ("done", 0));
+    let state = State::read(&mut client).since(&state);
+    let everything = "SELECT sum(t.candidates + CASE WHEN t.hits ? 'password_in_wordlist' THEN 1
+                                    ELSE (SELECT count(*) FROM scram.audit_word) END)
+                      FROM scram.audit_secret t WHERE t.candidates > 0";
+    // The word that is found is the first one of all that are numbered, or the server's own come first.
+    let common = "SELECT (SELECT count(*) FROM scram.audit_word w WHERE w.word_id < h.word_id) FROM scram.audit_word h
+                  WHERE h.word = 'Zq8-hit'";
+    assert_eq!(state.tested, number(&mut client, everything) + number(&mut client, common));
+    let statuses = "SELECT count(*) FILTER (WHERE status = 'interrupted'),
+                           count(*) FILTER (WHERE status NOT IN ('interrupted', 'done')) FROM scram.audit_run";
+    let statuses = rows(&mut client, statuses).remove(0);
+    assert_eq!(statuses, [Some(interrupted.to_string()), Some("0".to_owned())]);
+
+    let guessed = "SELECT f.source, f.subject, f.check_id FROM scram.audit_finding f
+                   JOIN scram.audit_guesses() g USING (check_id)";
+    let mut expected: BTreeSet<_> = (0..SOURCES)
+        .map(|i| [format!("source{i}"), format!("weak{i}"), "password_is_name".to_owned()])
+        .collect();
+    expected.insert(["role", "weak", "password_is_name"].map(str::to_owned));
+    expected.insert(["role", "hit", "password_in_wordlist"].map(str::to_owned));
+    assert_eq!(triples(&mut client, guessed), expected);
+    let others = "SELECT f.source, f.subject, f.check_id FROM scram.audit_finding f
+                  WHERE NOT EXISTS (SELECT FROM scram.audit_guesses() g WHERE g.check_id = f.check_id)";
+    let now = others.replace("scram.audit_finding", "scram.audit()");
+    assert_eq!(triples(&mut client, others), triples(&mut client, &now));
+}
+
+/// What is committed.
+#[derive(Default)]
+struct State {
+    /// Each secret, the edition of its own candidates and the last word that was tried.
+    secrets: BTreeMap<String, (i64, i64)>,
+    /// Every finding, none of which may be fixed.
+    findings: BTreeSet<[String; 3]>,
+    /// By the rows of all runs.
+    tested: i64,
+}
+
+impl State {
+    fn read(client: &mut Client) -> Self {
+        let secrets = "SELECT concat_ws(' ', source, subject, digest), own_edition, words_through
+                       FROM scram.audit_secret";
+        let secrets = rows(client, secrets)
+            .into_iter()
+            .map(|row| {
+                let text = |column: usize| row[column].clone().expect("no NULL");
+                let number = |column| text(column).parse().expect("a number");
+                (text(0), (number(1), number(2)))
+            })
+            .collect();
+        let tested = number(client, "SELECT sum(candidates_tested)::bigint FROM scram.audit_run");
+        // What is remembered of each secret adds up to what the runs say that they tried.
+        let tried = "SELECT coalesce(sum(CASE WHEN t.own_edition > 0 THEN t.candidates ELSE 0 END
+                         + (SELECT count(*) FROM scram.audit_word w
+                            WHERE w.word_id <= CASE WHEN t.hits ? 'password_in_wordlist'
+                                THEN (SELECT h.word_id FROM scram.audit_word h WHERE h.word = 'Zq8-hit')
+                                ELSE t.words_through END)), 0)::bigint
+                     FROM scram.audit_secret t WHERE t.candidates > 0";
+        assert_eq!(number(client, tried), tested, "what was tried, and what is remembered");
+        let odd =
+            "SELECT source, subject, check_id FROM scram.audit_finding WHERE status <> 'open'";
+        assert_eq!(triples(client, odd), BTreeSet::new(), "nothing was mended");
+        let findings = "SELECT source, subject, check_id FROM scram.audit_finding";
+        Self { secrets, findings: triples(client, findings), tested }
+    }
+
+    /// Nothing is lost since then.
+    fn since(self, before: &Self) -> Self {
+        for (secret, old) in &before.secrets {
+            let new = self.secrets.get(secret).unwrap_or_else(|| panic!("{secret} is lost"));
+            assert!(new.0 >= old.0 && new.1 >= old.1, "{secret}: {old:?}, then {new:?}");
+        }
+        assert!(self.findings.is_superset(&before.findings), "{:?}", before.findings);
+        assert!(self.tested >= before.tested);
+        self
+    }
+}
+
+fn seed(client: &mut Client) {
+    make_role(client, "weak", "scram.generate('weak')");
+    make_role(client, "hit", "scram.generate('Zq8-hit')");
+    make_role(client, "strong", "scram.generate('Zq8-unlike')");
+    client.batch_execute("INSERT INTO scram.wordlist VALUES ('Zq8-hit')").expect("a word");
+    for i in 0..SOURCES {
+        client
+            .batch_execute(&format!(
+                "CREATE TABLE source{i} (name text, secret text);
+                 INSERT INTO source{i} VALUES ('weak{i}', scram.generate('weak{i}')),
+                     ('strong{i}', scram.generate('Zq8-unlike'))"
+            ))
+            .expect("a table");
+        let register =
+            format!("SELECT scram.add_audit_source('source{i}', 'source{i}', 'name', 'secret')");
+        client.batch_execute(&register).expect("a source");
+    }
+    // Numbered before all others.
+    client.batch_execute("SELECT scram.audit_number_words()").expect("the first words");
+}
+
+/// Work for some seconds.
+fn add_words(client: &mut Client, words: &mut usize) {
+    let sql = format!(
+        "INSERT INTO scram.wordlist SELECT 'Zq8-word' || i FROM generate_series({}, {}) i",
+        *words + 1,
+        *words + 300
+    );
+    client.batch_execute(&sql).expect("words");
+    *words += 300;
+}
+
+/// Roles that come, go and change their passwords while an audit tries them, and others who want one
+/// too.
+#[test]
+fn roles_change_under_a_run() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    for i in 0..30 {
+        let password = if i % 3 == 0 { format!("r{i}") } else { format!("Zq8-unlike-{i}") };
+        make_role(&mut client, &format!("r{i}"), &format!("scram.generate('{password}')"));
+    }
+    let mut words = 0;
+    add_words(&mut client, &mut words);
+    let running = run_in_the_background(&cluster);
+    let mut refused = 0;
+    let mut turns = 0;
+    while !running.is_finished() {
+        let (a, b) = (random(30), random(30));
+        let password = if a % 2 == 0 { "Zq8-other".to_owned() } else { format!("r{a}") };
+        let change = format!(
+            "DROP ROLE IF EXISTS r{b};
+             DO $$BEGIN ALTER ROLE r{a} PASSWORD '{password}'; EXCEPTION WHEN undefined_object THEN
+                 CREATE ROLE r{a} LOGIN PASSWORD '{password}' VALID UNTIL 'infinity'; END$$"
+        );
+        client.batch_execute(&change).expect("a change");
+        if cell(&mut client, "SELECT pid FROM scram.audit_progress").is_some() {
+            refused += usize::from(cell(&mut client, "CALL scram.run_audit()").is_none());
+        }
+        turns += 1;
+    }
+    running.join().expect("the thread").expect("it goes on to its end");
+    assert!(turns > 10 && refused > 5, "{turns} changes, {refused} runs refused");
+    let runs = Run::all(&mut client);
+    assert!(runs.iter().all(|run| run.status == "done"), "{runs:?}");
+
+    // Whatever came of it: the next run has what there is now, as one that never saw anything before.
+    let weak = "SELECT 'role', rolname, 'password_is_name' FROM pg_authid
+                WHERE rolname ~ '^r' AND scram.is_verifier(rolpassword) AND scram.verify(rolname, rolpassword)";
+    let weak = triples(&mut client, weak);
+    let open = "SELECT source, subject, check_id FROM scram.audit_finding
+                WHERE status = 'open' AND check_id = 'password_is_name'";
+    assert_eq!(Run::call(&mut client).status, "done");
+    assert_eq!(triples(&mut client, open), weak);
+    assert_eq!(Run::call(&mut client).tested, 0);
+    let all = "SELECT source, subject, check_id FROM scram.audit_finding WHERE status = 'open'";
+    let now = "SELECT source, subject, check_id FROM scram.audit()";
+    assert_eq!(triples(&mut client, all), triples(&mut client, now));
+    let twice = "SELECT count(*) - count(DISTINCT subject) FROM scram.audit_secret";
+    assert_eq!(number(&mut client, twice), 0, "one secret a role");
+}
+
+fn run_in_the_background(cluster: &Cluster) -> JoinHandle<Result<(), postgres::Error>> {
+    let mut session = cluster.client();
+    thread::spawn(move || session.batch_execute("CALL scram.run_audit()"))
+}
+
+fn triples(client: &mut Client, sql: &str) -> BTreeSet<[String; 3]> {
+    let mut found = BTreeSet::new();
+    for row in rows(client, sql) {
+        let row: Vec<_> = row.into_iter().flatten().collect();
+        let row = <[String; 3]>::try_from(row).expect("three values");
+        assert!(found.insert(row.clone()), "twice: {row:?}");
+    }
+    found
+}
+
+fn number(client: &mut Client, sql: &str) -> i64 {
+    cell(client, sql).expect("a number").parse().expect("a number")
+}
+
+/// Another one at each call, below `bound`.
+fn random(bound: u64) -> u64 {
+    RandomState::new().build_hasher().finish() % bound
+}
