@@ -34,14 +34,15 @@ fn survive(kills: usize, mut blow: impl FnMut(&mut Cluster, u32) -> bool) {
     let mut state = State::default();
     let mut interrupted = 0;
     while interrupted < kills {
-        let running = run_in_the_background(&cluster);
+        let (pid, running) = run_in_the_background(&cluster);
         let mut client = cluster.client();
-        let pid = until("the run has begun", || {
-            let pid = cell(&mut client, "SELECT pid FROM scram.audit_progress");
-            pid.or_else(|| running.is_finished().then(|| "0".to_owned()))
+        until("the run has begun", || {
+            let begun = "SELECT pid FROM scram.audit_progress";
+            let begun = cell(&mut client, begun).is_some_and(|other| other == pid.to_string());
+            (begun || running.is_finished()).then_some(())
         });
-        thread::sleep(Duration::from_millis(random(500)));
-        let killed = !running.is_finished() && blow(&mut cluster, pid.parse().expect("a number"));
+        thread::sleep(Duration::from_millis(random(700)));
+        let killed = !running.is_finished() && blow(&mut cluster, pid);
         let ended = running.join().expect("the thread");
 
         let mut client = cluster.client();
@@ -73,6 +74,11 @@ fn survive(kills: usize, mut blow: impl FnMut(&mut Cluster, u32) -> bool) {
                            count(*) FILTER (WHERE status NOT IN ('interrupted', 'done')) FROM scram.audit_run";
     let statuses = rows(&mut client, statuses).remove(0);
     assert_eq!(statuses, [Some(interrupted.to_string()), Some("0".to_owned())]);
+
+    // Some were killed while they read, some while they tried.
+    let tried = "SELECT count(*) FILTER (WHERE candidates_tested = 0) > 0, count(*) FILTER (WHERE candidates_tested > 0) > 0
+                 FROM scram.audit_run WHERE status = 'interrupted'";
+    assert_eq!(rows(&mut client, tried), [["t", "t"].map(|t| Some(t.to_owned()))]);
 
     let guessed = "SELECT f.source, f.subject, f.check_id FROM scram.audit_finding f
                    JOIN scram.audit_guesses() g USING (check_id)";
@@ -183,7 +189,7 @@ fn roles_change_under_a_run() {
     }
     let mut words = 0;
     add_words(&mut client, &mut words);
-    let running = run_in_the_background(&cluster);
+    let (_, running) = run_in_the_background(&cluster);
     let mut refused = 0;
     let mut turns = 0;
     while !running.is_finished() {
@@ -221,9 +227,12 @@ fn roles_change_under_a_run() {
     assert_eq!(number(&mut client, twice), 0, "one secret a role");
 }
 
-fn run_in_the_background(cluster: &Cluster) -> JoinHandle<Result<(), postgres::Error>> {
+/// A run in a session of its own, and the process that it has.
+fn run_in_the_background(cluster: &Cluster) -> (u32, JoinHandle<Result<(), postgres::Error>>) {
     let mut session = cluster.client();
-    thread::spawn(move || session.batch_execute("CALL scram.run_audit()"))
+    let pid = number(&mut session, "SELECT pg_backend_pid()");
+    let running = thread::spawn(move || session.batch_execute("CALL scram.run_audit()"));
+    (u32::try_from(pid).expect("a process"), running)
 }
 
 fn triples(client: &mut Client, sql: &str) -> BTreeSet<[String; 3]> {
