@@ -22,8 +22,11 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ),
     (
         "without a comment",
+        // From 16 on the row type of a table is a member beside it.
         "SELECT pg_describe_object(classid, objid, 0) FROM member
-         WHERE obj_description(objid, classid::regclass::text) IS NULL",
+         WHERE obj_description(objid, classid::regclass::text) IS NULL
+           AND NOT (classid = 'pg_type'::regclass AND EXISTS (
+               SELECT FROM pg_type t WHERE t.oid = objid AND (t.typrelid <> 0 OR t.typelem <> 0)))",
     ),
     (
         // A definer's, or a body that is parsed at run time, would look up names where the caller

@@ -84,10 +84,11 @@ line AS (
     FROM member m
     JOIN pg_index i ON m.classid = 'pg_class'::regclass AND i.indrelid = m.objid
   UNION ALL
-    -- Anything else is a surprise, and stands out.
+    -- Anything else is a surprise, and stands out. From 16 on a table's row types are members beside it.
     SELECT concat_ws(E'\t', 'other', pg_describe_object(classid, objid, 0), coalesce(comment, '-'))
     FROM member
     WHERE classid NOT IN ('pg_proc'::regclass, 'pg_class'::regclass, 'pg_namespace'::regclass)
-      AND NOT (classid = 'pg_type'::regclass AND EXISTS (SELECT FROM pg_type WHERE oid = objid AND typtype = 'd'))
+      AND NOT (classid = 'pg_type'::regclass AND EXISTS (
+          SELECT FROM pg_type WHERE oid = objid AND (typtype = 'd' OR typrelid <> 0 OR typelem <> 0)))
 )
 SELECT text FROM line ORDER BY text COLLATE "C"

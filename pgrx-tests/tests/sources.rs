@@ -267,6 +267,11 @@ fn code_behind_a_source_runs_as_its_owner_and_gets_nowhere() {
     for (what, before, after) in RELATIONS {
         let cluster = Cluster::with_extension();
         let mut admin = cluster.client();
+        let version = cell(&mut admin, "SHOW server_version_num").expect("a version");
+        if *what == "rule on a table" && version.as_str() >= "160000" {
+            // Tables have no such rules any more.
+            continue;
+        }
         admin
             .batch_execute("CREATE ROLE mallory LOGIN; CREATE SCHEMA mallory AUTHORIZATION mallory")
             .expect("a role");
