@@ -48,6 +48,39 @@ fn verify_role_says_who_could_log_in() {
     assert!((60..300).contains(&lines), "{lines} lines");
 }
 
+/// Nobody is told from the time that an answer takes: what a role's secret doesn't cost, an unknown
+/// one's does. The target is far beyond the timeout here, so that whoever costs it gets no answer.
+#[test]
+fn an_unknown_role_costs_the_target() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    client
+        .batch_execute(
+            "CREATE ROLE cheap LOGIN PASSWORD 'pencil'; CREATE ROLE locked PASSWORD 'pencil';
+             CREATE ROLE no_password LOGIN; CREATE ROLE over_the_cap LOGIN PASSWORD 'pencil';
+             SET password_encryption = 'md5'; CREATE ROLE md5 LOGIN PASSWORD 'pencil';
+             UPDATE pg_authid SET rolpassword = replace(rolpassword, '$4096:', '$2000000000:')
+             WHERE rolname = 'over_the_cap';
+             LOAD 'scram_ext'; SET scram.max_iterations = 1000000000;
+             SET scram.default_iterations = 1000000000; SET statement_timeout = '1s'",
+        )
+        .expect("roles");
+    for role in ["nobody", "no_password", "over_the_cap", "md5"] {
+        let raised =
+            Raised::by(&mut client, &format!("SELECT scram.verify_role('{role}', 'pencil')"));
+        assert_eq!(raised.code, "57014", "{role}: {raised:?}");
+    }
+    assert_eq!(verify(&mut client, "cheap", "pencil"), Some(true));
+    assert_eq!(verify(&mut client, "locked", "pencil"), Some(false));
+    // With the usual target all of them answer.
+    client.batch_execute("RESET scram.default_iterations").expect("the usual target");
+    for (role, answer) in
+        [("nobody", false), ("no_password", false), ("over_the_cap", false), ("md5", true)]
+    {
+        assert_eq!(verify(&mut client, role, "pencil"), Some(answer), "{role}");
+    }
+}
+
 #[test]
 fn users_change_their_own() {
     let cluster = Cluster::with_extension();

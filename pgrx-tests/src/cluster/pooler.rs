@@ -29,6 +29,7 @@ impl Pooler {
 
     /// Starts one on TCP that asks the server for the verifier of whoever logs in, as role
     /// `auth_user` with this password, and passes the login on: neither knows the user's password.
+    /// The superuser may ask its console, database `pgbouncer`, with that password too.
     pub fn with_auth_query(cluster: &Cluster, auth_user: &str, password: &str) -> Self {
         let database = format!("host=127.0.0.1 port={}", cluster.port());
         let settings = format!(
@@ -36,7 +37,8 @@ impl Pooler {
              auth_user = {auth_user}\n\
              auth_query = SELECT usename, passwd FROM pg_shadow WHERE usename = $1\n\
              auth_file = {{dir}}/users\n\
-             query_wait_timeout = 2\n\
+             admin_users = {SUPERUSER}\n\
+             query_wait_timeout = 10\n\
              server_login_retry = 1\n\
              listen_addr = 127.0.0.1\n"
         );
