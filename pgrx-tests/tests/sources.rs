@@ -241,6 +241,30 @@ fn a_source_that_fails_stops_nobody() {
     assert_eq!(triples(&mut client, findings), expected);
 }
 
+/// Nothing is stored, so that a standby finds what its primary does.
+#[test]
+fn a_standby_reads_sources_too() {
+    let cluster = Cluster::builder().hba("local replication all trust").start();
+    let mut client = cluster.client();
+    client
+        .batch_execute(
+            "CREATE EXTENSION scram_ext;
+             CREATE TABLE account (name text, secret text);
+             INSERT INTO account VALUES ('one', 'plain'), ('two', NULL);
+             CREATE ROLE weak LOGIN PASSWORD 'weak';
+             SELECT scram.add_audit_source('account', 'account', 'name', 'secret')",
+        )
+        .expect("a source");
+    let standby = cluster.standby();
+    let findings = "SELECT source, subject, check_id, evidence FROM scram.audit()
+                    WHERE source <> 'server' ORDER BY 1, 2, 3";
+    let found = rows(&mut standby.client(), findings);
+    assert_eq!(found, rows(&mut client, findings));
+    let checks: Vec<_> = found.iter().filter_map(|row| row[2].as_deref()).collect();
+    assert!(checks.contains(&"not_scram") && checks.contains(&"password_is_name"), "{checks:?}");
+    assert_eq!(Raised::by(&mut standby.client(), "CALL scram.run_audit()").code, "25006");
+}
+
 /// A million rows take hardly more of the session's own memory than a thousand.
 #[test]
 fn memory_does_not_grow_with_a_source() {

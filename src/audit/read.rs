@@ -62,7 +62,8 @@ ORDER BY a.rolname";
 const SETTINGS: &str = r"
 SELECT name, setting
 FROM pg_settings
-WHERE name IN ('log_min_duration_sample', 'log_min_duration_statement', 'log_statement',
+WHERE name IN ('auto_explain.log_min_duration', 'debug_print_parse', 'debug_print_plan',
+               'debug_print_rewritten', 'log_min_duration_sample', 'log_min_duration_statement', 'log_statement',
                'log_transaction_sample_rate', 'password_encryption',
                'pg_stat_statements.track_utility', 'pgaudit.log')";
 

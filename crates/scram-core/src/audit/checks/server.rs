@@ -39,9 +39,13 @@ pub(super) fn hba_md5(server: &Server, _: &Policy) -> Vec<ServerHit> {
     hba(server, "md5")
 }
 
-/// Settings that write `ALTER ROLE … PASSWORD '…'` down although it succeeds, and the value that
-/// keeps each from it.
+/// Settings that write `ALTER ROLE … PASSWORD '…'`, or a call of a function with a password, down
+/// although it succeeds, and the value that keeps each from it.
 const LOGGING: &[(&str, &str)] = &[
+    ("auto_explain.log_min_duration", "-1"),
+    ("debug_print_parse", "off"),
+    ("debug_print_plan", "off"),
+    ("debug_print_rewritten", "off"),
     ("log_min_duration_sample", "-1"),
     ("log_min_duration_statement", "-1"),
     ("log_statement", "none"),
