@@ -1,16 +1,15 @@
-//! The scheduled audit, with the real pg_cron. It starts jobs at full minutes only, so that this
-//! test takes up to one.
+//! The scheduled audit, with the real pg_cron. It starts jobs at full minutes only, so that each of
+//! these tests takes up to one.
+
+use std::fs;
+use std::path::Path;
 
 use postgres::Client;
-use scram_ext_client_tests::{Cluster, Raised, cell, rows, until};
+use scram_ext_client_tests::{Builder, Cluster, Raised, cell, rows, until};
 
 #[test]
 fn pg_cron_runs_the_audit() {
-    let cluster = Cluster::builder()
-        .conf("shared_preload_libraries = 'pg_cron'")
-        .conf("cron.database_name = 'postgres'")
-        .conf("cron.use_background_workers = on")
-        .start();
+    let cluster = with_cron().conf("cron.use_background_workers = on").start();
     let mut client = cluster.client();
     client.batch_execute("CREATE EXTENSION scram_ext").expect("the extension");
     client.batch_execute("CREATE DATABASE other").expect("the database");
@@ -38,8 +37,7 @@ fn pg_cron_runs_the_audit() {
     assert_eq!(jobs(&mut client), [format!("{id} scram-audit * * * * * postgres")]);
     // One statement and nothing else, or it would run in a transaction block.
     let command = cell(&mut client, "SELECT command FROM cron.job").expect("a command");
-    assert!(command.starts_with("CALL scram.run_audit("), "{command}");
-    assert_eq!(command.trim_end_matches(';').matches(';').count(), 0, "{command}");
+    assert_eq!(command, "CALL scram.run_audit()");
 
     let elsewhere = "SELECT scram.schedule_audit('* * * * *', 'there', 'other')";
     let there = cell(&mut client, elsewhere).expect("an id");
@@ -66,6 +64,146 @@ fn pg_cron_runs_the_audit() {
     }
     assert_eq!(jobs(&mut client), Vec::<String>::new());
     assert_eq!(cell(&mut client, "SELECT scram.unschedule_audit()").as_deref(), Some("f"));
+}
+
+#[test]
+fn an_auditor_schedules_it_over_connections() {
+    // Let in without a password: pg_cron comes from the server's own operating-system user.
+    let mut cluster = with_cron().hba("local all auditor peer map=cron").start();
+    // Here the tests' user must come in too, whoever that is.
+    fs::write(cluster.dir().join("data/pg_ident.conf"), "cron /^.*$ auditor\n").expect("a map");
+    let host = format!("ALTER SYSTEM SET cron.host = '{}'", cluster.dir().display());
+    cluster.client().batch_execute(&host).expect("the socket");
+    cluster.restart();
+    an_auditor_schedules_it(&cluster);
+}
+
+#[test]
+fn an_auditor_schedules_it_in_background_workers() {
+    an_auditor_schedules_it(&with_cron().conf("cron.use_background_workers = on").start());
+}
+
+fn with_cron() -> Builder {
+    Cluster::builder()
+        .conf("shared_preload_libraries = 'pg_cron'")
+        .conf("cron.database_name = 'postgres'")
+}
+
+/// A role that is no superuser, with the grants that the README names, no more.
+fn an_auditor_schedules_it(cluster: &Cluster) {
+    let mut admin = cluster.client();
+    admin
+        .batch_execute("CREATE EXTENSION scram_ext; CREATE EXTENSION pg_cron")
+        .expect("extensions");
+    admin.batch_execute("CREATE DATABASE other").expect("a database");
+    let mut other = cluster.client_as("postgres", "other");
+    other.batch_execute("CREATE EXTENSION scram_ext").expect("the extension");
+    admin
+        .batch_execute("CREATE ROLE ann LOGIN PASSWORD 'ann' VALID UNTIL 'infinity'")
+        .expect("a role");
+    admin.batch_execute(&grants()).expect("what the README says");
+    let mut auditor = cluster.client_as("auditor", "postgres");
+
+    // Under one name one job, whatever it was before.
+    let schedule = "SELECT scram.schedule_audit('* * * * *', 'nightly')";
+    let first = cell(&mut auditor, "SELECT scram.schedule_audit('1 2 3 4 5', 'nightly')");
+    assert_eq!(cell(&mut auditor, schedule), first);
+    let job = "SELECT concat_ws('|', jobname, schedule, command, database, username, active) FROM cron.job";
+    let expected = "nightly|* * * * *|CALL scram.run_audit()|postgres|auditor|t";
+    assert_eq!(cell(&mut auditor, job).as_deref(), Some(expected));
+    // And what the hint prints is what is to be typed, by who may.
+    let hint = Raised::by(&mut other, "SELECT scram.schedule_audit('* * * * *', 'o''ther')").hint;
+    let hint = hint.expect("a hint");
+    let (_, command) = hint.split_once("There: ").expect("a command");
+    assert_eq!(Raised::by(&mut auditor, command).code, "42501");
+    cell(&mut admin, command).expect("a job");
+
+    let ended = "SELECT count(*) FROM cron.job_run_details d JOIN cron.job j USING (jobid)
+                 WHERE j.database = '{}' AND d.status IN ('succeeded', 'failed')";
+    for database in ["postgres", "other"] {
+        until(&format!("pg_cron has run the audit in {database}"), || {
+            let ended = cell(&mut admin, &ended.replace("{}", database));
+            (ended.as_deref() != Some("0")).then_some(())
+        });
+    }
+    assert_eq!(
+        cell(&mut auditor, "SELECT scram.unschedule_audit('nightly')").as_deref(),
+        Some("t")
+    );
+    assert_eq!(
+        cell(&mut auditor, "SELECT scram.unschedule_audit('nightly')").as_deref(),
+        Some("f")
+    );
+    assert_eq!(cell(&mut admin, "SELECT scram.unschedule_audit('o''ther')").as_deref(), Some("t"));
+    until("no job is at work any more", || {
+        let working =
+            "SELECT count(*) FROM cron.job_run_details WHERE status NOT IN ('succeeded', 'failed')";
+        (cell(&mut admin, working).as_deref() == Some("0")).then_some(())
+    });
+
+    // pg_cron's own row for each run, and none of ours.
+    let details = "SELECT database, username, status, command, count(*) FROM cron.job_run_details
+                   GROUP BY 1, 2, 3, 4 ORDER BY 1 DESC";
+    let details = rows(&mut admin, details);
+    let mut expected = Vec::new();
+    for (session, database, user) in
+        [(&mut auditor, "postgres", "auditor"), (&mut other, "other", "postgres")]
+    {
+        let runs = rows(session, "SELECT status, count(*) FROM scram.audit_run GROUP BY 1");
+        let [Some(status), Some(count)] = &runs[0][..] else { panic!("{runs:?}") };
+        assert_eq!((runs.len(), &**status), (1, "done"), "{runs:?}");
+        let row = [database, user, "succeeded", "CALL scram.run_audit()", count];
+        expected.push(row.map(|text| Some(text.to_owned())).to_vec());
+    }
+    assert_eq!(details, expected);
+    let found = "SELECT subject FROM scram.audit_finding WHERE check_id = 'password_is_name'";
+    assert_eq!(cell(&mut auditor, found).as_deref(), Some("ann"));
+
+    the_auditor_does_the_rest(&mut auditor);
+}
+
+/// What else the grants are for, and what they are not.
+fn the_auditor_does_the_rest(auditor: &mut Client) {
+    for (sql, expected) in [
+        ("SELECT count(*) > 0 FROM scram.audit()", "t"),
+        ("SELECT scram.load_wordlist()", "10000"),
+        ("INSERT INTO scram.wordlist VALUES ('Zq8') RETURNING word", "Zq8"),
+        ("SELECT count(*) FROM scram.audit_diff(1, 1)", "0"),
+        ("SELECT scram.audit_report() LIKE '%password_is_name%'", "t"),
+        ("SELECT scram.prune_audit('1 day')", "0"),
+        (
+            "SELECT scram.accept_finding(finding_id, NULL, 'known') IS NULL FROM scram.audit_finding
+             WHERE check_id = 'password_is_name'",
+            "f",
+        ),
+    ] {
+        assert_eq!(cell(auditor, sql).as_deref(), Some(expected), "{sql}");
+    }
+    auditor
+        .batch_execute(
+            "CREATE TEMP TABLE mine (name text, secret text);
+             DELETE FROM scram.wordlist; UPDATE scram.audit_source SET enabled = true",
+        )
+        .expect("his own, and the lists");
+    for (sql, code) in [
+        ("SELECT rolpassword FROM pg_authid", "42501"),
+        ("SELECT * FROM scram.audit_secret", "42501"),
+        ("SELECT * FROM scram.audit_word", "42501"),
+        ("UPDATE scram.audit_run SET status = 'done'", "42501"),
+        ("SELECT scram.add_audit_source('a', 'pg_authid', 'rolname', 'rolpassword')", "42804"),
+        ("SET scram.max_iterations = 1", "42501"),
+    ] {
+        assert_eq!(Raised::by(auditor, sql).code, code, "{sql}");
+    }
+}
+
+/// The README's statements for an auditor, as they stand there.
+fn grants() -> String {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = fs::read_to_string(readme).expect("README.md");
+    let (_, section) = readme.split_once("### Let somebody else do it").expect("the section");
+    let (_, block) = section.split_once("```sql\n").expect("a block");
+    block.split_once("```").expect("its end").0.to_owned()
 }
 
 fn jobs(client: &mut Client) -> Vec<String> {

@@ -1,7 +1,10 @@
 //! What becomes of findings: compared between runs, accepted, cleared away.
 
-use postgres::Client;
-use scram_ext_client_tests::{Cluster, Raised, cell, rows};
+use std::thread;
+
+use postgres::fallible_iterator::FallibleIterator;
+use postgres::{Client, NoTls};
+use scram_ext_client_tests::{Cluster, Raised, Run, cell, make_role, rows, until};
 
 #[test]
 fn runs_are_compared_as_they_were() {
@@ -109,6 +112,131 @@ fn old_runs_go_and_open_findings_stay() {
     );
     assert_eq!(Raised::by(&mut client, "SELECT scram.prune_audit(NULL)").code, "22004");
     assert_eq!(Raised::by(&mut client, "SELECT scram.prune_audit('-1 day')").code, "22023");
+}
+
+#[test]
+fn listeners_hear_what_is_new_and_only_how_much() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    client.batch_execute("CREATE ROLE anybody LOGIN VALID UNTIL 'infinity'").expect("a role");
+    let mut listener = cluster.client_as("anybody", "postgres");
+    listener.batch_execute("LISTEN scram_audit").expect("anybody may");
+
+    let mut said = |client: &mut Client, statements: &str| {
+        let run = after(client, statements);
+        // What came before this came of the run.
+        client.batch_execute("NOTIFY scram_audit, 'end'").expect("an end");
+        let mut heard = Vec::new();
+        until("the end is heard", || {
+            listener.batch_execute("SELECT").expect("a moment");
+            let mut pending = listener.notifications();
+            let all = pending.iter().map(|one| Ok(one.payload().to_owned())).collect::<Vec<_>>();
+            heard.extend(all.expect("notifications"));
+            (heard.last()? == "end").then_some(())
+        });
+        heard.pop();
+        // By what is stored.
+        let new = format!(
+            "SELECT count(*) FILTER (WHERE severity = 'critical'), count(*) FILTER (WHERE severity = 'warning'),
+                    count(*) FILTER (WHERE severity = 'notice'), count(*), (SELECT findings_new FROM scram.audit_run WHERE run_id = {run})
+             FROM scram.audit_finding WHERE first_run = {run} AND status = 'open'"
+        );
+        let counts: Vec<String> = rows(client, &new).remove(0).into_iter().flatten().collect();
+        assert_eq!(counts[3], counts[4], "findings_new");
+        let expected = (counts[3] != "0").then(|| {
+            let [critical, warning, notice] = [0, 1, 2].map(|at| counts[at].parse::<i64>().expect("a count"));
+            let run: i64 = run.parse().expect("a number");
+            serde_json::json!({"run_id": run, "new": {"critical": critical, "warning": warning, "notice": notice}})
+        });
+        let heard: Vec<serde_json::Value> =
+            heard.iter().map(|text| serde_json::from_str(text).expect("JSON")).collect();
+        assert_eq!(heard, Vec::from_iter(expected.clone()), "{statements}");
+        expected.is_some()
+    };
+
+    assert!(said(&mut client, ""), "the server's own");
+    assert!(!said(&mut client, ""), "nothing is new");
+    assert!(said(&mut client, "CREATE ROLE ann LOGIN PASSWORD 'ann' VALID UNTIL 'infinity'"));
+    let accept = "SELECT scram.accept_finding(finding_id, now() + interval '1 day', 'for a test')
+                  FROM scram.audit_finding WHERE subject = 'ann' AND check_id = 'password_is_name'";
+    assert!(!said(&mut client, accept));
+    let over = "UPDATE scram.audit_finding SET accepted_until = now() WHERE status = 'accepted'";
+    assert!(!said(&mut client, over), "open again, but nothing new");
+    assert!(!said(&mut client, "ALTER ROLE ann PASSWORD 'Zq8-unlike'"), "fixed");
+    assert!(said(&mut client, "ALTER ROLE ann PASSWORD 'ann'"), "it came back");
+    let stood = "SELECT string_agg(status, ' ' ORDER BY finding_id) FROM scram.audit_finding
+                 WHERE subject = 'ann' AND check_id = 'password_is_name'";
+    assert_eq!(cell(&mut client, stood).as_deref(), Some("fixed open"));
+    assert!(!said(&mut client, "DROP ROLE ann"));
+}
+
+#[test]
+fn who_is_gone_or_called_otherwise_leaves_no_ghost() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    let open = "SELECT subject || ' ' || check_id FROM scram.audit_finding
+                WHERE status = 'open' AND source = 'role' AND subject <> 'postgres' ORDER BY 1";
+    let remembered = "SELECT subject FROM scram.audit_secret ORDER BY 1";
+    client
+        .batch_execute("SET password_encryption = 'md5'")
+        .expect("hashes that a new name makes void");
+    after(
+        &mut client,
+        "CREATE ROLE ann LOGIN PASSWORD 'x' VALID UNTIL '2020-01-01';
+         SET password_encryption = 'scram-sha-256';
+         CREATE ROLE bob LOGIN PASSWORD 'bob' VALID UNTIL '2020-01-01'",
+    );
+    let before =
+        ["ann md5_hash", "ann password_expired", "bob password_expired", "bob password_is_name"];
+    assert_eq!(column(&mut client, open), before);
+    assert_eq!(column(&mut client, remembered), ["ann", "bob"]);
+    // With an MD5 hash a role loses its password by it.
+    after(&mut client, "ALTER ROLE ann RENAME TO anna; ALTER ROLE bob RENAME TO bobby");
+    assert_eq!(
+        column(&mut client, open),
+        ["anna login_without_password", "bobby password_expired"]
+    );
+    assert_eq!(column(&mut client, remembered), ["bobby"]);
+    after(&mut client, "DROP ROLE anna; DROP ROLE bobby");
+    assert_eq!(column(&mut client, open), [""; 0]);
+    assert_eq!(column(&mut client, remembered), [""; 0]);
+    // Another one of the same name begins anew.
+    after(&mut client, "CREATE ROLE bob LOGIN PASSWORD 'Zq8-unlike' VALID UNTIL '2100-01-01'");
+    assert_eq!(column(&mut client, open), [""; 0]);
+}
+
+/// A run that was interrupted told nobody what it found: the next one does.
+#[test]
+fn what_an_interrupted_run_found_is_new_in_the_next() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    let first = Run::call(&mut client);
+    assert!(first.new > 0);
+    make_role(&mut client, "ann", "scram.generate('ann')");
+    make_role(&mut client, "slow", "scram.generate('Zq8-unlike', 900000)");
+    client
+        .batch_execute(
+            "INSERT INTO scram.wordlist SELECT 'Zq8' || i FROM generate_series(1, 9000) i",
+        )
+        .expect("words");
+    let mut session = cluster.client();
+    let canceller = session.cancel_token();
+    let running = thread::spawn(move || session.batch_execute("CALL scram.run_audit()"));
+    until("it has found something", || {
+        let found = "SELECT subject FROM scram.audit_finding WHERE check_id = 'password_is_name'";
+        (!rows(&mut client, found).is_empty()).then_some(())
+    });
+    canceller.cancel_query(NoTls).expect("a cancel");
+    assert!(running.join().expect("the thread").is_err(), "it had more to do");
+    // This one has no time for the slow role either.
+    client.batch_execute("DROP ROLE slow").expect("dropped");
+    let next = Run::call(&mut client);
+    let runs: Vec<_> = Run::all(&mut client).into_iter().map(|run| run.status).collect();
+    assert_eq!(runs, ["done", "interrupted", "done"]);
+    let fresh = format!("SELECT subject FROM scram.audit_finding WHERE first_run > {}", first.id);
+    let fresh = column(&mut client, &format!("{fresh} AND status = 'open'"));
+    assert!(fresh.contains(&"ann".to_owned()));
+    assert_eq!(next.new, i64::try_from(fresh.len()).expect("a count"));
 }
 
 /// The number of an audit after these statements.
