@@ -219,21 +219,26 @@ impl Cluster {
         psql.output()
     }
 
-    /// A database as `pg_dump` writes it down.
-    pub fn dump(&self, database: &str) -> String {
-        let mut dump = Program::new("pg_dump");
-        dump.args(["-U", SUPERUSER, "-h"]).arg(self.dir.path());
-        dump.arg("-p").arg(self.port.to_string()).arg(database).succeed()
-    }
-
-    /// Runs a dump in a database.
-    pub fn restore(&self, database: &str, dump: &str) {
-        let file = self.dir.path().join("dump.sql");
-        fs::write(&file, dump).expect("the dump");
-        let mut psql = Program::new("psql");
-        psql.args(["-Xq", "-v", "ON_ERROR_STOP=1", "-U", SUPERUSER, "-f"]).arg(&file);
-        psql.arg("-h").arg(self.dir.path()).arg("-p").arg(self.port.to_string());
-        psql.arg(database).succeed();
+    /// `pg_dump` of one database into a new one, which `template0` is the origin of; in the plain format,
+    /// through psql, or in the custom one, through pg_restore. Returns the dump.
+    pub fn copy_database(&self, from: &str, to: &str, custom: bool) -> Vec<u8> {
+        let file = self.dir.path().join(format!("{to}.dump"));
+        let connected = |name: &str| {
+            let mut program = Program::new(name);
+            program.args(["-U", SUPERUSER, "-h"]).arg(self.dir.path());
+            program.arg("-p").arg(self.port.to_string());
+            program
+        };
+        let format = if custom { "-Fc" } else { "-Fp" };
+        connected("pg_dump").args([format, "-d", from, "-f"]).arg(&file).succeed();
+        connected("createdb").args(["-T", "template0", to]).succeed();
+        if custom {
+            connected("pg_restore").args(["--exit-on-error", "-d", to]).arg(&file).succeed();
+        } else {
+            let psql = ["-Xq", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", to, "-f"];
+            connected("psql").args(psql).arg(&file).succeed();
+        }
+        fs::read(&file).expect("the dump")
     }
 
     /// The folder with everything of this server; its socket too.

@@ -1,0 +1,111 @@
+//! Dump and restore: what the audits stored comes back, what belongs to the cluster does not, and the
+//! next audit goes on.
+
+use postgres::Client;
+use scram_ext_client_tests::{Cluster, Run, cell, make_role, rows};
+
+/// As they are to be found in the copy, by name and not by OID.
+const KEPT: [&str; 5] = [
+    "SELECT r::text FROM scram.audit_run r ORDER BY run_id",
+    "SELECT f::text FROM scram.audit_finding f ORDER BY finding_id",
+    "SELECT c::text FROM scram.audit_census c ORDER BY c::text",
+    "SELECT s::text FROM scram.audit_source s ORDER BY name",
+    "SELECT w::text FROM scram.wordlist w ORDER BY word COLLATE \"C\"",
+];
+
+#[test]
+fn a_copy_goes_on_where_the_dump_was_made() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    seed(&mut client);
+
+    for (copy, custom) in [("plain", false), ("custom", true)] {
+        cluster.copy_database("postgres", copy, custom);
+        let mut there = cluster.client_as("postgres", copy);
+        for sql in KEPT {
+            let kept = rows(&mut client, sql);
+            assert!(kept.len() > 1, "{sql}");
+            assert_eq!(rows(&mut there, sql), kept, "{copy}: {sql}");
+        }
+        // Digests of secrets, and what was tried on them, stay with whom they belong to.
+        for relation in ["audit_secret", "audit_word", "audit_found", "audit_reading"] {
+            let count = format!("SELECT count(*) FROM scram.{relation}");
+            assert_eq!(number(&mut there, &count), 0, "{copy}: {relation}");
+        }
+        assert_eq!(number(&mut there, "SELECT count(*) FROM scram.audit_progress"), 1);
+
+        // The next run: a number of its own, everything tried again, and nothing that is new for having
+        // been restored.
+        let before = Run::all(&mut there).pop().expect("the last one");
+        let run = Run::call(&mut there);
+        assert_eq!((run.id, &*run.status, run.new), (before.id + 1, "done", 0), "{copy}: {run:?}");
+        assert!(run.tested > 0);
+        let findings =
+            "SELECT finding_id, source, subject, check_id, status, first_run, note, accepted_until
+                        FROM scram.audit_finding ORDER BY 1";
+        assert_eq!(rows(&mut there, findings), rows(&mut client, findings), "{copy}");
+        let changed = format!("SELECT count(*) FROM scram.audit_diff({}, {})", before.id, run.id);
+        assert_eq!(number(&mut there, &changed), 0);
+        // And one that is new has an identifier of its own.
+        let newest = number(&mut there, "SELECT max(finding_id) FROM scram.audit_finding");
+        there.batch_execute("INSERT INTO account VALUES ('eve', 'plain too')").expect("a row");
+        assert_eq!(Run::call(&mut there).new, 1);
+        let eve = "SELECT finding_id FROM scram.audit_finding WHERE subject = 'eve'";
+        assert!(number(&mut there, eve) > newest);
+    }
+}
+
+/// A copy of a copy, made of a source whose table is gone: it must come back as it was.
+#[test]
+fn a_source_without_its_table_is_restored() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    seed(&mut client);
+    client.batch_execute("DROP TABLE account CASCADE").expect("dropped");
+    cluster.copy_database("postgres", "copy", false);
+    let mut there = cluster.client_as("postgres", "copy");
+    let sources = "SELECT name FROM scram.audit_source ORDER BY 1";
+    assert_eq!(rows(&mut there, sources), rows(&mut client, sources));
+    assert_eq!(Run::call(&mut there).status, "done");
+    let unreadable = "SELECT subject FROM scram.audit_finding WHERE check_id = 'source_unreadable'";
+    assert_eq!(cell(&mut there, unreadable).as_deref(), Some("source app"));
+}
+
+/// Three runs: something open, something fixed, something accepted, something with a history.
+fn seed(client: &mut Client) {
+    make_role(client, "ann", "scram.generate('ann', 1)");
+    make_role(client, "hit", "scram.generate('Zq8', 1)");
+    client
+        .batch_execute(
+            "CREATE TABLE account (name text, secret text);
+             CREATE VIEW brokers AS SELECT name AS \"Name\", secret FROM account;
+             INSERT INTO account VALUES ('bob', 'plain'), ('cid', scram.generate('cid'));
+             SELECT scram.add_audit_source('app', 'account', 'name', 'secret');
+             SELECT scram.add_audit_source('kafka', 'brokers', 'Name', 'secret');
+             UPDATE scram.audit_source SET enabled = false, client = 'kafka' WHERE name = 'kafka';
+             INSERT INTO scram.wordlist VALUES ('Zq8'), (E'tab\\tand\\\\backslash'), ('\\.'), (''), ('漢字')",
+        )
+        .expect("a seed");
+    Run::call(client);
+    client
+        .batch_execute(
+            "SELECT scram.accept_finding(finding_id, '2100-01-01', E'it''s\\nknown')
+             FROM scram.audit_finding WHERE subject = 'bob';
+             ALTER ROLE ann VALID UNTIL '2020-01-01'",
+        )
+        .expect("accepted");
+    Run::call(client);
+    client
+        .batch_execute(
+            "ALTER ROLE ann VALID UNTIL '2021-01-01'; DELETE FROM account WHERE name = 'cid'",
+        )
+        .expect("changes");
+    Run::call(client);
+    let kinds = "SELECT count(DISTINCT status), count(*) FILTER (WHERE earlier <> '[]') FROM scram.audit_finding";
+    let kinds: Vec<_> = rows(client, kinds).remove(0).into_iter().flatten().collect();
+    assert_eq!(kinds, ["3", "1"]);
+}
+
+fn number(client: &mut Client, sql: &str) -> i64 {
+    cell(client, sql).expect("a number").parse().expect("a number")
+}
