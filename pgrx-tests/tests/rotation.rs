@@ -274,12 +274,11 @@ fn many_at_once_never_see_each_other() {
 fn the_name_is_read_again_after_waiting() {
     let cluster = Cluster::with_extension();
     let mut admin = cluster.client();
-    for (happens, code, stays) in [
-        ("DROP ROLE alice", Some("42704"), "bob"),
-        ("ALTER ROLE alice RENAME TO alice2", Some("42704"), "alice2"),
-        // From 16 on CREATEROLE needs ADMIN of the new one too.
-        ("ALTER ROLE alice RENAME TO alice2; CREATE ROLE alice ADMIN creator", None, "alice2"),
-        ("DROP ROLE alice; CREATE ROLE alice SUPERUSER", Some("42501"), "alice"),
+    for (happens, stays) in [
+        ("DROP ROLE alice", "bob"),
+        ("ALTER ROLE alice RENAME TO alice2", "alice2"),
+        ("ALTER ROLE alice RENAME TO alice2; CREATE ROLE alice", "alice2"),
+        ("DROP ROLE alice; CREATE ROLE alice SUPERUSER", "alice"),
     ] {
         admin
             .batch_execute(
@@ -305,7 +304,12 @@ fn the_name_is_read_again_after_waiting() {
         admin.batch_execute(happens).expect(happens);
         let before = cell(&mut admin, &password);
         admin.batch_execute("COMMIT").expect("COMMIT");
-        assert_eq!(waiting.join().expect("an answer").as_deref(), code, "{happens}");
+        // As whoever comes now: PostgreSQL 15 lets him alter the new one, later releases don't.
+        let found = waiting.join().expect("an answer");
+        let mut now = cluster.client_as("creator", "postgres");
+        let alter = now.simple_query("BEGIN; ALTER ROLE alice PASSWORD 'x'; ROLLBACK");
+        let expected = alter.err().map(|error| Raised::from_error(&error).code);
+        assert_eq!(found, expected, "{happens}");
         assert_eq!(cell(&mut admin, &password), before, "{happens}: {stays} is another role");
     }
 }
