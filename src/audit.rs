@@ -36,16 +36,18 @@ fn audit_checks() -> TableIterator<
     }))
 }
 
-/// `scram.audit_now() returns table (source text, subject text, check_id text, severity text,
-/// evidence text)`
+/// `scram.audit_scan(passwords boolean) returns table (source text, subject text, check_id text,
+/// severity text, evidence text)`
 ///
-/// What the checks find now on the roles and the server. Tries passwords that names suggest: takes
-/// as long as the stored iteration counts ask for, and can be cancelled meanwhile.
+/// What the checks find now on the roles and the server. With `passwords` those that names suggest are
+/// tried too: that takes as long as the stored iteration counts ask for, and can be cancelled meanwhile.
 ///
-/// Internal: the first part of `scram.audit`.
+/// Internal: the first part of `scram.audit`, and the first step of `scram.run_audit`.
 #[pg_extern(schema = "scram", stable, cost = 1000000)]
 #[search_path(pg_catalog, pg_temp)]
-fn audit_now() -> Result<
+fn audit_scan(
+    passwords: bool,
+) -> Result<
     TableIterator<
         'static,
         (
@@ -59,31 +61,12 @@ fn audit_now() -> Result<
     ErrorReport,
 > {
     let (policy, (server, roles)) = (read::policy()?, read::cluster()?);
-    let workers = guc::audit_workers();
-    let findings = audit::run(&roles, &server, &policy, |search| crew::run(search, workers))?;
-    Ok(TableIterator::new(findings.into_iter().map(row)))
-}
-
-/// `scram.audit_scan() returns table (…)`, as [`audit_now`] without the checks that derive keys.
-///
-/// Internal: the first step of `scram.run_audit`.
-#[pg_extern(schema = "scram", stable, cost = 100000)]
-#[search_path(pg_catalog, pg_temp)]
-fn audit_scan() -> Result<
-    TableIterator<
-        'static,
-        (
-            name!(source, Utf8),
-            name!(subject, Utf8),
-            name!(check_id, &'static str),
-            name!(severity, &'static str),
-            name!(evidence, Utf8),
-        ),
-    >,
-    ErrorReport,
-> {
-    let (policy, (server, roles)) = (read::policy()?, read::cluster()?);
-    let findings = audit::scan(&roles, &server, &policy);
+    let findings = if passwords {
+        let workers = guc::audit_workers();
+        audit::run(&roles, &server, &policy, |search| crew::run(search, workers))?
+    } else {
+        audit::scan(&roles, &server, &policy)
+    };
     Ok(TableIterator::new(findings.into_iter().map(row)))
 }
 
@@ -138,7 +121,7 @@ fn audit_restricted() -> bool {
     unsafe { pg_sys::InSecurityRestrictedOperation() }
 }
 
-/// As a row of [`audit_now`] and of [`audit_scan`].
+/// As a row of [`audit_scan`].
 fn row(finding: Finding) -> (Utf8, Utf8, &'static str, &'static str, Utf8) {
     (
         Utf8(finding.source),

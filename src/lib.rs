@@ -66,7 +66,6 @@ extension_sql_file!(
         "roles",
         "types",
         audit::audit_checks,
-        audit::audit_now,
         audit::audit_ready,
         audit::audit_restricted,
         audit::audit_scan,

@@ -9,6 +9,8 @@ use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
 };
 
+use crate::rows::Rows;
+
 /// One value for each OUT argument, in their order.
 ///
 /// A function that returns it has its signature written by hand (`sql = …`), with as many OUT
@@ -37,12 +39,21 @@ unsafe impl<const N: usize> BoxRet for Record<N> {
     }
 }
 
-// SAFETY: the SQL that this would be rendered to is replaced by the handwritten signature.
-unsafe impl<const N: usize> SqlTranslatable for Record<N> {
-    const TYPE_IDENT: &'static str = "record";
-    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
-    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> =
-        Err(ArgumentError::NotValidAsArgument("record"));
-    const RETURN_SQL: Result<ReturnsRef, ReturnsError> =
-        Ok(ReturnsRef::One(SqlMappingRef::literal("record")));
+/// For result types whose functions have their signature written by hand: pgrx asks them for SQL all the
+/// same.
+macro_rules! handwritten_result {
+    ($type:ident) => {
+        // SAFETY: the SQL that this would be rendered to is replaced by the handwritten signature.
+        unsafe impl<const N: usize> SqlTranslatable for $type<N> {
+            const TYPE_IDENT: &'static str = "record";
+            const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
+            const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> =
+                Err(ArgumentError::NotValidAsArgument("record"));
+            const RETURN_SQL: Result<ReturnsRef, ReturnsError> =
+                Ok(ReturnsRef::One(SqlMappingRef::literal("record")));
+        }
+    };
 }
+
+handwritten_result!(Record);
+handwritten_result!(Rows);

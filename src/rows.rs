@@ -7,9 +7,6 @@ use pgrx::callconv::{BoxRet, FcInfo};
 use pgrx::datum::Datum;
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
-use pgrx::pgrx_sql_entity_graph::metadata::{
-    ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
-};
 
 /// What writes the rows. A function that returns it has its signature written by hand (`sql = …`),
 /// with `N` columns; the catalog test pins it.
@@ -67,14 +64,4 @@ unsafe impl<const N: usize> BoxRet for Rows<N> {
         }
         fcinfo.return_null()
     }
-}
-
-// SAFETY: the SQL that this would be rendered to is replaced by the handwritten signature.
-unsafe impl<const N: usize> SqlTranslatable for Rows<N> {
-    const TYPE_IDENT: &'static str = "record";
-    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
-    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> =
-        Err(ArgumentError::NotValidAsArgument("record"));
-    const RETURN_SQL: Result<ReturnsRef, ReturnsError> =
-        Ok(ReturnsRef::One(SqlMappingRef::literal("record")));
 }

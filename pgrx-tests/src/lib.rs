@@ -32,6 +32,6 @@ pub use bridge::{Bridge, Users};
 pub use browser::Page;
 pub use cluster::{Builder, Cluster, Pooler};
 pub use errors::Raised;
-pub use rows::{cell, rows};
+pub use rows::{cell, rows, text, verify_role};
 pub use runs::{Run, make_role};
 pub use wait::until;

@@ -24,3 +24,14 @@ pub fn cell(client: &mut Client, sql: &str) -> Option<String> {
         _ => panic!("not one value, but {rows:?}\n{sql}"),
     }
 }
+
+/// A value that is not NULL, as [`rows`] and [`cell`] have it.
+pub fn text(value: &str) -> Option<String> {
+    Some(value.to_owned())
+}
+
+/// What `scram.verify_role` says, with the password as a bound parameter.
+pub fn verify_role(client: &mut Client, role: &str, password: &str) -> Option<bool> {
+    let query = "SELECT scram.verify_role($1::text::name, $2)";
+    client.query_one(query, &[&role, &password]).expect("an answer").get(0)
+}

@@ -1,7 +1,6 @@
 //! Functions that check a role's password: who would get in, and who may change his own.
 
-use postgres::Client;
-use scram_ext_client_tests::{Cluster, Raised, cell, rows};
+use scram_ext_client_tests::{Cluster, Raised, cell, rows, text, verify_role};
 
 #[test]
 fn verify_role_says_who_could_log_in() {
@@ -17,14 +16,14 @@ fn verify_role_says_who_could_log_in() {
              LOAD 'scram_ext'",
         )
         .expect("roles");
-    assert_eq!(verify(&mut client, "alice", "pencil"), Some(true));
-    assert_eq!(verify(&mut client, "heavy", "pencil"), Some(true));
+    assert_eq!(verify_role(&mut client, "alice", "pencil"), Some(true));
+    assert_eq!(verify_role(&mut client, "heavy", "pencil"), Some(true));
     for role in ["locked", "expired", "nobody", "ALICE", "", "alice "] {
-        assert_eq!(verify(&mut client, role, "pencil"), Some(false), "{role:?}");
+        assert_eq!(verify_role(&mut client, role, "pencil"), Some(false), "{role:?}");
     }
-    assert_eq!(verify(&mut client, "alice", ""), Some(false));
+    assert_eq!(verify_role(&mut client, "alice", ""), Some(false));
     client.batch_execute("SET scram.max_iterations = 4999").expect("a cap");
-    assert_eq!(verify(&mut client, "heavy", "pencil"), Some(false), "over the cap");
+    assert_eq!(verify_role(&mut client, "heavy", "pencil"), Some(false), "over the cap");
     client.batch_execute("RESET scram.max_iterations").expect("no cap");
 
     // Each is in the log, with the role and the caller and nothing else.
@@ -34,7 +33,7 @@ fn verify_role_says_who_could_log_in() {
         )
         .expect("an operator");
     let mut operator = cluster.client_as("operator", "postgres");
-    assert_eq!(verify(&mut operator, "alice", "hunter2"), Some(false));
+    assert_eq!(verify_role(&mut operator, "alice", "hunter2"), Some(false));
     let log = cluster.log();
     let line = "LOG:  scram.verify_role() checked a password of role \"alice\" for \"operator\": it did not match";
     assert!(log.contains(line), "{log}");
@@ -70,14 +69,14 @@ fn an_unknown_role_costs_the_target() {
             Raised::by(&mut client, &format!("SELECT scram.verify_role('{role}', 'pencil')"));
         assert_eq!(raised.code, "57014", "{role}: {raised:?}");
     }
-    assert_eq!(verify(&mut client, "cheap", "pencil"), Some(true));
-    assert_eq!(verify(&mut client, "locked", "pencil"), Some(false));
+    assert_eq!(verify_role(&mut client, "cheap", "pencil"), Some(true));
+    assert_eq!(verify_role(&mut client, "locked", "pencil"), Some(false));
     // With the usual target all of them answer.
     client.batch_execute("RESET scram.default_iterations").expect("the usual target");
     for (role, answer) in
         [("nobody", false), ("no_password", false), ("over_the_cap", false), ("md5", true)]
     {
-        assert_eq!(verify(&mut client, role, "pencil"), Some(answer), "{role}");
+        assert_eq!(verify_role(&mut client, role, "pencil"), Some(answer), "{role}");
     }
 }
 
@@ -112,7 +111,7 @@ fn users_change_their_own() {
         assert_eq!(rows(&mut alice, swap).len(), 2, "{role}");
         assert_eq!(cell(&mut alice, "SELECT current_user").as_deref(), Some(role));
     }
-    assert_eq!(verify(&mut client, "other", "pencil"), Some(true), "untouched");
+    assert_eq!(verify_role(&mut client, "other", "pencil"), Some(true), "untouched");
     let mut boss = cluster.login("boss", b"pencil").expect("boss");
     boss.batch_execute("SET ROLE group_role; SELECT scram.change_own_password('pencil', 'chalk')")
         .expect("as the session's user, who is a superuser");
@@ -133,15 +132,6 @@ fn users_change_their_own() {
     let lines = cluster.log();
     let line = "scram.change_own_password() checked a password of role \"alice\" for \"other\" (session user \"alice\"): it did not match";
     assert!(lines.contains(line), "{lines}");
-}
-
-fn verify(client: &mut Client, role: &str, password: &str) -> Option<bool> {
-    let query = "SELECT scram.verify_role($1::text::name, $2)";
-    client.query_one(query, &[&role, &password]).expect("an answer").get(0)
-}
-
-fn text(value: &str) -> Option<String> {
-    Some(value.to_owned())
 }
 
 fn assert_logs_in(cluster: &Cluster, role: &str, password: &str, wrong: &str) {

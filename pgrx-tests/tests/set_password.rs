@@ -2,7 +2,7 @@
 
 use postgres::Client;
 use scram_ext_client_tests::foreign::{Foreign, Login};
-use scram_ext_client_tests::{Cluster, Raised, cell, rows};
+use scram_ext_client_tests::{Cluster, Raised, cell, rows, text, verify_role};
 
 /// What of a row tells whether it was touched.
 const ROW: &str = "SELECT concat_ws(' ', xmin, ctid, rolpassword, rolvaliduntil) FROM pg_authid
@@ -20,8 +20,8 @@ fn a_password_that_was_set_logs_in() {
         let set = call(&mut client, "scram.set_role_password('alice', $1)", password);
         assert_eq!(set, ("set".to_owned(), true), "{password}");
         assert_logs_in(&cluster, "alice", password, &old);
-        assert_eq!(verify(&mut client, "alice", password), Some(true));
-        assert_eq!(verify(&mut client, "alice", &old), Some(false));
+        assert_eq!(verify_role(&mut client, "alice", password), Some(true));
+        assert_eq!(verify_role(&mut client, "alice", &old), Some(false));
         old = password.to_owned();
     }
 
@@ -119,11 +119,11 @@ fn other_secrets_give_way() {
         ("lax", lax, Some(true)),
     ] {
         client.batch_execute(stored).expect(name);
-        assert_eq!(verify(&mut client, "alice", "pencil"), knows, "{name}");
-        assert_eq!(verify(&mut client, "alice", "pen"), Some(false), "{name}");
+        assert_eq!(verify_role(&mut client, "alice", "pencil"), knows, "{name}");
+        assert_eq!(verify_role(&mut client, "alice", "pen"), Some(false), "{name}");
         let set = call(&mut client, "scram.set_role_password('alice', $1)", "pencil");
         assert_eq!(set, ("set".to_owned(), true), "{name}");
-        assert_eq!(verify(&mut client, "alice", "pencil"), Some(true), "{name}");
+        assert_eq!(verify_role(&mut client, "alice", "pencil"), Some(true), "{name}");
         assert_logs_in(&cluster, "alice", "pencil", "pen");
     }
 }
@@ -158,7 +158,7 @@ fn valid_until_is_set_with_it() {
     {
         expect(&format!("'pencil', NULL, {odd}"), "set", "f", odd);
     }
-    assert_eq!(verify(&mut client, "alice", "pencil"), Some(true), "in the year 12345");
+    assert_eq!(verify_role(&mut client, "alice", "pencil"), Some(true), "in the year 12345");
     client
         .batch_execute("SELECT scram.rotate_role('alice', valid_until => '2020-01-01')")
         .expect("past");
@@ -229,8 +229,8 @@ fn nothing_is_changed_where_nothing_may_be_written() {
         let raised = Raised::by(&mut on_standby, call);
         assert_eq!(raised.code, "25006", "{call} on a standby: {raised:?}");
     }
-    assert_eq!(verify(&mut on_standby, "alice", "pencil"), Some(true));
-    assert_eq!(verify(&mut on_standby, "alice", "pen"), Some(false));
+    assert_eq!(verify_role(&mut on_standby, "alice", "pencil"), Some(true));
+    assert_eq!(verify_role(&mut on_standby, "alice", "pen"), Some(false));
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn names_are_taken_byte_for_byte() {
     }
     for name in names {
         for other in names {
-            let knows = verify(&mut client, name, &format!("of {other}"));
+            let knows = verify_role(&mut client, name, &format!("of {other}"));
             assert_eq!(knows, Some(name == other), "{name} with the password of {other}");
         }
     }
@@ -279,8 +279,8 @@ fn names_and_passwords_in_every_encoding() {
             call(&mut client, "scram.set_role_password('zoë', $1)", "pässwörd"),
             ("unchanged".to_owned(), false)
         );
-        assert_eq!(verify(&mut client, "zoë", "pässwörd"), Some(true), "{encoding}");
-        assert_eq!(verify(&mut client, "zoé", "pässwörd"), Some(false), "{encoding}");
+        assert_eq!(verify_role(&mut client, "zoë", "pässwörd"), Some(true), "{encoding}");
+        assert_eq!(verify_role(&mut client, "zoé", "pässwörd"), Some(false), "{encoding}");
         let raised = Raised::by(&mut client, "SELECT scram.rotate_role('zoé')");
         assert_eq!(raised.code, "42704", "{encoding}: {raised:?}");
         // The server hashes these bytes to the same.
@@ -301,15 +301,6 @@ fn call(client: &mut Client, call: &str, parameter: &str) -> (String, bool) {
     let row = client.query_one(&format!("SELECT * FROM {call}"), &[&parameter]);
     let row = row.unwrap_or_else(|error| panic!("{call}: {error:?}"));
     (row.get("action"), row.get("verifier_changed"))
-}
-
-fn verify(client: &mut Client, role: &str, password: &str) -> Option<bool> {
-    let query = "SELECT scram.verify_role($1::text::name, $2)";
-    client.query_one(query, &[&role, &password]).expect("an answer").get(0)
-}
-
-fn text(value: &str) -> Option<String> {
-    Some(value.to_owned())
 }
 
 /// By libpq and by clients with SCRAM code of their own.

@@ -189,7 +189,7 @@ DECLARE
     registered text;
     state text;
 BEGIN
-    RETURN QUERY SELECT n.source, n.subject, n.check_id, n.severity, n.evidence FROM scram.audit_now() n;
+    RETURN QUERY SELECT n.source, n.subject, n.check_id, n.severity, n.evidence FROM scram.audit_scan(true) n;
     FOR registered IN SELECT s.name FROM scram.audit_source s WHERE s.enabled ORDER BY s.name LOOP
         BEGIN
             RETURN QUERY

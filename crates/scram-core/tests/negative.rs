@@ -34,7 +34,7 @@ impl Case {
     fn bytes(&self) -> Vec<u8> {
         match (&self.input, &self.input_hex) {
             (Some(text), _) => text.clone().into_bytes(),
-            (None, Some(digits)) => hex(digits),
+            (None, Some(digits)) => hex::decode(digits).expect("hexadecimal"),
             (None, None) => panic!("{}: no input", self.name),
         }
     }
@@ -120,13 +120,4 @@ fn challenge(case: &Case, verifier: &Verifier) -> Challenge {
     let challenge = request.challenge(verifier.parameters(), server_nonce);
     assert_eq!(challenge.server_first(), server_first, "{}", case.name);
     challenge
-}
-
-fn hex(digits: &str) -> Vec<u8> {
-    let digit = |b: u8| (b as char).to_digit(16).expect("hexadecimal");
-    digits
-        .as_bytes()
-        .chunks(2)
-        .map(|pair| u8::try_from(digit(pair[0]) * 16 + digit(pair[1])).expect("a byte"))
-        .collect()
 }

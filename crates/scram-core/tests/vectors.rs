@@ -44,7 +44,7 @@ impl Vector {
             // MongoDB's digest is ASCII; the other is what `n` of the test below pins.
             _ => &self.normalized_password_hex,
         };
-        Password::prepare(&hex(raw))
+        Password::prepare(&hex::decode(raw).expect("hexadecimal"))
     }
 
     fn verifier(&self, mechanism: Mechanism) -> Verifier {
@@ -87,7 +87,12 @@ fn keys() {
             continue;
         }
         let prepared = vector.password();
-        assert_eq!(prepared.as_bytes(), hex(&vector.normalized_password_hex), "{}", vector.name);
+        assert_eq!(
+            prepared.as_bytes(),
+            hex::decode(&vector.normalized_password_hex).expect("hexadecimal"),
+            "{}",
+            vector.name
+        );
         let verifier = vector.verifier(mechanism);
         let salted = verifier.parameters().salted_password(&prepared, || {});
         let got = [
@@ -185,13 +190,4 @@ fn server_nonce(client_first: &str, server_first: &str) -> String {
     let client = ClientFirst::read(client_first.as_bytes()).expect("client-first");
     let server = ServerFirst::read(server_first.as_bytes()).expect("server-first");
     server.nonce.strip_prefix(client.nonce).expect("the client's nonce").to_owned()
-}
-
-fn hex(digits: &str) -> Vec<u8> {
-    let digit = |b: u8| (b as char).to_digit(16).expect("hexadecimal");
-    digits
-        .as_bytes()
-        .chunks(2)
-        .map(|pair| u8::try_from(digit(pair[0]) * 16 + digit(pair[1])).expect("a byte"))
-        .collect()
 }
