@@ -5,12 +5,13 @@
 # Called by make after `make install`, which sets PG_CONFIG.
 #
 #   ROUNDS  measurements of each kind, of which the best counts: what else runs only slows down (3)
-#   WORDS   length of the list that hashcat and match_any get (60000)
+#   WORDS   length of the list that hashcat, match_any and run_audit get (60000)
+#   ROLES   how many of them the checks that derive no keys are measured on (10000)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/server.sh
 
-readonly ROUNDS=${ROUNDS:-3} WORDS=${WORDS:-60000}
+readonly ROUNDS=${ROUNDS:-3} WORDS=${WORDS:-60000} ROLES=${ROLES:-10000}
 readonly VERIFIER='SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU='
 cores=$(nproc)
 criterion=${CARGO_TARGET_DIR:-target}/criterion
@@ -36,6 +37,7 @@ main() {
         echo "Round $round of $ROUNDS …" >&2
         measure
     done
+    scan
 
     if [ -n "${DOCS:-}" ]; then
         report | tee docs/benchmarks.md
@@ -49,7 +51,9 @@ prepare() {
         "CREATE TABLE stored AS SELECT '$VERIFIER'::text AS v,
             (SELECT array_agg('candidate' || i) FROM generate_series(1, 1000) i) AS words" \
         "CREATE TABLE list AS SELECT '$VERIFIER'::text AS v,
-            (SELECT array_agg('candidate' || i) FROM generate_series(1, $WORDS) i) AS words"
+            (SELECT array_agg('candidate' || i) FROM generate_series(1, $WORDS) i) AS words" \
+        "CREATE ROLE audited LOGIN PASSWORD '$VERIFIER'" \
+        "INSERT INTO scram.wordlist SELECT unnest(words) FROM list"
     printf '%s\n' "$VERIFIER" >"$dir/hash"
     seq -f 'candidate%.0f' "$WORDS" >"$dir/words"
     # The kernel is compiled once, and not while others are measured.
@@ -69,6 +73,7 @@ measure() {
         best match_2 "$(match_rate 1000 stored 2)"
     done
     best list "$(match_rate "$WORDS" list "$cores")"
+    best audit "$(audit_rate)"
     if has_hashcat; then best hashcat "$(hashcat_rate all)"; fi
 }
 
@@ -110,9 +115,17 @@ EOF
     if has_hashcat; then
         row "hashcat -m 28600, $WORDS candidates, $cores cores" "${rate[hashcat]}"
         row "server: \`scram.match_any\`, the same list, $cores workers" "${rate[list]}" hashcat hashcat
+        row "server: \`scram.run_audit\`, the same list as \`scram.wordlist\`, $cores workers" "${rate[audit]}" hashcat hashcat
     else
         row "server: \`scram.match_any\`, $WORDS candidates, $cores workers" "${rate[list]}"
+        row "server: \`scram.run_audit\`, the same list as \`scram.wordlist\`, $cores workers" "${rate[audit]}"
     fi
+    cat <<EOF
+
+\`scram.run_audit\` is the whole run on one role: its first look at the server, the numbering of the words and every commit are in it.
+
+The checks that derive no keys take $(awk -v r="${rate[scan]}" 'BEGIN { printf "%.1f", 1e6 / r }') µs a role at $ROLES roles, on one thread: \`scram.audit_scan\`, part of the first step of a run.
+EOF
 }
 
 declare -A rate
@@ -146,6 +159,29 @@ match_rate() {
         "CREATE TEMP TABLE t AS SELECT clock_timestamp() AS t0" \
         "SELECT scram.match_any(v, words) FROM $2" \
         "SELECT $1 / extract(epoch FROM clock_timestamp() - t0) FROM t" | tail -n 1
+}
+
+# A whole run, by its own clock, that remembers nothing of the one before.
+audit_rate() {
+    query "LOAD 'scram_ext'" "SET scram.audit_workers = $cores" \
+        "TRUNCATE scram.audit_secret, scram.audit_word" \
+        "CALL scram.run_audit(budget => '1 day')" \
+        "SELECT candidates_tested / extract(epoch FROM finished_at - started_at) FROM scram.audit_run
+         WHERE candidates_tested > $WORDS ORDER BY run_id DESC LIMIT 1" | tail -n 1
+}
+
+# Roles a second that the checks look at which derive no keys.
+scan() {
+    sql "DO \$\$ BEGIN FOR i IN 1..$ROLES LOOP EXECUTE format('CREATE ROLE r%s LOGIN', i); END LOOP; END \$\$" \
+        "UPDATE pg_authid SET rolpassword = 'SCRAM-SHA-256\$4096:' || encode(substr(sha256((rolname || 's')::bytea), 1, 16), 'base64')
+             || '\$' || encode(sha256((rolname || 'k')::bytea), 'base64') || ':' || encode(sha256((rolname || 'v')::bytea), 'base64')
+         WHERE rolname ~ '^r[0-9]'"
+    local turn
+    for turn in 1 2 3 4 5; do
+        best scan "$(query "CREATE TEMP TABLE t AS SELECT clock_timestamp() AS t0" \
+            "SELECT count(*) FROM scram.audit_scan()" \
+            "SELECT $ROLES / extract(epoch FROM clock_timestamp() - t0) FROM t" | tail -n 1)"
+    done
 }
 
 # What the server itself derives, in one transaction that is never written out.

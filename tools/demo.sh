@@ -15,7 +15,8 @@ main() {
     echo
     echo "scram_ext: verifiers, logins, a handshake and an audit, on a server made for this demo."
     server_start scram_ext_demo "shared_preload_libraries = 'pg_cron'" \
-        "cron.database_name = 'postgres'" "cron.host = '@dir@'"
+        "cron.database_name = 'postgres'" "cron.host = '@dir@'" \
+        "session_preload_libraries = 'scram_ext'" "scram.audit_workers = $(nproc)"
     echo "$("$bin/postgres" --version), user $(stat -c %U "$dir/data"), port $port of 127.0.0.1 with scram-sha-256"
 
     verifier
@@ -23,7 +24,9 @@ main() {
     inspect
     handshake
     audit
+    words
     scheduled
+    again
     report
 
     heading "All of it worked"
@@ -75,7 +78,7 @@ handshake() {
 
 audit() {
     heading "5. Audit the stored passwords of a cluster"
-    say "A dozen roles, most of them as one finds them in old clusters:"
+    say "Fourteen roles, most of them as one finds them in old clusters:"
     seed
     run "SELECT rolname AS role, shobj_description(oid, 'pg_authid') AS story
   FROM pg_roles WHERE rolcanlogin AND rolname NOT IN ('postgres', 'ann') ORDER BY oid;"
@@ -110,6 +113,7 @@ SELECT pg_temp.make('etl', 'a good one, with more iterations', scram.generate(pg
 SELECT pg_temp.make('billing', 'never changed since PostgreSQL 9.6: md5', 'md5' || md5(pg_temp.random() || 'billing'));
 SELECT pg_temp.make('backup', 'made with 1000 iterations', scram.generate(pg_temp.random(), 1000));
 SELECT pg_temp.make('shop', 'its password is its name', scram.generate('shop'));
+SELECT pg_temp.make('intern', 'its password stands on every list', scram.generate('football'));
 SELECT pg_temp.make('node_1', 'made from a template with node_2: same salt', scram.generate(pg_temp.random(), 4096, '\x00112233445566778899aabbccddeeff'));
 SELECT pg_temp.make('node_2', 'made from a template with node_1: same salt', scram.generate(pg_temp.random(), 4096, '\x00112233445566778899aabbccddeeff'));
 SELECT pg_temp.make('blue', 'a copy of green', scram.generate(pg_temp.random()));
@@ -123,15 +127,39 @@ SQL
     ) || fail "$log"
 }
 
+words() {
+    heading "6. The word list, and the passwords of an application"
+    say "10,000 common passwords come with the extension; words of your own are INSERTed or COPYed."
+    run "SELECT scram.load_wordlist();"
+    run "INSERT INTO scram.wordlist VALUES ('Acme2026!');"
+    printf '\n'
+    say "A web shop keeps its customers' passwords in a table of its own, in what forms it came by:"
+    local log
+    log=$(quiet -f - <<'SQL'
+CREATE TABLE customer (email text, password text);
+INSERT INTO customer VALUES
+    ('ann@example.org', scram.generate(gen_random_uuid()::text)),
+    ('bob@example.org', scram.generate('Acme2026!', mechanism => 'SCRAM-SHA-512')),
+    ('carl@example.org', 'md5' || md5(gen_random_uuid()::text || 'carl@example.org')),
+    ('dora@example.org', '$2b$12$EixZaYVK1fsbw1ZfbX3OXePaWxn96p36WQoeG6Lruj3vjPGga31lW'),
+    ('eve@example.org', 'hunter2');
+SQL
+    ) || fail "$log"
+    run "SELECT email, scram.identify(password) FROM customer;"
+    run "SELECT scram.add_audit_source('webshop', 'customer', 'email', 'password');"
+    run "SELECT subject, check_id, evidence FROM scram.audit() WHERE source = 'webshop';"
+    expect 3 "SELECT count(*) FROM scram.audit() WHERE source = 'webshop'"
+}
+
 scheduled() {
-    heading "6. Let pg_cron audit, and look at the stored run"
+    heading "7. Let pg_cron audit, and look at the stored run"
     run "CREATE EXTENSION pg_cron;"
     run "SELECT scram.schedule_audit('* * * * *') AS job_id;"
-    printf '\n  pg_cron starts jobs at full minutes, so this takes up to one minute: '
+    printf '\n  pg_cron starts jobs at full minutes; every word is tried on every password: '
     local waited=0
     until [ "$(quiet -c "SELECT count(*) FROM scram.audit_run r JOIN cron.job_run_details d ON d.status = 'succeeded'
                          WHERE r.status = 'done'")" != 0 ]; do
-        [ "$waited" -lt 150 ] || fail "pg_cron has run no audit"
+        [ "$waited" -lt 400 ] || fail "pg_cron has run no audit"
         sleep 1
         waited=$((waited + 1))
         printf .
@@ -139,16 +167,31 @@ scheduled() {
     printf '\n'
     run "SELECT command, status, date_trunc('second', start_time) AS started
   FROM cron.job_run_details ORDER BY runid LIMIT 1;"
-    run "SELECT run_id, status, finished_at - started_at AS took, subjects, findings_new, findings_open
+    run "SELECT run_id, status, finished_at - started_at AS took, subjects, candidates_tested, findings_open
   FROM scram.audit_run ORDER BY run_id LIMIT 1;"
+    run "SELECT source, subject, evidence FROM scram.audit_finding WHERE check_id = 'password_in_wordlist';"
+    expect "bob@example.org intern" "SELECT string_agg(subject, ' ' ORDER BY subject) FROM scram.audit_finding WHERE check_id = 'password_in_wordlist'"
     run "SELECT severity, count(*), string_agg(DISTINCT check_id, ', ') AS checks
   FROM scram.audit_finding WHERE status = 'open' GROUP BY severity ORDER BY severity;"
     run "SELECT scram.unschedule_audit();"
     expect t "SELECT findings_open >= 12 FROM scram.audit_run ORDER BY run_id LIMIT 1"
 }
 
+again() {
+    heading "8. Put something right, and audit again"
+    run "ALTER ROLE billing PASSWORD 'another long one, by SCRAM';"
+    run "DELETE FROM customer WHERE email LIKE 'eve@%';"
+    run "CALL scram.run_audit();"
+    run "SELECT run_id, finished_at - started_at AS took, candidates_tested, findings_new, findings_fixed
+  FROM scram.audit_run ORDER BY run_id;"
+    say "Only the new password was tried: what was tried before is not tried again. What has changed:"
+    run "SELECT change, source, subject, check_id FROM scram.audit_run, scram.audit_diff(run_id - 1, run_id)
+  ORDER BY run_id DESC, change LIMIT 2;"
+    expect t "SELECT candidates_tested BETWEEN 10001 AND 11000 FROM scram.audit_run ORDER BY run_id DESC LIMIT 1"
+}
+
 report() {
-    heading "7. Read the report"
+    heading "9. Read the report"
     local page=$PWD/target/audit.html
     say "As text, for psql and e-mail:"
     printf '\n'
