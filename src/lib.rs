@@ -80,7 +80,9 @@ extension_sql_file!(
 );
 extension_sql_file!("../sql/schema/sources.sql", requires = ["audit"]);
 extension_sql_file!("../sql/schema/run.sql", requires = ["sources"]);
-extension_sql_file!("../sql/schema/findings.sql", requires = ["run"]);
+extension_sql_file!("../sql/schema/steps.sql", requires = ["run"]);
+extension_sql_file!("../sql/schema/tries.sql", requires = ["steps"]);
+extension_sql_file!("../sql/schema/findings.sql", requires = ["tries"]);
 extension_sql_file!(
     "../sql/schema/report.sql",
     requires = ["audit", report::audit_kind, report::audit_report]

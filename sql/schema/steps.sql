@@ -1,0 +1,230 @@
+-- The steps of a stored audit that look at what is stored, and merge what they found.
+
+-- First step: the words that are to be tried; roles and server, by all checks that derive no keys. Internal.
+CREATE FUNCTION scram.audit_step_roles(run bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    fixed bigint;
+BEGIN
+    PERFORM scram.password_history_prune();
+    -- An accepted finding whose time is over is open again.
+    UPDATE scram.audit_finding f SET status = 'open', accepted_until = NULL
+    WHERE f.status = 'accepted' AND f.accepted_until <= clock_timestamp();
+
+    PERFORM scram.audit_number_words();
+    PERFORM scram.audit_take_census(run);
+
+    -- What is left of sources that are gone.
+    DELETE FROM scram.audit_secret t
+    WHERE t.source <> 'role' AND NOT EXISTS (SELECT FROM scram.audit_source s WHERE s.name = t.source);
+    DELETE FROM scram.audit_reading r WHERE NOT EXISTS (SELECT FROM scram.audit_source s WHERE s.name = r.source);
+    UPDATE scram.audit_finding f SET status = 'fixed'
+    WHERE f.status <> 'fixed' AND f.source NOT IN ('role', 'server')
+        AND NOT EXISTS (SELECT FROM scram.audit_source s WHERE s.enabled AND s.name = f.source);
+    GET DIAGNOSTICS fixed = ROW_COUNT;
+    UPDATE scram.audit_run r
+    SET subjects = (SELECT count(*) FROM pg_authid), findings_fixed = r.findings_fixed + fixed
+    WHERE r.run_id = run;
+
+    WITH seen AS MATERIALIZED (
+        SELECT s.* FROM scram.audit_secrets() s
+    ), gone AS (
+        DELETE FROM scram.audit_secret t
+        WHERE t.source = 'role'
+            AND NOT EXISTS (SELECT FROM seen WHERE (seen.subject, seen.digest) = (t.subject, t.digest))
+    ), known AS (
+        UPDATE scram.audit_secret t SET candidates = seen.candidates
+        FROM seen
+        WHERE (t.source, t.subject, t.digest) = ('role', seen.subject, seen.digest) AND t.candidates <> seen.candidates
+    )
+    INSERT INTO scram.audit_secret AS t (source, subject, digest, first_seen, candidates)
+    SELECT 'role', seen.subject, seen.digest, clock_timestamp(), seen.candidates
+    FROM seen
+    WHERE NOT EXISTS (
+        SELECT FROM scram.audit_secret t WHERE (t.source, t.subject, t.digest) = ('role', seen.subject, seen.digest));
+
+    INSERT INTO scram.audit_found (source, subject, check_id, severity, evidence)
+    SELECT s.source, s.subject, s.check_id, s.severity, s.evidence FROM scram.audit_scan(false) s;
+    PERFORM scram.audit_merge(run, ARRAY['role', 'server']);
+END
+$$;
+
+-- Numbers the words that are new, and forgets those that are gone. Internal.
+CREATE FUNCTION scram.audit_number_words() RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    WITH wanted AS MATERIALIZED (
+        SELECT c.check_id, c.word FROM scram.audit_common() c
+        UNION ALL
+        SELECT 'password_in_wordlist', convert_to(w.word, getdatabaseencoding()) FROM scram.wordlist w
+    ), gone AS (
+        DELETE FROM scram.audit_word n
+        WHERE NOT EXISTS (SELECT FROM wanted WHERE (wanted.check_id, wanted.word) = (n.check_id, n.word))
+        RETURNING n.check_id
+    ), again AS (
+        -- Nothing says which word it was that hit: it may be one that is gone.
+        UPDATE scram.audit_secret t SET own_edition = 0, words_through = 0, hits = '{}'
+        WHERE t.hits ?| (SELECT array_agg(gone.check_id) FROM gone)
+    )
+    INSERT INTO scram.audit_word (check_id, word)
+    SELECT wanted.check_id, wanted.word
+    FROM wanted
+    WHERE NOT EXISTS (
+        SELECT FROM scram.audit_word n WHERE (n.check_id, n.word) = (wanted.check_id, wanted.word));
+END
+$$;
+
+-- Chooses the source that the next step reads, or goes on to the next stage. Internal.
+CREATE FUNCTION scram.audit_next_source(run bigint, deadline timestamptz) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    next_source text;
+BEGIN
+    IF clock_timestamp() < deadline THEN
+        -- That it was begun is committed before it is read: one that ends the session each night doesn't keep the others
+        -- from their turn.
+        INSERT INTO scram.audit_reading AS r (source, run_id)
+        SELECT s.name, run
+        FROM scram.audit_source s
+        LEFT JOIN scram.audit_reading l ON l.source = s.name
+        WHERE s.enabled AND l.run_id IS DISTINCT FROM run
+        ORDER BY l.run_id NULLS FIRST, s.name
+        LIMIT 1
+        ON CONFLICT (source) DO UPDATE SET run_id = excluded.run_id
+        RETURNING r.source INTO next_source;
+    END IF;
+    UPDATE scram.audit_progress p
+    SET source = next_source, stage = CASE WHEN next_source IS NULL THEN 'passwords' ELSE 'sources' END;
+    IF next_source IS NULL THEN
+        UPDATE scram.audit_run r SET candidates_left = scram.audit_left() WHERE r.run_id = run;
+    END IF;
+END
+$$;
+
+-- A step for each source: reads it, by all checks that derive no keys. Internal.
+CREATE FUNCTION scram.audit_step_source(run bigint, source text) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    this_source CONSTANT text := audit_step_source.source;
+    state text;
+BEGIN
+    BEGIN
+        WITH judged AS MATERIALIZED (
+            SELECT j.* FROM scram.audit_judge(this_source) j
+        ), gone AS (
+            DELETE FROM scram.audit_secret t
+            WHERE t.source = this_source
+                AND NOT EXISTS (SELECT FROM judged j WHERE (j.subject, j.digest) = (t.subject, t.digest))
+        ), known AS (
+            UPDATE scram.audit_secret t SET candidates = j.candidates
+            FROM judged j
+            WHERE (t.source, t.subject, t.digest) = (this_source, j.subject, j.digest) AND t.candidates <> j.candidates
+        ), secrets AS (
+            -- Only what is new: to look at a row for a conflict writes to it.
+            INSERT INTO scram.audit_secret (source, subject, digest, first_seen, candidates)
+            SELECT DISTINCT ON (j.subject, j.digest) this_source, j.subject, j.digest, clock_timestamp(), j.candidates
+            FROM judged j
+            WHERE j.digest IS NOT NULL AND NOT EXISTS (
+                SELECT FROM scram.audit_secret t
+                WHERE (t.source, t.subject, t.digest) = (this_source, j.subject, j.digest))
+        ), counted AS (
+            UPDATE scram.audit_run r
+            SET subjects = r.subjects + (SELECT count(*) FROM judged j WHERE j.check_id IS NULL)
+            WHERE r.run_id = run
+        ), census AS (
+            -- A run reads a source once.
+            INSERT INTO scram.audit_census (run_id, source, kind, iterations, subjects)
+            SELECT run, this_source, coalesce(j.kind, 'none'), j.iterations, count(*)
+            FROM judged j
+            WHERE j.check_id IS NULL
+            GROUP BY 3, 4
+        )
+        INSERT INTO scram.audit_found (source, subject, check_id, severity, evidence)
+        SELECT this_source, j.subject, j.check_id, c.severity, min(j.evidence)
+            || CASE WHEN count(*) > 1 THEN format(' (and %s more rows of this name)', count(*) - 1) ELSE '' END
+        FROM judged j
+        JOIN scram.audit_checks() c ON c.check_id = j.check_id
+        GROUP BY j.subject, j.check_id, c.severity;
+    EXCEPTION WHEN OTHERS OR assert_failure THEN
+        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE;
+    END;
+    IF state IS NULL THEN
+        PERFORM scram.audit_merge(run, ARRAY[this_source]);
+    ELSE
+        INSERT INTO scram.audit_found (source, subject, check_id, severity, evidence)
+        SELECT u.* FROM scram.audit_unreadable(this_source, state) u;
+        -- What was known of it stands.
+        PERFORM scram.audit_merge(run, ARRAY[]::text[]);
+    END IF;
+END
+$$;
+
+-- Brings the findings of these sources in line with scram.audit_found, and empties that. Internal.
+CREATE FUNCTION scram.audit_merge(run bigint, sources text[]) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    fixed bigint;
+BEGIN
+    -- What earlier runs found by trying, on secrets that are still there.
+    INSERT INTO scram.audit_found (source, subject, check_id, severity, evidence)
+    SELECT DISTINCT t.source, t.subject, g.check_id, g.severity, h.value
+    FROM scram.audit_secret t
+    CROSS JOIN LATERAL jsonb_each_text(t.hits) h
+    JOIN scram.audit_guesses() g ON g.check_id = h.key
+    WHERE t.source = ANY (sources) AND t.hits <> '{}';
+
+    WITH known AS (
+        UPDATE scram.audit_finding f SET severity = found.severity, evidence = found.evidence, last_run = run
+        FROM scram.audit_found found
+        WHERE f.status <> 'fixed' AND (f.source, f.subject, f.check_id) = (found.source, found.subject, found.check_id)
+        RETURNING f.source, f.subject, f.check_id
+    )
+    INSERT INTO scram.audit_finding (source, subject, check_id, severity, evidence, first_run, last_run, status)
+    SELECT found.*, run, run, 'open'
+    FROM scram.audit_found found
+    WHERE NOT EXISTS (
+        SELECT FROM known k WHERE (k.source, k.subject, k.check_id) = (found.source, found.subject, found.check_id))
+    ORDER BY found.severity, found.check_id, found.source, found.subject;
+    DELETE FROM scram.audit_found;
+
+    -- The rest is fixed. What is to be tried anew stands until it was; that a source can't be read, until it was read.
+    UPDATE scram.audit_finding f SET status = 'fixed'
+    WHERE f.source = ANY (sources) AND f.status <> 'fixed' AND f.last_run < run
+        AND f.check_id <> 'source_unreadable'
+        AND NOT scram.audit_is_pending(f.source, f.subject, f.check_id);
+    GET DIAGNOSTICS fixed = ROW_COUNT;
+    UPDATE scram.audit_run r SET findings_fixed = r.findings_fixed + fixed WHERE r.run_id = run;
+END
+$$;
+
+-- Whether a check has passwords left to try on a subject. Internal.
+CREATE FUNCTION scram.audit_is_pending(source text, subject text, check_id text) RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT $3 IN (SELECT g.check_id FROM scram.audit_guesses() g) AND EXISTS (
+        SELECT FROM scram.audit_secret t
+        WHERE t.source = $1 AND t.subject = $2 AND t.candidates > 0 AND (
+            t.own_edition < scram.audit_edition()
+            OR EXISTS (SELECT FROM scram.audit_word w WHERE w.check_id = $3 AND w.word_id > t.words_through)))
+$$;
+
+COMMENT ON FUNCTION scram.audit_is_pending(text, text, text) IS
+    'internal to scram.run_audit(): whether a check has passwords left to try on a subject';
+COMMENT ON FUNCTION scram.audit_merge(bigint, text[]) IS 'internal to scram.run_audit(): stores what a step has found';
+COMMENT ON FUNCTION scram.audit_next_source(bigint, timestamptz) IS
+    'internal to scram.run_audit(): chooses the source that the next step reads';
+COMMENT ON FUNCTION scram.audit_number_words() IS 'internal to scram.run_audit(): numbers the words that are new';
+COMMENT ON FUNCTION scram.audit_step_roles(bigint) IS 'internal to scram.run_audit(): its first part';
+COMMENT ON FUNCTION scram.audit_step_source(bigint, text) IS 'internal to scram.run_audit(): its part for a source';
