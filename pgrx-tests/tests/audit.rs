@@ -184,6 +184,33 @@ fn one_run_at_a_time_and_a_killed_one_is_not_forgotten() {
     assert_eq!(rows(&mut watcher, runs), expected);
 }
 
+/// A session whose run was cancelled keeps nobody out.
+#[test]
+fn a_cancelled_run_is_over_though_its_session_lives() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    let mut locker = cluster.client();
+    let mut session = cluster.client();
+    let token = session.cancel_token();
+    locker.batch_execute("BEGIN; LOCK scram.audit_finding").expect("a lock");
+    let waiting = "SELECT count(*) FROM pg_locks l
+                   WHERE NOT l.granted AND l.relation = 'scram.audit_finding'::regclass";
+    let running = thread::spawn(move || {
+        session.batch_execute("CALL scram.run_audit()").expect_err("it is cancelled");
+        session
+    });
+    let mut watcher = cluster.client();
+    until("the run waits", || (cell(&mut watcher, waiting).as_deref() == Some("1")).then_some(()));
+    token.cancel_query(postgres::NoTls).expect("a cancel");
+    let mut session = running.join().expect("the thread");
+    locker.batch_execute("COMMIT").expect("the lock is gone");
+
+    until("an audit runs beside an idle session", || cell(&mut client, "CALL scram.run_audit()"));
+    assert_eq!(cell(&mut session, "SELECT 1").as_deref(), Some("1"), "it is still there");
+    let statuses = "SELECT string_agg(status, ' ' ORDER BY run_id) FROM scram.audit_run";
+    assert_eq!(cell(&mut client, statuses).as_deref(), Some("interrupted done"));
+}
+
 /// `CALL run_audit()` in a session of its own.
 fn run_in_the_background(cluster: &Cluster) -> JoinHandle<Result<(), postgres::Error>> {
     let mut session = cluster.client();

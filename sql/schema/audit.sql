@@ -87,12 +87,13 @@ CREATE UNLOGGED TABLE scram.audit_found (
 CREATE TABLE scram.audit_reading (source text PRIMARY KEY, run_id bigint NOT NULL);
 
 -- Who runs: one row for ever, locked in each step. It is what keeps a second run out: an advisory lock could be taken by
--- anybody. A run whose backend is gone was interrupted.
+-- anybody. A run whose backend is gone, or at another statement, was interrupted.
 CREATE TABLE scram.audit_progress (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     run_id bigint,
     pid integer,
     backend_start timestamptz,
+    query_start timestamptz,
     deadline timestamptz,
     stage text CHECK (stage IN ('roles', 'sources', 'passwords')),
     -- To be read in the next step.

@@ -58,9 +58,10 @@ BEGIN
         RAISE NOTICE 'another audit is running';
         RETURN NULL;
     END IF;
-    -- Between two steps there is only the row.
+    -- Between two steps there is only the row. A session that was cancelled may live on, and do something else.
     PERFORM FROM pg_stat_activity a
-    WHERE a.pid = progress.pid AND a.backend_start = progress.backend_start AND a.pid <> pg_backend_pid();
+    WHERE a.pid = progress.pid AND a.backend_start = progress.backend_start AND a.pid <> pg_backend_pid()
+        AND a.query_start IS NOT DISTINCT FROM progress.query_start AND a.state IN ('active', 'disabled');
     IF FOUND THEN
         RAISE NOTICE 'another audit is running'
             USING DETAIL = format('Run %s, in the server process %s.', progress.run_id, progress.pid);
@@ -73,7 +74,7 @@ BEGIN
     INSERT INTO scram.audit_run (started_at, status) VALUES (clock_timestamp(), 'running')
     RETURNING audit_run.run_id INTO run;
     UPDATE scram.audit_progress p
-    SET run_id = run, pid = a.pid, backend_start = a.backend_start, stage = 'roles', source = NULL,
+    SET run_id = run, pid = a.pid, backend_start = a.backend_start, query_start = a.query_start, stage = 'roles', source = NULL,
         deadline = clock_timestamp()
             + least(coalesce(budget, current_setting('scram.audit_budget')::interval), longest)
     FROM pg_stat_activity a
@@ -152,7 +153,7 @@ BEGIN
         findings_open = (SELECT count(*) FROM scram.audit_finding f WHERE f.status = 'open')
     WHERE r.run_id = run;
     UPDATE scram.audit_progress p
-    SET run_id = NULL, pid = NULL, backend_start = NULL, deadline = NULL, stage = NULL, source = NULL;
+    SET run_id = NULL, pid = NULL, backend_start = NULL, query_start = NULL, deadline = NULL, stage = NULL, source = NULL;
 
     IF fresh.total > 0 THEN
         -- Anybody may listen: counts, never names.
