@@ -95,6 +95,20 @@ fn every_form_is_judged() {
     expected.sort();
     assert_eq!(triples(&mut client, &list.replace("{}", "scram.audit_finding")), expected);
 
+    // And what forms there are.
+    let census = "SELECT kind, coalesce(iterations, 0), subjects FROM scram.audit_census
+                  WHERE source = 'mixed' ORDER BY kind COLLATE \"C\"";
+    let counted = [
+        ["bcrypt", "0", "1"],
+        ["dovecot", "4096", "1"],
+        ["kafka", "4096", "1"],
+        ["md5", "0", "1"],
+        ["scram-malformed", "0", "1"],
+        ["scram-sha-256", "1", "1"],
+        ["unknown", "0", "3"],
+    ];
+    assert_eq!(triples(&mut client, census), counted.map(|row| row.map(str::to_owned)));
+
     let evidence = |client: &mut Client, subject: &str, check: &str| {
         let sql = format!(
             "SELECT evidence FROM scram.audit_finding WHERE subject = '{subject}' AND check_id = '{check}'"
