@@ -57,13 +57,20 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    WITH wanted AS MATERIALIZED (
-        SELECT c.check_id, c.word FROM scram.audit_common() c
-        UNION ALL
-        SELECT 'password_in_wordlist', convert_to(w.word, getdatabaseencoding()) FROM scram.wordlist w
+    -- One hash join: two anti joins sort a long list twice.
+    WITH differing AS MATERIALIZED (
+        SELECT wanted.check_id, wanted.word, n.word_id
+        FROM (
+            SELECT c.check_id, c.word FROM scram.audit_common() c
+            UNION ALL
+            SELECT 'password_in_wordlist', convert_to(w.word, getdatabaseencoding()) FROM scram.wordlist w
+        ) wanted
+        FULL JOIN scram.audit_word n ON (n.check_id, n.word) = (wanted.check_id, wanted.word)
+        WHERE wanted.word IS NULL OR n.word_id IS NULL
     ), gone AS (
         DELETE FROM scram.audit_word n
-        WHERE NOT EXISTS (SELECT FROM wanted WHERE (wanted.check_id, wanted.word) = (n.check_id, n.word))
+        USING differing d
+        WHERE n.word_id = d.word_id
         RETURNING n.check_id
     ), again AS (
         -- Nothing says which word it was that hit: it may be one that is gone.
@@ -71,10 +78,7 @@ BEGIN
         WHERE t.hits ?| (SELECT array_agg(gone.check_id) FROM gone)
     )
     INSERT INTO scram.audit_word (check_id, word)
-    SELECT wanted.check_id, wanted.word
-    FROM wanted
-    WHERE NOT EXISTS (
-        SELECT FROM scram.audit_word n WHERE (n.check_id, n.word) = (wanted.check_id, wanted.word));
+    SELECT d.check_id, d.word FROM differing d WHERE d.word_id IS NULL;
 END
 $$;
 
