@@ -50,7 +50,7 @@ BEGIN
     IF milliseconds <= 0 THEN
         RETURN true;
     END IF;
-    -- First what names suggest, on every secret; then the words, the most common ones on every secret first.
+    -- First what names suggest, on every secret; then the words, on the secrets that have had the fewest.
     SELECT t.source INTO this_source FROM scram.audit_secret t
     WHERE t.candidates > 0 AND t.own_edition < edition
         AND (t.source = 'role' OR t.source IN (SELECT s.name FROM scram.audit_source s WHERE s.enabled))

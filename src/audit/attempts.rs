@@ -123,6 +123,7 @@ pub(crate) fn audit_try(
     let mut attempts = Attempts::begin(until)?;
     let found = attempts.secrets(&source.name(), &names, &wanted)?;
     let mut results = Vec::with_capacity(wanted.len());
+    let mut unfinished = Vec::new();
     for (place, ((_, own, through), subject)) in (1..).zip(wanted.into_iter().zip(found)) {
         let Some(subject) = subject else {
             results.push((place, through, None, None));
@@ -133,7 +134,28 @@ pub(crate) fn audit_try(
         }
         let tried =
             if own { attempts.own(&subject, through) } else { attempts.words(&subject, through) }?;
+        if !own && tried.hit.is_none() && tried.tested > 0 {
+            unfinished.push((results.len(), subject));
+        }
         results.push((place, tried.through, Some(tried.tested), tried.hit.map(|check| check.id)));
+    }
+    // Few secrets get more words than one reading of the list: a commit for each would cost too much.
+    while !unfinished.is_empty() && Instant::now() < until {
+        let mut still = Vec::new();
+        for (index, subject) in unfinished {
+            let Some((_, through, tested, check_id)) = results.get_mut(index) else { continue };
+            if Instant::now() >= until {
+                break;
+            }
+            let tried = attempts.words(&subject, *through)?;
+            *through = tried.through;
+            *tested = tested.map(|tested: i64| tested + tried.tested);
+            *check_id = tried.hit.map(|check| check.id);
+            if tried.hit.is_none() && tried.tested > 0 {
+                still.push((index, subject));
+            }
+        }
+        unfinished = still;
     }
     Ok(TableIterator::new(results))
 }
