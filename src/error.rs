@@ -78,6 +78,8 @@ pub(crate) enum Error {
     Search,
     #[error("the registered source cannot be read")]
     SourceGone,
+    #[error("the code behind the registered source raises a cancel")]
+    SourceCancels,
     #[error("invalid handshake state")]
     State(#[from] SealError),
     #[error("iteration count {got} of the verifier is over the limit")]
@@ -209,6 +211,7 @@ impl From<Error> for ErrorReport {
                 Some("It is not registered, or its relation was dropped or replaced.".to_owned()),
                 Some("Use scram.drop_audit_source() and scram.add_audit_source()."),
             ),
+            Error::SourceCancels => (ERRCODE_EXTERNAL_ROUTINE_EXCEPTION, None, None),
             Error::State(why) => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 Some(sentence(why)),

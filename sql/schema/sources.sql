@@ -22,6 +22,12 @@ BEGIN
             MESSAGE = format('"%s" is a temporary table', class.relname),
             DETAIL = 'No other session could read it.';
     END IF;
+    -- The names of subjects are stored and shown.
+    IF subject_column = secret_column THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'the subjects and their secrets can''t be in one column',
+            HINT = 'Give the column that names whose secret it is: a user name, or a key.';
+    END IF;
     FOREACH column_name IN ARRAY ARRAY[subject_column, secret_column] LOOP
         SELECT a.atttypid INTO column_type FROM pg_attribute a
         WHERE a.attrelid = relation AND a.attname = column_name AND a.attnum > 0 AND NOT a.attisdropped;

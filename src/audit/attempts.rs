@@ -12,7 +12,7 @@ use scram_core::audit::{
 use scram_core::keys::Key;
 
 use super::read;
-use super::source::Source;
+use super::source::{Source, is_shown_otherwise};
 use crate::error::Error;
 use crate::spi::rows;
 use crate::text::Text;
@@ -208,7 +208,10 @@ impl Attempts {
         if source == ROLES {
             read::roles_named(names)?.into_iter().for_each(&mut take);
         } else {
-            Source::find(source)?.read(Some(read::server_texts(names)), take)?;
+            // By another form of its name no row is found: then all are looked at.
+            let all = names.iter().any(|name| is_shown_otherwise(name));
+            let names = (!all).then(|| read::server_texts(names));
+            Source::find(source)?.read(names, take)?;
         }
         Ok(found)
     }

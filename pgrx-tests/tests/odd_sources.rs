@@ -1,0 +1,181 @@
+//! Registered sources that change hands or names while they are read, and names that are hard to show.
+
+use std::thread;
+
+use scram_ext_client_tests::{Cluster, Raised, cell, rows, until};
+
+/// The owner of a schema may drop what others have in it. While a query waits for that, he must not
+/// get code of his into it, which would be planned with the rights of the owner of what was there.
+#[test]
+fn the_owner_of_a_schema_swaps_a_relation_while_the_audit_waits_for_it() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin
+        .batch_execute(
+            r"
+            CREATE ROLE mallory LOGIN;
+            CREATE SCHEMA app AUTHORIZATION mallory;
+            CREATE TABLE app.users (name text, secret text);
+            INSERT INTO app.users VALUES ('alice', scram.generate('pencil'));
+            SELECT scram.add_audit_source('app', 'app.users', 'name', 'secret');
+            CREATE SEQUENCE public.planned_as_superuser;
+            REVOKE ALL ON SEQUENCE public.planned_as_superuser FROM PUBLIC",
+        )
+        .expect("a superuser's table in somebody else's schema");
+    let mut mallory = cluster.client_as("mallory", "postgres");
+    mallory
+        .batch_execute(
+            r"
+            CREATE FUNCTION app.planned() RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+            BEGIN
+                -- Stands also where the query is rolled back.
+                PERFORM nextval('public.planned_as_superuser');
+                RETURN 'x';
+            EXCEPTION WHEN insufficient_privilege THEN
+                RETURN 'x';
+            END $$;
+            BEGIN;
+            DROP TABLE app.users;
+            CREATE VIEW app.users AS SELECT app.planned() AS name, 'x'::text AS secret",
+        )
+        .expect("a view under the same name");
+
+    let mut auditor = cluster.client();
+    let audit = thread::spawn(move || {
+        rows(
+            &mut auditor,
+            "SELECT subject, check_id FROM scram.audit() WHERE subject = 'source app'",
+        )
+    });
+    until("the audit waits", || {
+        let waiting = "SELECT nullif(count(*), 0) FROM pg_locks WHERE NOT granted";
+        cell(&mut admin, waiting)
+    });
+    mallory.batch_execute("COMMIT").expect("the swap");
+    let found = audit.join().expect("an audit");
+    let called = "SELECT is_called FROM public.planned_as_superuser";
+    assert_eq!(cell(&mut admin, called).as_deref(), Some("f"), "his function ran as a superuser");
+    let unreadable = [Some("source app".to_owned()), Some("source_unreadable".to_owned())];
+    assert_eq!(found, [unreadable], "what was registered is gone");
+}
+
+/// Nobody but who is asked for it, or a timeout, cancels an audit.
+#[test]
+fn a_source_that_raises_a_cancel_is_unreadable_and_no_more() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin
+        .batch_execute(
+            r"
+            CREATE TABLE users (name text, secret text);
+            INSERT INTO users VALUES ('alice', scram.generate('alice'));
+            CREATE FUNCTION raised() RETURNS text LANGUAGE plpgsql AS $$
+            BEGIN
+                RAISE query_canceled USING MESSAGE = 'canceling statement due to user request';
+            END $$;
+            CREATE VIEW raising AS SELECT raised() AS name, 'x'::text AS secret;
+            CREATE FUNCTION planned() RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+            BEGIN
+                RAISE query_canceled;
+            END $$;
+            CREATE VIEW planning AS SELECT name, secret FROM users WHERE name <> planned();
+            SELECT scram.add_audit_source('a', 'raising', 'name', 'secret'),
+                   scram.add_audit_source('b', 'planning', 'name', 'secret'),
+                   scram.add_audit_source('c', 'users', 'name', 'secret')",
+        )
+        .expect("sources");
+    admin.batch_execute("CALL scram.run_audit()").expect("an audit");
+    let status = "SELECT status FROM scram.audit_run";
+    assert_eq!(cell(&mut admin, status).as_deref(), Some("done"));
+    let found = |table: &str| {
+        format!(
+            "SELECT source, subject, check_id FROM {table}
+             WHERE subject ~ '^source' OR source = 'c' ORDER BY 1 DESC, 2"
+        )
+    };
+    let text = |cells: [&str; 3]| cells.map(|cell| Some(cell.to_owned())).to_vec();
+    let unreadable = [
+        text(["server", "source a", "source_unreadable"]),
+        text(["server", "source b", "source_unreadable"]),
+    ];
+    assert_eq!(rows(&mut admin, &found("scram.audit()")), unreadable);
+    let guessed = text(["c", "alice", "password_is_name"]);
+    let stored = [&unreadable[..], &[guessed]].concat();
+    assert_eq!(rows(&mut admin, &found("scram.audit_finding")), stored);
+}
+
+/// Users of an application choose their names.
+#[test]
+fn no_name_keeps_the_others_from_being_read() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin
+        .batch_execute(
+            r"
+            CREATE TABLE users (name text, secret text);
+            INSERT INTO users VALUES ('alice', scram.generate('pencil'));
+            -- Longer than an entry of an index can be, however it is compressed.
+            INSERT INTO users SELECT string_agg(md5(i::text), ''), scram.generate('pencil')
+            FROM generate_series(1, 200) i;
+            INSERT INTO users SELECT string_agg(md5(i::text), ''), scram.generate('pencil')
+            FROM generate_series(1, 201) i;
+            INSERT INTO scram.wordlist VALUES ('pencil');
+            SELECT scram.add_audit_source('app', 'users', 'name', 'secret')",
+        )
+        .expect("users");
+    admin.batch_execute("CALL scram.run_audit()").expect("an audit");
+    let guessed = "
+        SELECT left(subject, 32), length(subject) < 200 FROM scram.audit_finding
+        WHERE source = 'app' AND check_id = 'password_in_wordlist' ORDER BY 1 DESC, subject";
+    let long = "c4ca4238a0b923820dcc509a6f75849b";
+    let row = |name: &str| vec![Some(name.to_owned()), Some("t".to_owned())];
+    assert_eq!(rows(&mut admin, guessed), [row(long), row(long), row("alice")]);
+    let status = "SELECT status FROM scram.audit_run";
+    assert_eq!(cell(&mut admin, status).as_deref(), Some("done"));
+}
+
+/// What the database can't write as text, and what its encoding has and ASCII has not.
+#[test]
+fn names_in_any_encoding_are_tried() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    for (encoding, name, shown) in
+        [("LATIN1", r"U&'caf\00E9'", "café"), ("SQL_ASCII", r"E'caf\xe9'", r"caf\xe9")]
+    {
+        let create = format!(
+            "CREATE DATABASE {encoding} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"
+        );
+        admin.batch_execute(&create).expect("a database");
+        let mut client = cluster.client_as("postgres", &encoding.to_lowercase());
+        client
+            .batch_execute(&format!(
+                r#"
+                CREATE EXTENSION scram_ext;
+                CREATE TABLE users (name text, secret text);
+                DO $$ BEGIN EXECUTE format('ALTER TABLE users RENAME name TO %I', {name}); END $$;
+                DO $$ BEGIN EXECUTE format('ALTER TABLE users RENAME TO %I', {name}); END $$;
+                DO $$ BEGIN EXECUTE format('INSERT INTO %I VALUES ($1, $2)', {name})
+                    USING {name}, scram.generate('pencil'); END $$;
+                INSERT INTO scram.wordlist VALUES ('pencil');
+                SELECT scram.add_audit_source(
+                    'app', (SELECT c.oid FROM pg_class c WHERE c.relname = {name}), {name}, 'secret')"#
+            ))
+            .expect("a source");
+        client.batch_execute("CALL scram.run_audit()").expect("an audit");
+        let found = "SELECT subject, check_id FROM scram.audit_finding WHERE source = 'app'";
+        let expected = [Some(shown.to_owned()), Some("password_in_wordlist".to_owned())];
+        assert_eq!(rows(&mut client, found), [expected], "{encoding}");
+    }
+}
+
+/// Subjects are stored and shown.
+#[test]
+fn a_secret_is_no_subject() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin.batch_execute("CREATE TABLE users (name text, secret text)").expect("a table");
+    let add = "SELECT scram.add_audit_source('app', 'users', 'secret', 'secret')";
+    assert_eq!(Raised::by(&mut admin, add).code, "22023");
+    let insert = "INSERT INTO scram.audit_source VALUES ('app', 'users', 'secret', 'secret')";
+    assert_eq!(Raised::by(&mut admin, insert).code, "22023");
+}
