@@ -159,6 +159,9 @@ fn finish_rotation(name: Option<Text>) -> Result<Record<2>, ErrorReport> {
         let old = rotation.active();
         let role = lock(old, Change::Attributes)?;
         let arguments = [DatumWithOid::from(role.oid)];
+        // What pg_stat_activity shows stands still in a transaction that has looked at it.
+        // SAFETY: on the backend's thread; forgets a copy of the backend's own.
+        unsafe { pg_sys::pgstat_clear_snapshot() };
         let sessions = as_owner(TABLE, SESSIONS, &arguments, |row| row.get::<i32>(1))?;
         if !sessions.is_empty() {
             notice(&name, old, &sessions);

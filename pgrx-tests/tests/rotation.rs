@@ -60,6 +60,23 @@ fn a_pair_takes_turns() {
     assert_eq!(Raised::by(&mut admin, "SELECT scram.rotate('app')").code, "42704");
 }
 
+/// Whoever waits for the sessions in one transaction, or has looked at them before, sees them as they are.
+#[test]
+fn a_transaction_sees_sessions_come_and_go() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin.batch_execute(PAIR).expect("a pair");
+    rotate(&mut admin);
+    admin.batch_execute("BEGIN").expect("a transaction");
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app_a'";
+    assert_eq!(cell(&mut admin, sessions).as_deref(), Some("0"));
+    let old = cluster.login("app_a", b"first").expect("a session");
+    assert_eq!(finish(&mut admin), (None, 1), "it is in use");
+    drop(old);
+    assert_eq!(until("the session has ended", || finish(&mut admin).0), "app_a");
+    admin.batch_execute("COMMIT").expect("its end");
+}
+
 /// The role in use is not taken away for one that nobody gets in with.
 #[test]
 fn a_role_that_could_not_log_in_is_no_successor() {

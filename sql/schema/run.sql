@@ -58,7 +58,9 @@ BEGIN
         RAISE NOTICE 'another audit is running';
         RETURN NULL;
     END IF;
-    -- Between two steps there is only the row. A session that was cancelled may live on, and do something else.
+    -- Between two steps there is only the row. A session that was cancelled may live on, and do something else. What a DO
+    -- block has seen of the sessions before stands still until it is told to look again.
+    PERFORM pg_stat_clear_snapshot();
     PERFORM FROM pg_stat_activity a
     WHERE a.pid = progress.pid AND a.backend_start = progress.backend_start AND a.pid <> pg_backend_pid()
         AND a.query_start IS NOT DISTINCT FROM progress.query_start AND a.state IN ('active', 'disabled');
