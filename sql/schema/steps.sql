@@ -192,13 +192,14 @@ BEGIN
         UPDATE scram.audit_finding f SET severity = found.severity, evidence = found.evidence, last_run = run
         FROM scram.audit_found found
         WHERE f.status <> 'fixed' AND (f.source, f.subject, f.check_id) = (found.source, found.subject, found.check_id)
-        RETURNING f.source, f.subject, f.check_id
     )
     INSERT INTO scram.audit_finding (source, subject, check_id, severity, evidence, first_run, last_run, status)
     SELECT found.*, run, run, 'open'
     FROM scram.audit_found found
+    -- By the index: the planner takes what is empty between two steps for empty, and would compare each with each.
     WHERE NOT EXISTS (
-        SELECT FROM known k WHERE (k.source, k.subject, k.check_id) = (found.source, found.subject, found.check_id))
+        SELECT FROM scram.audit_finding k
+        WHERE k.status <> 'fixed' AND (k.source, k.subject, k.check_id) = (found.source, found.subject, found.check_id))
     ORDER BY found.severity, found.check_id, found.source, found.subject;
     DELETE FROM scram.audit_found;
 
