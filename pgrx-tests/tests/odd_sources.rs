@@ -178,6 +178,17 @@ fn a_secret_is_no_subject() {
     assert_eq!(Raised::by(&mut admin, add).code, "22023");
     let insert = "INSERT INTO scram.audit_source VALUES ('app', 'users', 'secret', 'secret')";
     assert_eq!(Raised::by(&mut admin, insert).code, "22023");
+    // Nor where the columns are mixed up.
+    admin
+        .batch_execute(
+            "INSERT INTO users VALUES ('alice', scram.generate('pencil'));
+             SELECT scram.add_audit_source('app', 'users', 'secret', 'name')",
+        )
+        .expect("a source");
+    admin.batch_execute("CALL scram.run_audit()").expect("an audit");
+    let subject = "SELECT subject ~ '^a secret' AND subject !~ 'SCRAM'
+                   FROM scram.audit_finding WHERE source = 'app'";
+    assert_eq!(cell(&mut admin, subject).as_deref(), Some("t"));
 }
 
 /// What a step has found is in a table that is empty between two steps, and that the planner knows as

@@ -18,6 +18,7 @@ use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportable as _};
 use pgrx::prelude::*;
 use pgrx::spi::SpiResult;
 use scram_core::audit::{Origin, Secret, Subject, System};
+use scram_core::identify::Kind;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
@@ -138,10 +139,13 @@ impl Source {
 /// and whoever chooses such a name must not keep the others from being read.
 fn shown(name: &Text) -> String {
     let text = name.name();
-    if text.len() <= LONGEST_NAME {
+    // Columns are mixed up easily, and findings hold no secret.
+    let is_secret = Secret::read(Zeroizing::new(text.clone()), |_| None).kind() != Kind::Unknown;
+    if text.len() <= LONGEST_NAME && !is_secret {
         return text;
     }
-    let start: String = text.chars().take(64).collect();
+    let start: String =
+        if is_secret { "a secret".to_owned() } else { text.chars().take(64).collect() };
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     format!("{start}... ({:016x}, {}{SHORTENED}", hasher.finish(), text.len())
