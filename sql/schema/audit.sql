@@ -97,7 +97,9 @@ CREATE TABLE scram.audit_progress (
     deadline timestamptz,
     stage text CHECK (stage IN ('roles', 'sources', 'passwords')),
     -- To be read in the next step.
-    source text
+    source text,
+    -- The last run that came to its end, pruned or not: what is new is new since then.
+    last_finished bigint
 );
 INSERT INTO scram.audit_progress DEFAULT VALUES;
 
@@ -139,6 +141,8 @@ COMMENT ON SEQUENCE scram.audit_word_word_id_seq IS 'numbers scram.audit_word';
 COMMENT ON TABLE scram.audit_found IS 'internal to scram.run_audit(): what a step has found';
 COMMENT ON TABLE scram.audit_reading IS 'internal to scram.run_audit(): the run that last began to read a source';
 COMMENT ON TABLE scram.audit_progress IS 'internal to scram.run_audit(): the run that is going on';
+-- Without arguments there is no NULL to be strict about.
+ALTER FUNCTION scram.audit_checks() CALLED ON NULL INPUT;
 COMMENT ON FUNCTION scram.audit_checks() IS 'the checks that the audit knows';
 COMMENT ON FUNCTION scram.audit_common() IS 'internal to scram.run_audit(): passwords that this server''s names suggest';
 COMMENT ON FUNCTION scram.audit_edition() IS 'internal to scram.run_audit(): tells when what names suggest has changed';

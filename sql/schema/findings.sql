@@ -31,9 +31,6 @@ BEGIN
             MESSAGE = '"finding_id" and "note" must not be null',
             HINT = 'Only "until" may be: then the finding is accepted for ever.';
     END IF;
-    IF until <= clock_timestamp() THEN
-        RAISE invalid_parameter_value USING MESSAGE = 'the time until which a finding is accepted has passed';
-    END IF;
     SELECT f.status INTO found_status FROM scram.audit_finding f
     WHERE f.finding_id = accept_finding.finding_id
     FOR UPDATE;
@@ -114,9 +111,7 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = 'the time for which audits are kept must not be negative';
     END IF;
     DELETE FROM scram.audit_run r
-    WHERE r.started_at < clock_timestamp() - keep AND r.status <> 'running'
-        -- The next run says what is new since this one.
-        AND r.run_id <> (SELECT max(l.run_id) FROM scram.audit_run l WHERE l.status IN ('done', 'partial'));
+    WHERE r.started_at < clock_timestamp() - keep AND r.status <> 'running';
     GET DIAGNOSTICS removed = ROW_COUNT;
     -- What is open or accepted stays; what is fixed goes with the last run that saw it.
     DELETE FROM scram.audit_finding f

@@ -124,9 +124,10 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- New is what no finished run has shown: an interrupted one told nobody.
-    last_finished CONSTANT bigint := coalesce(
-        (SELECT max(r.run_id) FROM scram.audit_run r WHERE r.status IN ('done', 'partial')), 0);
+    -- New is what no finished run has shown: an interrupted one told nobody. After a restore there are the runs alone.
+    last_finished CONSTANT bigint := greatest(
+        (SELECT max(r.run_id) FROM scram.audit_run r WHERE r.status IN ('done', 'partial')),
+        (SELECT p.last_finished FROM scram.audit_progress p), 0);
     left_over CONSTANT bigint := scram.audit_left();
     unread CONSTANT boolean := EXISTS (
         SELECT FROM scram.audit_source s
@@ -155,7 +156,8 @@ BEGIN
         findings_open = (SELECT count(*) FROM scram.audit_finding f WHERE f.status = 'open')
     WHERE r.run_id = run;
     UPDATE scram.audit_progress p
-    SET run_id = NULL, pid = NULL, backend_start = NULL, query_start = NULL, deadline = NULL, stage = NULL, source = NULL;
+    SET run_id = NULL, pid = NULL, backend_start = NULL, query_start = NULL, deadline = NULL, stage = NULL, source = NULL,
+        last_finished = run;
 
     IF fresh.total > 0 THEN
         -- Anybody may listen: counts, never names.

@@ -1,9 +1,13 @@
 -- The steps of a stored audit that look at what is stored, and merge what they found.
+--
+-- Nested loops are off in them: statistics of tables that grow by a million rows in one statement are always old, and a
+-- plan for one row takes a night for so many.
 
 -- First step: the words that are to be tried; roles and server, by all checks that derive no keys. Internal.
 CREATE FUNCTION scram.audit_step_roles(run bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = off
 AS $$
 DECLARE
     fixed bigint;
@@ -55,6 +59,7 @@ $$;
 CREATE FUNCTION scram.audit_number_words() RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = off
 AS $$
 BEGIN
     -- One hash join: two anti joins sort a long list twice.
@@ -115,6 +120,7 @@ $$;
 CREATE FUNCTION scram.audit_step_source(run bigint, source text) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -176,6 +182,7 @@ $$;
 CREATE FUNCTION scram.audit_merge(run bigint, sources text[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = off
 AS $$
 DECLARE
     fixed bigint;
