@@ -5,13 +5,13 @@
 # Called by make after `make install`, which sets PG_CONFIG.
 #
 #   ROUNDS  measurements of each kind, of which the best counts: what else runs only slows down (3)
-#   WORDS   length of the list that hashcat, match_any and run_audit get (60000)
+#   WORDS   length of the list that hashcat, match_any and run_audit get (200000)
 #   ROLES   how many of them the checks that derive no keys are measured on (10000)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/server.sh
 
-readonly ROUNDS=${ROUNDS:-3} WORDS=${WORDS:-60000} ROLES=${ROLES:-10000}
+readonly ROUNDS=${ROUNDS:-3} WORDS=${WORDS:-200000} ROLES=${ROLES:-10000}
 readonly VERIFIER='SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU='
 cores=$(nproc)
 criterion=${CARGO_TARGET_DIR:-target}/criterion

@@ -21,9 +21,9 @@ use crate::{crew, guc};
 /// Words that are read, and tried on a subject, at a time.
 const CHUNK: i64 = 10_000;
 
-/// Iterations of one search, roughly: about a quarter of a second on a thread. Between two searches
+/// Iterations of one search, roughly: about half a second on a thread. Between two searches
 /// there is a look at the clock.
-const SLICE: usize = 1 << 23;
+const SLICE: usize = 1 << 24;
 
 const WORDS: &str = r"
 SELECT w.word_id, w.check_id, w.word FROM scram.audit_word w
