@@ -203,7 +203,8 @@ BEGIN
     INSERT INTO scram.audit_finding (source, subject, check_id, severity, evidence, first_run, last_run, status)
     SELECT found.*, run, run, 'open'
     FROM scram.audit_found found
-    -- By the index: the planner takes what is empty between two steps for empty, and would compare each with each.
+    -- Against the table and not against what the UPDATE returned: that the planner takes for empty, as audit_found is between
+    -- two steps, and would compare each with each.
     WHERE NOT EXISTS (
         SELECT FROM scram.audit_finding k
         WHERE k.status <> 'fixed' AND (k.source, k.subject, k.check_id) = (found.source, found.subject, found.check_id))
