@@ -151,7 +151,7 @@ fn the_census_counts_every_role_and_goes_with_its_run() {
 
     rows(&mut client, "CALL scram.run_audit()");
     rows(&mut client, "UPDATE scram.audit_run SET started_at = started_at - interval '30 days'");
-    assert_eq!(number(&mut client, "SELECT scram.prune_audit('20 days')"), 1);
+    assert_eq!(number(&mut client, "SELECT scram.prune_audit('20 days')"), 2);
     let left = format!("SELECT count(*) FROM scram.audit_census WHERE run_id = {run}");
     assert_eq!(number(&mut client, &left), 0);
 }
