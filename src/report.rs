@@ -6,8 +6,6 @@ use audit_report::Format;
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use scram_core::audit::Secret;
-use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::served;
@@ -40,9 +38,6 @@ fn audit_report(
 fn audit_kind(
     secret: Text,
 ) -> TableIterator<'static, (name!(kind, &'static str), name!(iterations, Option<i32>))> {
-    // A secret of more than ASCII is no verifier, but may be something else.
-    let read = Secret::read(Zeroizing::new(secret.name()), |_| {
-        served::Secret::read(secret.as_bytes())?.decoded()
-    });
+    let read = served::audited(&secret);
     TableIterator::once((read.kind().as_str(), read.iterations()))
 }

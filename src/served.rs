@@ -6,9 +6,11 @@ use std::ffi::CString;
 
 use pgrx::pg_sys;
 use scram_core::Mechanism;
-use scram_core::audit::Served;
+use scram_core::audit::{self, Served};
 use scram_core::keys::{Key, MAX_KEY_LEN};
+use zeroize::Zeroizing;
 
+use crate::text::Text;
 use crate::verifier::server_accepts;
 
 // src/include/libpq/scram.h and src/include/common/base64.h, which pgrx does not bind. The server's
@@ -35,6 +37,14 @@ unsafe extern "C-unwind" {
     ) -> bool;
 
     fn pg_b64_decode(source: *const c_char, len: c_int, to: *mut u8, to_len: c_int) -> c_int;
+}
+
+/// A stored secret for the audit, with what this server makes of it.
+pub(crate) fn audited(secret: &Text) -> audit::Secret {
+    // A secret of more than ASCII is no verifier, but may be something else.
+    audit::Secret::read(Zeroizing::new(secret.name()), |_| {
+        Secret::read(secret.as_bytes())?.decoded()
+    })
 }
 
 /// A secret that this server stores and serves as SCRAM-SHA-256, as it reads it.

@@ -8,10 +8,9 @@ use pgrx::pg_sys::panic::ErrorReport;
 use scram_core::Mechanism;
 use scram_core::audit::hba::{self, Database, Doors};
 use scram_core::audit::{
-    HbaRule, Origin, Policy, Role, Secret, Seen, Server, Subject, ValidUntil, secret_digest,
+    HbaRule, Origin, Policy, Role, Seen, Server, Subject, ValidUntil, secret_digest,
 };
 use scram_core::keys::Key;
-use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::guc;
@@ -273,11 +272,7 @@ fn subjects(names: Option<Vec<ServerText>>) -> Result<Vec<Subject>, ErrorReport>
             },
             name_bytes: name.map(|name| name.0.as_bytes().to_vec()).unwrap_or_default(),
             origin: Origin::Role(role),
-            secret: secret.map(|secret| {
-                Secret::read(Zeroizing::new(secret.0.name()), |_| {
-                    served::Secret::read(secret.0.as_bytes())?.decoded()
-                })
-            }),
+            secret: secret.map(|secret| served::audited(&secret.0)),
         };
         let known = row.get::<Vec<u8>>(9)?.zip(row.get(10)?).zip(text(&row, 11)?);
         if let Some(((digest, minutes), text)) = known

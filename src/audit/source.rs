@@ -21,6 +21,7 @@ use scram_core::audit::{Origin, Secret, Subject, System};
 use scram_core::identify::Kind;
 use zeroize::Zeroizing;
 
+use crate::acting::Acting;
 use crate::error::Error;
 use crate::served;
 use crate::spi::{ServerText, internal, rows};
@@ -121,11 +122,7 @@ impl Source {
     }
 
     fn subject(&self, name: Option<ServerText>, secret: Option<ServerText>) -> Subject {
-        let secret = secret.map(|secret| {
-            Secret::read(Zeroizing::new(secret.0.name()), |_| {
-                served::Secret::read(secret.0.as_bytes())?.decoded()
-            })
-        });
+        let secret = secret.map(|secret| served::audited(&secret.0));
         let (name, name_bytes) = name.map_or_else(
             || (NO_NAME.to_owned(), Vec::new()),
             |name| (shown(&name.0), name.0.as_bytes().to_vec()),
@@ -215,8 +212,7 @@ fn is_cancel(error: &CaughtError) -> bool {
 
 /// As long as it lives the current user is a relation's owner, in a security-restricted operation.
 struct Owner {
-    user: pg_sys::Oid,
-    context: c_int,
+    acting: Acting,
     settings: c_int,
 }
 
@@ -238,24 +234,17 @@ impl Owner {
     }
 
     fn become_one(owner: pg_sys::Oid) -> Self {
-        let (mut user, mut context) = (pg_sys::InvalidOid, 0);
-        let restricted = pg_sys::SECURITY_RESTRICTED_OPERATION.cast_signed();
-        // SAFETY: plain reads and writes of the backend's state; the search_path is pinned by the SQL
+        let acting = Acting::restricted(owner);
+        // SAFETY: counts up a level of the backend's settings; the search_path is pinned by the SQL
         // function around this.
-        unsafe {
-            pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
-            pg_sys::SetUserIdAndSecContext(owner, context | restricted);
-            Self { user, context, settings: pg_sys::NewGUCNestLevel() }
-        }
+        Self { acting, settings: unsafe { pg_sys::NewGUCNestLevel() } }
     }
 
-    /// Back to who it was, and every setting that the owner's code has changed to what it was. An
-    /// error needs no help with either.
+    /// Every setting that the owner's code has changed back to what it was, and the user to who it
+    /// was. An error needs no help with the settings.
     fn end(self) {
-        // SAFETY: what become_one() has saved, in the reverse order.
-        unsafe {
-            pg_sys::AtEOXact_GUC(false, self.settings);
-            pg_sys::SetUserIdAndSecContext(self.user, self.context);
-        }
+        // SAFETY: the level that become_one() has made.
+        unsafe { pg_sys::AtEOXact_GUC(false, self.settings) };
+        drop(self.acting);
     }
 }

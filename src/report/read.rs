@@ -45,19 +45,8 @@ WITH standing AS (
     WHERE CASE WHEN $3 THEN f.status <> 'fixed' ELSE $1 BETWEEN f.first_run AND f.last_run END
     ORDER BY f.source, f.subject, f.check_id, f.finding_id DESC
 ), before AS (
-    SELECT DISTINCT ON (f.source, f.subject, f.check_id)
-        f.source, f.subject, f.check_id, coalesce(e.severity, f.severity) AS severity,
-        coalesce(e.evidence, f.evidence) AS evidence
-    FROM scram.audit_finding f
-    LEFT JOIN LATERAL (
-        SELECT x.severity, x.evidence
-        FROM jsonb_to_recordset(f.earlier) AS x(until_run bigint, severity text, evidence text)
-        WHERE x.until_run >= $2
-        ORDER BY x.until_run
-        LIMIT 1
-    ) e ON f.earlier <> '[]'
-    WHERE $2 BETWEEN f.first_run AND f.last_run
-    ORDER BY f.source, f.subject, f.check_id, f.finding_id DESC
+    SELECT o.* FROM scram.audit_run p CROSS JOIN LATERAL scram.audit_findings_of(p.run_id) o
+    WHERE p.run_id = $2
 )
 SELECT s.finding_id, source, subject, check_id, coalesce(s.severity, b.severity),
        coalesce(s.evidence, b.evidence), {accepted}, s.first_run, {seen}, {until}, s.note,
