@@ -29,7 +29,7 @@ const GRANTED_ONLY: &[&str] = &[
     "SELECT * FROM scram.audit_read('x')",
     "SELECT * FROM scram.audit_judge('x')",
     "SELECT * FROM scram.audit_secrets()",
-    "SELECT * FROM scram.audit_try('role', '{postgres}', '{x}', '{t}', '{0}', 1)",
+    "SELECT * FROM scram.audit_try('role', '{postgres}', '{x}', true, '{0}', 1)",
     "SELECT scram.add_audit_source('x', 'pg_class', 'relname', 'relname')",
     "SELECT scram.drop_audit_source('x')",
     "SELECT scram.load_wordlist()",

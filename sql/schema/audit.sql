@@ -152,6 +152,6 @@ COMMENT ON FUNCTION scram.audit_ready() IS 'internal to scram.run_audit(): raise
 COMMENT ON FUNCTION scram.audit_restricted() IS 'internal to scram.run_audit(): whether a maintenance command runs this';
 COMMENT ON FUNCTION scram.audit_scan(boolean) IS 'internal to scram.audit(): what the checks find on roles and server';
 COMMENT ON FUNCTION scram.audit_secrets() IS 'internal to scram.run_audit(): digests of the roles'' secrets';
-COMMENT ON FUNCTION scram.audit_try(text, text[], bytea[], boolean[], bigint[], integer) IS
+COMMENT ON FUNCTION scram.audit_try(text, text[], bytea[], boolean, bigint[], integer) IS
     'internal to scram.run_audit(): tries passwords for a time';
 COMMENT ON FUNCTION scram.builtin_words() IS 'internal to scram.load_wordlist(): the built-in list';

@@ -68,8 +68,7 @@ BEGIN
         END IF;
     END IF;
 
-    SELECT array_agg(l.subject) AS subjects, array_agg(l.digest) AS digests, array_agg(own) AS own,
-           array_agg(l.words_through) AS through
+    SELECT array_agg(l.subject) AS subjects, array_agg(l.digest) AS digests, array_agg(l.words_through) AS through
     INTO work
     FROM (
         SELECT t.subject, t.digest, t.words_through FROM scram.audit_secret t
@@ -83,9 +82,9 @@ BEGIN
 
     BEGIN
         FOR tried IN
-            SELECT work.subjects[a.place] AS subject, work.digests[a.place] AS digest, a.through, a.tested, g.check_id, g.severity, g.evidence
-            FROM scram.audit_try(
-                this_source, work.subjects, work.digests, work.own, work.through, milliseconds) a
+            SELECT work.subjects[a.place] AS subject, work.digests[a.place] AS digest, a.through, a.tested,
+                   g.check_id, g.severity, g.evidence
+            FROM scram.audit_try(this_source, work.subjects, work.digests, own, work.through, milliseconds) a
             LEFT JOIN scram.audit_guesses() g ON g.check_id = a.check_id
         LOOP
             IF tried.tested IS NULL THEN

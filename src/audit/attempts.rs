@@ -75,14 +75,14 @@ pub(crate) fn audit_edition() -> Result<i32, ErrorReport> {
     Ok(audit::edition(&read::policy()?))
 }
 
-/// `scram.audit_try(source text, subjects text[], digests bytea[], own boolean[], through bigint[],
+/// `scram.audit_try(source text, subjects text[], digests bytea[], own boolean, through bigint[],
 /// milliseconds integer) returns table (place integer, through bigint, tested bigint, check_id text)`
 ///
 /// Tries passwords on the secrets with these digests: what the subject's own data suggest where
 /// `own` says so, else the words after `through`. One row for each secret that it got to: its place
 /// in the arrays from 1 on, the last word that was tried, how many passwords that were, and the check
-/// that was hit. A secret that is not there any more has a row with `tested` NULL. Ends when the time is over, at the earliest
-/// after one search.
+/// that was hit. A secret that is not there any more has a row with `tested` NULL. Ends when the time is
+/// over, at the earliest after one search.
 ///
 /// Internal: a step of `scram.run_audit`.
 #[pg_extern(schema = "scram", volatile, cost = 1000000)]
@@ -91,7 +91,7 @@ pub(crate) fn audit_try(
     source: Text,
     subjects: Array<'_, Text>,
     digests: Array<'_, &[u8]>,
-    own: Array<'_, bool>,
+    own: bool,
     through: Array<'_, i64>,
     milliseconds: i32,
 ) -> Result<
@@ -110,13 +110,11 @@ pub(crate) fn audit_try(
         Instant::now() + Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default());
     let names: Vec<String> =
         subjects.iter().map(|name| name.map(|name| name.name()).unwrap_or_default()).collect();
-    let wanted: Vec<(Vec<u8>, bool, i64)> = digests
+    let wanted: Vec<(Vec<u8>, i64)> = digests
         .iter()
-        .zip(own.iter())
         .zip(through.iter())
-        .map(|((digest, own), through)| {
-            let digest = digest.map(<[u8]>::to_vec).unwrap_or_default();
-            (digest, own.unwrap_or_default(), through.unwrap_or_default())
+        .map(|(digest, through)| {
+            (digest.map(<[u8]>::to_vec).unwrap_or_default(), through.unwrap_or_default())
         })
         .collect();
 
@@ -124,7 +122,7 @@ pub(crate) fn audit_try(
     let found = attempts.secrets(&source.name(), &names, &wanted)?;
     let mut results = Vec::with_capacity(wanted.len());
     let mut unfinished = Vec::new();
-    for (place, ((_, own, through), subject)) in (1..).zip(wanted.into_iter().zip(found)) {
+    for (place, ((_, through), subject)) in (1..).zip(wanted.into_iter().zip(found)) {
         let Some(subject) = subject else {
             results.push((place, through, None, None));
             continue;
@@ -194,11 +192,11 @@ impl Attempts {
         &self,
         source: &str,
         names: &[String],
-        wanted: &[(Vec<u8>, bool, i64)],
+        wanted: &[(Vec<u8>, i64)],
     ) -> Result<Vec<Option<Subject>>, ErrorReport> {
         let mut found: Vec<Option<Subject>> = wanted.iter().map(|_| None).collect();
         let places: HashMap<&[u8], usize> =
-            wanted.iter().enumerate().map(|(place, (digest, ..))| (&**digest, place)).collect();
+            wanted.iter().enumerate().map(|(place, (digest, _))| (&**digest, place)).collect();
         let mut take = |subject: Subject| {
             let digest = read::digest(&self.key, &subject);
             if let Some(place) = digest.and_then(|digest| places.get(&*digest)) {

@@ -88,7 +88,7 @@ mod tests {
         let tried = |source: &str, hit: &str| {
             format!(
                 "SELECT s.digest FROM scram.audit_secrets() s, LATERAL scram.audit_try(
-                     {source}, ARRAY[s.subject], ARRAY[s.digest], '{{t}}', '{{0}}', 1000) t
+                     {source}, ARRAY[s.subject], ARRAY[s.digest], true, '{{0}}', 1000) t
                  WHERE s.subject = 'audit_digest' AND {hit}"
             )
         };
@@ -98,7 +98,7 @@ mod tests {
         assert_ne!(digest(stored), before);
         let gone = Spi::get_one_with_args::<bool>(
             "SELECT t.tested IS NULL FROM scram.audit_try(
-                 'role', '{audit_digest}', ARRAY[$1], '{t}', '{0}', 1000) t",
+                 'role', '{audit_digest}', ARRAY[$1], true, '{0}', 1000) t",
             &[before.into()],
         );
         assert_eq!(gone, Ok(Some(true)));
