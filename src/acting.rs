@@ -17,15 +17,7 @@ pub(crate) struct Acting {
 
 impl Acting {
     pub(crate) fn as_role(role: pg_sys::Oid) -> Self {
-        Self::with(role, pg_sys::SECURITY_LOCAL_USERID_CHANGE)
-    }
-
-    /// In a security-restricted operation: for code of the role's own.
-    pub(crate) fn restricted(role: pg_sys::Oid) -> Self {
-        Self::with(role, pg_sys::SECURITY_RESTRICTED_OPERATION)
-    }
-
-    fn with(role: pg_sys::Oid, flag: u32) -> Self {
+        let flag = pg_sys::SECURITY_LOCAL_USERID_CHANGE;
         let (mut user, mut context) = (pg_sys::InvalidOid, 0);
         // SAFETY: reads and sets the state of the backend; an abort sets it back as well.
         unsafe {

@@ -7,7 +7,7 @@
 
 pub(crate) mod attempts;
 mod read;
-mod source;
+pub(crate) mod source;
 pub(crate) mod stream;
 
 use pgrx::iter::TableIterator;

@@ -7,10 +7,10 @@
 use core::mem::MaybeUninit;
 use std::thread::{self, ScopedJoinHandle};
 
-use pgrx::pg_sys;
 use scram_core::Search;
 
 use crate::error::Error;
+use crate::latch;
 use crate::verifier::interrupts;
 
 /// How long the backend sleeps at a time when it has nothing left to do but to wait for the others,
@@ -53,8 +53,7 @@ impl<S: Fn()> Crew<'_, S> {
     /// Waits for what they have begun; a candidate is too long a derivation to wait for deafly.
     fn wait(&mut self) -> Result<(), Error> {
         while self.workers.iter().any(|worker| !worker.is_finished()) {
-            nap();
-            interrupts();
+            latch::wait(NAP);
         }
         // Joined one by one: only then has the system's thread gone, not just its work.
         let ended: Vec<_> = self.workers.drain(..).map(ScopedJoinHandle::join).collect();
@@ -68,16 +67,6 @@ impl<S: Fn()> Drop for Crew<'_, S> {
         for worker in self.workers.drain(..) {
             let _ = worker.join();
         }
-    }
-}
-
-/// Sleeps until something wants this backend, a moment has passed, or the postmaster is gone.
-fn nap() {
-    let wanted = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
-    // SAFETY: on the backend's own thread, whose latch this is.
-    unsafe {
-        pg_sys::WaitLatch(pg_sys::MyLatch, wanted.cast_signed(), NAP, pg_sys::PG_WAIT_EXTENSION);
-        pg_sys::ResetLatch(pg_sys::MyLatch);
     }
 }
 

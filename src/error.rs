@@ -76,10 +76,28 @@ pub(crate) enum Error {
     RotationUnready { role: String },
     #[error("a thread that tried candidates has failed")]
     Search,
-    #[error("the registered source cannot be read")]
+    #[error("column \"{column}\" of relation \"{relation}\" does not exist")]
+    SourceColumn { column: String, relation: String },
+    #[error("column \"{column}\" of relation \"{relation}\" has another type than at registration")]
+    SourceColumnChanged { column: String, relation: String },
+    #[error("column \"{column}\" is of type {type_name}")]
+    SourceColumnType { column: String, type_name: String, hint: &'static str },
+    #[error("subject and secret columns must differ")]
+    SourceColumns,
+    #[error("relation of the source does not exist")]
     SourceGone,
-    #[error("the code behind the registered source raises a cancel")]
-    SourceCancels,
+    #[error("\"{relation}\" is {what}")]
+    SourceKind { relation: String, what: &'static str },
+    #[error("could not obtain lock on relation \"{relation}\"")]
+    SourceLocked { relation: String },
+    #[error("materialized view \"{relation}\" has not been populated")]
+    SourceNotPopulated { relation: String },
+    #[error("the time of the audit is over")]
+    SourceOutOfTime,
+    #[error("role \"{role}\" lacks {what}")]
+    SourcePermission { role: String, what: String },
+    #[error("role \"{role}\" does not exist")]
+    SourceRegistrant { role: String },
     #[error("invalid handshake state")]
     State(#[from] SealError),
     #[error("iteration count {got} of the verifier is over the limit")]
@@ -206,12 +224,41 @@ impl From<Error> for ErrorReport {
                 Some("It has no LOGIN, no password, or its VALID UNTIL has passed.".to_owned()),
                 Some("See to its VALID UNTIL, then call scram.rotate()."),
             ),
-            Error::SourceGone => (
-                ERRCODE_UNDEFINED_TABLE,
-                Some("It is not registered, or its relation was dropped or replaced.".to_owned()),
+            Error::SourceColumn { .. } => (ERRCODE_UNDEFINED_COLUMN, None, None),
+            Error::SourceColumnChanged { .. } => (
+                ERRCODE_DATATYPE_MISMATCH,
+                None,
                 Some("Use scram.drop_audit_source() and scram.add_audit_source()."),
             ),
-            Error::SourceCancels => (ERRCODE_EXTERNAL_ROUTINE_EXCEPTION, None, None),
+            Error::SourceColumnType { hint, .. } => (ERRCODE_DATATYPE_MISMATCH, None, Some(*hint)),
+            Error::SourceColumns => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                None,
+                Some("Give the column that names the owner of the secret: a user name, or a key."),
+            ),
+            Error::SourceGone => (
+                ERRCODE_UNDEFINED_TABLE,
+                Some("It is not registered, or its relation was dropped.".to_owned()),
+                Some("Use scram.drop_audit_source() and scram.add_audit_source()."),
+            ),
+            Error::SourceKind { .. } => (
+                ERRCODE_WRONG_OBJECT_TYPE,
+                Some(
+                    "The audit reads tables, partitioned tables and materialized views, from \
+                     storage."
+                        .to_owned(),
+                ),
+                Some("Create a materialized view of the two columns, and register that."),
+            ),
+            Error::SourceLocked { .. } => (ERRCODE_LOCK_NOT_AVAILABLE, None, None),
+            Error::SourceNotPopulated { .. } => (
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                None,
+                Some("Use the REFRESH MATERIALIZED VIEW command."),
+            ),
+            Error::SourceOutOfTime => (ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, None, None),
+            Error::SourcePermission { .. } => (ERRCODE_INSUFFICIENT_PRIVILEGE, None, None),
+            Error::SourceRegistrant { .. } => (ERRCODE_UNDEFINED_OBJECT, None, None),
             Error::State(why) => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 Some(sentence(why)),

@@ -11,6 +11,7 @@ mod crew;
 mod error;
 mod guc;
 mod handshake;
+mod latch;
 mod password;
 mod random;
 mod record;
@@ -78,7 +79,10 @@ extension_sql_file!(
         audit::stream::audit_secrets
     ]
 );
-extension_sql_file!("../sql/schema/sources.sql", requires = ["audit"]);
+extension_sql_file!(
+    "../sql/schema/sources.sql",
+    requires = ["audit", audit::source::audit_source_fits]
+);
 extension_sql_file!("../sql/schema/run.sql", requires = ["sources"]);
 extension_sql_file!("../sql/schema/steps.sql", requires = ["run"]);
 extension_sql_file!("../sql/schema/tries.sql", requires = ["steps"]);

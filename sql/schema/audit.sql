@@ -37,9 +37,15 @@ CREATE TABLE scram.audit_source (
     relation regclass NOT NULL,
     subject_column name NOT NULL,
     secret_column name NOT NULL,
+    -- A name and not a regrole: a dump with the name of a role that is missing must be restored without an error.
+    registrant name NOT NULL DEFAULT current_user,
+    -- Whose client limits apply, where it is not PostgreSQL's.
+    client text CHECK (client IN ('kafka')),
     enabled boolean NOT NULL DEFAULT true,
-    -- Whose clients log in with these, where they aren't PostgreSQL's.
-    client text CHECK (client IN ('kafka'))
+    -- Set by a trigger, whatever is given. The registrant follows a renamed role, and is no other role of that name.
+    registrant_oid oid,
+    subject_type oid,
+    secret_type oid
 );
 
 -- Own words by INSERT or COPY. The longest have room in the index.
@@ -108,7 +114,9 @@ SELECT pg_catalog.pg_extension_config_dump('scram.audit_run', '');
 SELECT pg_catalog.pg_extension_config_dump('scram.audit_run_run_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('scram.audit_finding', '');
 SELECT pg_catalog.pg_extension_config_dump('scram.audit_finding_finding_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('scram.audit_source', '');
+-- A relation that was dropped has no name to be restored by; its OID may be that of another one.
+SELECT pg_catalog.pg_extension_config_dump(
+    'scram.audit_source', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = relation)');
 SELECT pg_catalog.pg_extension_config_dump('scram.wordlist', '');
 
 COMMENT ON TABLE scram.audit_run IS 'runs of scram.run_audit()';
@@ -131,9 +139,13 @@ COMMENT ON COLUMN scram.audit_finding.status IS 'open, fixed, or accepted until 
 COMMENT ON COLUMN scram.audit_finding.earlier IS 'severity and evidence that it had before, until which run each';
 COMMENT ON SEQUENCE scram.audit_finding_finding_id_seq IS 'numbers scram.audit_finding';
 COMMENT ON TABLE scram.audit_source IS 'relations with stored passwords that the audit reads too';
-COMMENT ON COLUMN scram.audit_source.relation IS 'read as its owner, in a security-restricted operation';
+COMMENT ON COLUMN scram.audit_source.relation IS 'table, partitioned table or materialized view; read from storage';
+COMMENT ON COLUMN scram.audit_source.registrant IS 'role that registered it, which must be able to read it at each audit';
+COMMENT ON COLUMN scram.audit_source.registrant_oid IS 'internal: OID of the registrant';
+COMMENT ON COLUMN scram.audit_source.subject_type IS 'internal: type of the subject column at registration';
+COMMENT ON COLUMN scram.audit_source.secret_type IS 'internal: type of the secret column at registration';
 COMMENT ON COLUMN scram.audit_source.enabled IS 'whether the audit reads it';
-COMMENT ON COLUMN scram.audit_source.client IS 'kafka: its clients'' limits are measured by; NULL: PostgreSQL''s';
+COMMENT ON COLUMN scram.audit_source.client IS 'whose client limits apply: kafka, or NULL for PostgreSQL';
 COMMENT ON TABLE scram.wordlist IS 'passwords that the audit tries on every secret';
 COMMENT ON TABLE scram.audit_secret IS 'internal to scram.run_audit(): secrets that were seen, and what was tried on them';
 COMMENT ON TABLE scram.audit_word IS 'internal to scram.run_audit(): what is tried on every secret, numbered';
@@ -147,7 +159,7 @@ COMMENT ON FUNCTION scram.audit_checks() IS 'the checks that the audit knows';
 COMMENT ON FUNCTION scram.audit_common() IS 'internal to scram.run_audit(): passwords that this server''s names suggest';
 COMMENT ON FUNCTION scram.audit_edition() IS 'internal to scram.run_audit(): tells when what names suggest has changed';
 COMMENT ON FUNCTION scram.audit_guesses() IS 'internal to scram.run_audit(): the checks that try passwords';
-COMMENT ON FUNCTION scram.audit_read(text) IS 'internal to scram.audit(): the rows of a registered source, judged';
+COMMENT ON FUNCTION scram.audit_read(text, integer) IS 'internal to scram.audit(): the rows of a registered source, judged';
 COMMENT ON FUNCTION scram.audit_ready() IS 'internal to scram.run_audit(): raises where it could not commit or store';
 COMMENT ON FUNCTION scram.audit_restricted() IS 'internal to scram.run_audit(): whether a maintenance command runs this';
 COMMENT ON FUNCTION scram.audit_scan(boolean) IS 'internal to scram.audit(): what the checks find on roles and server';

@@ -93,7 +93,7 @@ BEGIN
         FULL JOIN scram.audit_findings_of(run_b) b USING (source, subject, check_id)
     ) d
     WHERE d.differs
-    ORDER BY d.change, d.severity, d.check_id, d.source, d.subject;
+    ORDER BY d.change, array_position(ARRAY['critical', 'warning', 'notice'], d.severity), d.check_id, d.source, d.subject;
 END
 $$;
 

@@ -29,7 +29,7 @@ GRANT EXECUTE ON FUNCTION
     scram.audit_begin(interval),
     scram.audit_findings_of(bigint),
     scram.audit_ready(),
-    scram.audit_source_fits(regclass, name, name),
+    scram.audit_source_fits(oid, name, name, name),
     scram.audit_step(bigint),
     scram.builtin_words(),
     scram.schedule_check(text)

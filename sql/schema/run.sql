@@ -107,7 +107,7 @@ BEGIN
         UPDATE scram.audit_progress SET stage = 'sources';
     ELSIF progress.stage = 'sources' THEN
         IF progress.source IS NOT NULL THEN
-            PERFORM scram.audit_step_source(run, progress.source);
+            PERFORM scram.audit_step_source(run, progress.source, progress.deadline);
         END IF;
         PERFORM scram.audit_next_source(run, progress.deadline);
     ELSIF scram.audit_step_try(run, progress.deadline) THEN

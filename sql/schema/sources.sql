@@ -1,74 +1,43 @@
 -- Registered sources, and scram.audit(), which reads them beside roles and server.
 
--- True if the audit can read these columns; raises what is wrong otherwise. Internal.
-CREATE FUNCTION scram.audit_source_fits(relation regclass, subject_column name, secret_column name) RETURNS boolean
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    class pg_class;
-    column_name name;
-    column_type oid;
-BEGIN
-    SELECT c.* INTO class FROM pg_class c WHERE c.oid = relation;
-    IF NOT FOUND THEN
-        RAISE undefined_table USING MESSAGE = format('relation with OID %s does not exist', relation::oid);
-    END IF;
-    IF class.relkind NOT IN ('r', 'v', 'm', 'f', 'p') THEN
-        RAISE wrong_object_type USING MESSAGE = format('"%s" is not a table or view', class.relname);
-    END IF;
-    IF class.relpersistence = 't' THEN
-        RAISE wrong_object_type USING
-            MESSAGE = format('"%s" is a temporary table', class.relname),
-            DETAIL = 'No other session could read it.';
-    END IF;
-    -- The names of subjects are stored and shown.
-    IF subject_column = secret_column THEN
-        RAISE invalid_parameter_value USING
-            MESSAGE = 'the subjects and their secrets can''t be in one column',
-            HINT = 'Give the column that names whose secret it is: a user name, or a key.';
-    END IF;
-    FOREACH column_name IN ARRAY ARRAY[subject_column, secret_column] LOOP
-        SELECT a.atttypid INTO column_type FROM pg_attribute a
-        WHERE a.attrelid = relation AND a.attname = column_name AND a.attnum > 0 AND NOT a.attisdropped;
-        IF NOT FOUND THEN
-            RAISE undefined_column USING
-                MESSAGE = format('column "%s" of relation "%s" does not exist', column_name, class.relname);
-        END IF;
-        IF column_type NOT IN (
-            'text'::regtype, 'varchar'::regtype, 'json'::regtype, 'jsonb'::regtype, 'scram.verifier'::regtype)
-        THEN
-            RAISE datatype_mismatch USING
-                MESSAGE = format('column "%s" is of type %s', column_name, format_type(column_type, NULL)),
-                HINT = 'The audit reads text, varchar, json, jsonb and scram.verifier. Register a view that casts.';
-        END IF;
-    END LOOP;
-    RETURN true;
-END
-$$;
-
--- Whoever registers a relation learns what is weak in it: so he must be able to read it. In a trigger, as the table can be
--- granted too. Internal.
+-- Checks a registration: the table can be granted, so add_audit_source() is not the only way to write to it. The registrant
+-- learns what is weak in the relation, and so must be the current user and able to read it. Internal.
 CREATE FUNCTION scram.audit_source_check() RETURNS trigger
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    column_name name;
+    is_superuser CONSTANT boolean := (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user);
+    -- Registered by a superuser for another role: a restore, which comes before the grants and perhaps before the role.
+    -- Each reading asks for everything again.
+    for_another CONSTANT boolean := NEW.registrant <> current_user;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = NEW.relation)
-        AND (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user)
+    IF TG_OP = 'UPDATE' AND (NEW.relation, NEW.subject_column, NEW.secret_column, NEW.registrant)
+        = (OLD.relation, OLD.subject_column, OLD.secret_column, OLD.registrant)
     THEN
-        -- Restored from a dump that was made when the relation was gone already.
+        NEW.registrant_oid := OLD.registrant_oid;
+        NEW.subject_type := OLD.subject_type;
+        NEW.secret_type := OLD.secret_type;
         RETURN NEW;
     END IF;
-    PERFORM scram.audit_source_fits(NEW.relation, NEW.subject_column, NEW.secret_column);
-    FOREACH column_name IN ARRAY ARRAY[NEW.subject_column, NEW.secret_column] LOOP
-        IF NOT has_column_privilege(current_user, NEW.relation, column_name::text, 'SELECT') THEN
-            RAISE insufficient_privilege USING
-                MESSAGE = format('permission denied for column "%s" of %s', column_name, NEW.relation);
-        END IF;
-    END LOOP;
+    IF for_another AND NOT is_superuser THEN
+        RAISE insufficient_privilege USING
+            MESSAGE = format('permission denied to register a source for role "%s"', NEW.registrant),
+            HINT = 'The registrant of a source is the role that registers it.';
+    END IF;
+    NEW.registrant_oid := (SELECT r.oid FROM pg_roles r WHERE r.rolname = NEW.registrant);
+    NEW.subject_type := NULL;
+    NEW.secret_type := NULL;
+    -- A dump names a relation that was dropped by its OID.
+    IF for_another OR is_superuser AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = NEW.relation) THEN
+        SELECT a.atttypid INTO NEW.subject_type FROM pg_attribute a
+        WHERE a.attrelid = NEW.relation AND a.attname = NEW.subject_column AND a.attnum > 0;
+        SELECT a.atttypid INTO NEW.secret_type FROM pg_attribute a
+        WHERE a.attrelid = NEW.relation AND a.attname = NEW.secret_column AND a.attnum > 0;
+        RETURN NEW;
+    END IF;
+    SELECT f.subject_type, f.secret_type INTO NEW.subject_type, NEW.secret_type
+    FROM scram.audit_source_fits(NEW.relation, NEW.subject_column, NEW.secret_column, NEW.registrant) f;
     RETURN NEW;
 END
 $$;
@@ -88,10 +57,11 @@ BEGIN
     END IF;
     IF name IN ('', 'role', 'server') THEN
         RAISE invalid_parameter_value USING
-            MESSAGE = format('a source can''t have the name "%s"', name),
+            MESSAGE = format('source name "%s" is reserved', name),
             DETAIL = 'Findings of the cluster itself are under "role" and "server".';
     END IF;
-    PERFORM scram.audit_source_fits(relation, subject_column, secret_column);
+    -- Before the name is looked at: the relation and the rights on it come first.
+    PERFORM scram.audit_source_fits(relation::oid, subject_column, secret_column, current_user);
     INSERT INTO scram.audit_source (name, relation, subject_column, secret_column)
     VALUES (add_audit_source.name, add_audit_source.relation, add_audit_source.subject_column, add_audit_source.secret_column)
     ON CONFLICT DO NOTHING;
@@ -116,18 +86,19 @@ BEGIN
 END
 $$;
 
--- A registered source, judged: one row without check_id for each of its rows, and one for each thing that was found. What
--- its rows share is found here and not in the library: there is one place that can sort more than fits in memory.
--- Internal.
-CREATE FUNCTION scram.audit_judge(source text)
+-- Returns one row with a NULL check_id for each row of the source, and one more for each finding; findings that the source
+-- cannot be read as a whole come with found_in 'server'. Shared salts and verifiers are found here, not in Rust, because
+-- PostgreSQL can sort sources that do not fit into memory. Internal.
+CREATE FUNCTION scram.audit_judge(source text, milliseconds integer)
 RETURNS TABLE (
-    subject text, check_id text, evidence text, digest bytea, candidates integer, kind text, iterations integer
+    found_in text, subject text, check_id text, evidence text, digest bytea, candidates integer, kind text,
+    iterations integer
 )
 LANGUAGE sql STABLE ROWS 100000
 SET search_path = pg_catalog, pg_temp
 AS $$
     WITH seen AS MATERIALIZED (
-        SELECT r.* FROM scram.audit_read(source) r
+        SELECT r.* FROM scram.audit_read(source, milliseconds) r
     ), member AS (
         SELECT 'salt_shared' AS check_id, 'salt' AS what, s.subject, s.salt_tag AS tag, s.verifier_tag
         FROM seen s
@@ -154,14 +125,23 @@ AS $$
         WHERE n.number <= 4
         GROUP BY n.check_id, n.tag
     )
-    SELECT s.subject, NULL, NULL, s.digest, s.candidates, s.kind, s.iterations
+    SELECT source, s.subject, NULL, NULL, s.digest, s.candidates, s.kind, s.iterations
     FROM seen s
+    WHERE s.subject IS NOT NULL
     UNION ALL
-    SELECT s.subject, c.check_id, c.evidence, NULL, NULL, NULL, NULL
+    SELECT source, s.subject, c.check_id, c.evidence, NULL, NULL, NULL, NULL
     FROM seen s
     CROSS JOIN unnest(s.check_ids, s.evidences) AS c(check_id, evidence)
+    WHERE s.subject IS NOT NULL
     UNION ALL
-    SELECT n.subject, n.check_id,
+    -- A row without a subject stands for a partition that is not read, named by the evidence.
+    SELECT 'server', format('source %I, partition %s', source, c.evidence), c.check_id,
+           format('%s is a foreign table', c.evidence), NULL, NULL, NULL, NULL
+    FROM seen s
+    CROSS JOIN unnest(s.check_ids, s.evidences) AS c(check_id, evidence)
+    WHERE s.subject IS NULL
+    UNION ALL
+    SELECT source, n.subject, n.check_id,
            format('same %s as %s%s', n.what,
                   (SELECT string_agg(format('"%s"', o.subject), ', ')
                    FROM (SELECT u.subject FROM unnest(f.subjects) WITH ORDINALITY AS u(subject, number)
@@ -172,13 +152,13 @@ AS $$
     JOIN firsts f USING (check_id, tag)
 $$;
 
--- What is wrong with a source that can't be read. Without the message: it is the text of somebody else's code. Internal.
-CREATE FUNCTION scram.audit_unreadable(source text, state text)
+-- The finding on a source that cannot be read. The message is the extension's own: no code of another role runs. Internal.
+CREATE FUNCTION scram.audit_unreadable(source text, state text, message text)
 RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT 'server', 'source ' || quote_ident($1), c.check_id, c.severity, format('reading it fails with SQLSTATE %s', $2)
+    SELECT 'server', 'source ' || quote_ident($1), c.check_id, c.severity, format('%s (SQLSTATE %s)', $3, $2)
     FROM scram.audit_checks() c
     WHERE c.check_id = 'source_unreadable'
 $$;
@@ -194,17 +174,18 @@ AS $$
 DECLARE
     registered text;
     state text;
+    message text;
 BEGIN
     RETURN QUERY SELECT n.source, n.subject, n.check_id, n.severity, n.evidence FROM scram.audit_scan(true) n;
     FOR registered IN SELECT s.name FROM scram.audit_source s WHERE s.enabled ORDER BY s.name LOOP
         BEGIN
             RETURN QUERY
-            SELECT registered, j.subject, j.check_id, c.severity, j.evidence
-            FROM scram.audit_judge(registered) j
+            SELECT j.found_in, j.subject, j.check_id, c.severity, j.evidence
+            FROM scram.audit_judge(registered, NULL) j
             JOIN scram.audit_checks() c ON c.check_id = j.check_id;
-        EXCEPTION WHEN OTHERS OR assert_failure THEN
-            GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE;
-            RETURN QUERY SELECT u.* FROM scram.audit_unreadable(registered, state) u;
+        EXCEPTION WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
+            RETURN QUERY SELECT u.* FROM scram.audit_unreadable(registered, state, message) u;
         END;
     END LOOP;
 END
@@ -225,12 +206,12 @@ END
 $$;
 
 COMMENT ON FUNCTION scram.add_audit_source(text, regclass, name, name) IS
-    'has the audit read stored passwords in a table or view';
+    'has the audit read stored passwords in a table or materialized view';
 COMMENT ON FUNCTION scram.audit() IS 'what the audit finds now, nothing stored';
-COMMENT ON FUNCTION scram.audit_judge(text) IS 'internal to scram.audit(): a registered source, judged';
-COMMENT ON FUNCTION scram.audit_source_check() IS 'internal: checks what is registered, and who registers it';
-COMMENT ON FUNCTION scram.audit_source_fits(regclass, name, name) IS
-    'internal: raises unless the audit can read these columns';
-COMMENT ON FUNCTION scram.audit_unreadable(text, text) IS 'internal to scram.audit(): the finding on a source that fails';
+COMMENT ON FUNCTION scram.audit_judge(text, integer) IS 'internal to scram.audit(): a registered source, judged';
+COMMENT ON FUNCTION scram.audit_source_check() IS 'internal: checks a registration and its registrant';
+COMMENT ON FUNCTION scram.audit_source_fits(oid, name, name, name) IS
+    'internal: raises unless the audit can read these columns for this registrant';
+COMMENT ON FUNCTION scram.audit_unreadable(text, text, text) IS 'internal to scram.audit(): the finding on a source that fails';
 COMMENT ON FUNCTION scram.drop_audit_source(text) IS 'has the audit read a source no longer';
 COMMENT ON FUNCTION scram.load_wordlist() IS 'adds the built-in list of common passwords to scram.wordlist';

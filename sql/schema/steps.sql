@@ -20,6 +20,10 @@ BEGIN
     PERFORM scram.audit_number_words();
     PERFORM scram.audit_take_census(run);
 
+    -- A role that was renamed is still the registrant.
+    UPDATE scram.audit_source s SET registrant = r.rolname
+    FROM pg_roles r
+    WHERE r.oid = s.registrant_oid AND r.rolname <> s.registrant;
     -- What is left of sources that are gone.
     DELETE FROM scram.audit_secret t
     WHERE t.source <> 'role' AND NOT EXISTS (SELECT FROM scram.audit_source s WHERE s.name = t.source);
@@ -117,7 +121,7 @@ END
 $$;
 
 -- A step for each source: reads it, by all checks that derive no keys. Internal.
-CREATE FUNCTION scram.audit_step_source(run bigint, source text) RETURNS void
+CREATE FUNCTION scram.audit_step_source(run bigint, source text, deadline timestamptz) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_nestloop = off
@@ -125,11 +129,20 @@ AS $$
 #variable_conflict use_column
 DECLARE
     this_source CONSTANT text := audit_step_source.source;
+    -- The first source of a run is read to its end: otherwise a source that takes longer than the budget would never be
+    -- read.
+    is_first CONSTANT boolean := NOT EXISTS (
+        SELECT FROM scram.audit_reading r WHERE r.run_id = run AND r.source <> this_source);
+    time_left CONSTANT integer := CASE
+        WHEN NOT is_first
+        THEN greatest(least(1000 * extract(epoch FROM deadline - clock_timestamp()), 2147483647), 0)
+    END;
     state text;
+    message text;
 BEGIN
     BEGIN
         WITH judged AS MATERIALIZED (
-            SELECT j.* FROM scram.audit_judge(this_source) j
+            SELECT j.* FROM scram.audit_judge(this_source, time_left) j
         ), gone AS (
             DELETE FROM scram.audit_secret t
             WHERE t.source = this_source
@@ -159,19 +172,22 @@ BEGIN
             GROUP BY 3, 4
         )
         INSERT INTO scram.audit_found (source, subject, check_id, severity, evidence)
-        SELECT this_source, j.subject, j.check_id, c.severity, min(j.evidence)
+        SELECT j.found_in, j.subject, j.check_id, c.severity, min(j.evidence)
             || CASE WHEN count(*) > 1 THEN format(' (and %s more rows of this name)', count(*) - 1) ELSE '' END
         FROM judged j
         JOIN scram.audit_checks() c ON c.check_id = j.check_id
-        GROUP BY j.subject, j.check_id, c.severity;
-    EXCEPTION WHEN OTHERS OR assert_failure THEN
-        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE;
+        GROUP BY j.found_in, j.subject, j.check_id, c.severity;
+    EXCEPTION WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
     END;
     IF state IS NULL THEN
         PERFORM scram.audit_merge(run, ARRAY[this_source]);
+    ELSIF state = '53400' THEN
+        -- The time of the run is over. The next run begins with this source.
+        UPDATE scram.audit_reading r SET run_id = 0 WHERE r.source = this_source;
     ELSE
         INSERT INTO scram.audit_found (source, subject, check_id, severity, evidence)
-        SELECT u.* FROM scram.audit_unreadable(this_source, state) u;
+        SELECT u.* FROM scram.audit_unreadable(this_source, state, message) u;
         -- What was known of it stands.
         PERFORM scram.audit_merge(run, ARRAY[]::text[]);
     END IF;
@@ -208,7 +224,7 @@ BEGIN
     WHERE NOT EXISTS (
         SELECT FROM scram.audit_finding k
         WHERE k.status <> 'fixed' AND (k.source, k.subject, k.check_id) = (found.source, found.subject, found.check_id))
-    ORDER BY found.severity, found.check_id, found.source, found.subject;
+    ORDER BY array_position(ARRAY['critical', 'warning', 'notice'], found.severity), found.check_id, found.source, found.subject;
     DELETE FROM scram.audit_found;
 
     -- The rest is fixed. What is to be tried anew stands until it was; that a source can't be read, until it was read.
@@ -240,4 +256,4 @@ COMMENT ON FUNCTION scram.audit_next_source(bigint, timestamptz) IS
     'internal to scram.run_audit(): chooses the source that the next step reads';
 COMMENT ON FUNCTION scram.audit_number_words() IS 'internal to scram.run_audit(): numbers the words that are new';
 COMMENT ON FUNCTION scram.audit_step_roles(bigint) IS 'internal to scram.run_audit(): its first part';
-COMMENT ON FUNCTION scram.audit_step_source(bigint, text) IS 'internal to scram.run_audit(): its part for a source';
+COMMENT ON FUNCTION scram.audit_step_source(bigint, text, timestamptz) IS 'internal to scram.run_audit(): its part for a source';

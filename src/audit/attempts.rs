@@ -1,6 +1,6 @@
 //! Tries candidate passwords, for a time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use pgrx::iter::TableIterator;
@@ -12,7 +12,7 @@ use scram_core::audit::{
 use scram_core::keys::Key;
 
 use super::read;
-use super::source::{Source, is_shown_otherwise};
+use super::source::Source;
 use crate::error::Error;
 use crate::spi::rows;
 use crate::text::Text;
@@ -206,10 +206,9 @@ impl Attempts {
         if source == ROLES {
             read::roles_named(names)?.into_iter().for_each(&mut take);
         } else {
-            // By another form of its name no row is found: then all are looked at.
-            let all = names.iter().any(|name| is_shown_otherwise(name));
-            let names = (!all).then(|| read::server_texts(names));
-            Source::find(source)?.read(names, take)?;
+            let names: HashSet<&str> = names.iter().map(String::as_str).collect();
+            // A partition that cannot be read has no subjects among the wanted ones.
+            Source::find(source)?.read(None, |name| names.contains(name), take)?;
         }
         Ok(found)
     }

@@ -1,250 +1,182 @@
-//! Reads registered sources: relations of other people, views and whatever stands behind them.
+//! Registered sources: relations with the stored passwords of an application.
 //!
-//! Their code must not run with the auditor's rights, which are a superuser's. So the query runs as
-//! the relation's owner, in a security-restricted operation, as ANALYZE or REFRESH do it: there a
-//! function can't change the role, make anything that outlives the query, or leave a setting behind.
+//! Each is read from storage, by OID and under its lock: no name is resolved a second time, and no
+//! view, rule, policy, operator, cast or function of another role runs. See
+//! docs/decisions/0008-sources-from-storage.md.
 
-use core::ffi::{CStr, c_int};
-use core::hash::{Hash as _, Hasher as _};
-use core::mem::ManuallyDrop;
-use std::ffi::CString;
-use std::hash::DefaultHasher;
-use std::panic::AssertUnwindSafe;
+mod access;
+mod column;
+mod name;
+mod relation;
+mod scan;
+
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
-use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportable as _};
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::spi::SpiResult;
 use scram_core::audit::{Origin, Secret, Subject, System};
-use scram_core::identify::Kind;
-use zeroize::Zeroizing;
 
-use crate::acting::Acting;
 use crate::error::Error;
+use crate::record::Record;
+use crate::roles::Name;
 use crate::served;
-use crate::spi::{ServerText, internal, rows};
+use crate::spi::{ServerText, rows};
 use crate::text::Text;
 
-/// Rows that are read, judged and forgotten at a time.
-const BATCH: i64 = 1000;
+use column::{Columns, Value};
+use relation::Relation;
 
-/// What stands for a name that is NULL.
-const NO_NAME: &str = "NULL";
+/// How long a relation's lock is waited for, if the run has as much time left.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
 
-/// `$1` is the source's name. No row where it isn't registered or its relation is gone; raises where
-/// the columns aren't what they were.
+/// `$1` is the source's name. The registrant is known by OID; by name only where a restore found no
+/// such role.
 const SOURCE: &str = r"
-SELECT c.oid, s.client,
-       format('SELECT coalesce(%1$I::pg_catalog.text, %3$L), %2$I::pg_catalog.text FROM ',
-              s.subject_column, s.secret_column, 'NULL'),
-       format(' WHERE coalesce(%1$I::pg_catalog.text, %2$L) OPERATOR(pg_catalog.=) ANY ($1)',
-              s.subject_column, 'NULL')
+SELECT s.relation::oid, s.client, s.subject_column::text, s.secret_column::text, s.subject_type,
+       s.secret_type,
+       coalesce(s.registrant_oid, (SELECT a.oid FROM pg_roles a WHERE a.rolname = s.registrant)),
+       s.registrant::text
 FROM scram.audit_source s
-JOIN pg_class c ON c.oid = s.relation
-WHERE s.name = $1 AND scram.audit_source_fits(s.relation, s.subject_column, s.secret_column)";
+WHERE s.name = $1";
+
+/// `scram.audit_source_fits(relation oid, subject_column name, secret_column name, registrant name,
+/// OUT subject_type oid, OUT secret_type oid)`
+///
+/// The types of the two columns, where the audit can read them for this registrant. Its lock ends
+/// with the call.
+///
+/// Raises 42P01 or 42703 for what does not exist, 42809 for a relation and 42804 for a column that the
+/// audit does not read, 42501 where the registrant may not read them, 55P03 for a locked relation.
+///
+/// Internal: the trigger on `scram.audit_source`.
+#[pg_extern(sql = "
+CREATE FUNCTION scram.audit_source_fits(
+    relation oid,
+    subject_column name,
+    secret_column name,
+    registrant name,
+    OUT subject_type oid,
+    OUT secret_type oid
+) STABLE STRICT SET search_path = pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'audit_source_fits_wrapper';
+")]
+pub(crate) fn audit_source_fits(
+    relation: pg_sys::Oid,
+    subject_column: Name,
+    secret_column: Name,
+    registrant: Name,
+) -> Result<Record<2>, ErrorReport> {
+    let registrant = Registrant::named(registrant.text());
+    let until = Instant::now() + LOCK_WAIT;
+    let relation = Relation::open(relation, until)?.for_this_call();
+    relation.require_kind()?;
+    let columns = Columns::find(&relation, subject_column.text(), secret_column.text())?;
+    access::require(&relation, &columns, &registrant)?;
+    relation.require_readable_partitions()?;
+    let [subject, secret] = columns.types();
+    Ok(Record([subject.into_datum(), secret.into_datum()]))
+}
+
+/// The role that registered a source.
+struct Registrant {
+    /// `None` where there is no such role.
+    oid: Option<pg_sys::Oid>,
+    name: Text,
+}
+
+impl Registrant {
+    fn named(name: &Text) -> Self {
+        let role = crate::roles::Role::lookup(name.as_bytes());
+        Self { oid: role.map(|role| role.oid), name: Text::from_bytes(name.as_bytes()) }
+    }
+}
 
 /// A registered source.
 pub(super) struct Source {
-    relation: pg_sys::Oid,
-    /// In the server's encoding, as a name may be of any; up to where the relation's belongs.
-    query: Text,
-    filter: Text,
     name: Arc<str>,
+    relation: pg_sys::Oid,
+    subject_column: Text,
+    secret_column: Text,
+    /// The types that the columns had when they were registered; `None` where a restore did not find
+    /// them.
+    types: [Option<pg_sys::Oid>; 2],
+    registrant: Registrant,
     system: Option<System>,
 }
 
 impl Source {
+    /// Reads the registration. Raises 42P01 where there is none.
     pub(super) fn find(name: &str) -> Result<Self, ErrorReport> {
         let argument = ServerText(Text::from_utf8(name));
         let found = rows(SOURCE, &[argument.into()], |row| {
-            let part = |column| {
-                let part = row.get::<ServerText>(column)?;
-                Ok::<_, pgrx::spi::Error>(part.map_or_else(|| Text::from_bytes(&[]), |part| part.0))
+            let text = |column| {
+                let text = row.get::<ServerText>(column)?;
+                Ok::<_, pgrx::spi::Error>(text.map_or_else(|| Text::from_bytes(&[]), |text| text.0))
             };
             Ok(Self {
-                relation: row.get(1)?.unwrap_or_default(),
-                system: row.get::<String>(2)?.and_then(|client| System::named(&client)),
-                query: part(3)?,
-                filter: part(4)?,
                 name: name.into(),
+                relation: row.get(1)?.unwrap_or(pg_sys::InvalidOid),
+                system: row.get::<String>(2)?.and_then(|client| System::named(&client)),
+                subject_column: text(3)?,
+                secret_column: text(4)?,
+                types: [row.get(5)?, row.get(6)?],
+                registrant: Registrant { oid: row.get(7)?, name: text(8)? },
             })
         })?;
         Ok(found.into_iter().next().ok_or(Error::SourceGone)?)
     }
 
-    /// Hands every row to `take`, or those of the given subjects, a batch at a time. What `take`
-    /// allocates of PostgreSQL's memory is freed after each batch.
+    /// Hands every row to `take`, a batch at a time; what `take` allocates of PostgreSQL's memory is
+    /// freed after each batch. Returns the names of partitions that are foreign tables: these are not read.
+    ///
+    /// Everything that was asked at registration is asked again, under the lock, which stays until the
+    /// transaction ends. `wanted` decides by the shown name whether a row's secret is read at all.
+    ///
+    /// `until`: when the run's time is over. Then this raises 53400 after the batch in hand.
     pub(super) fn read(
         &self,
-        subjects: Option<Vec<ServerText>>,
+        until: Option<Instant>,
+        wanted: impl Fn(&str) -> bool,
         mut take: impl FnMut(Subject),
-    ) -> Result<(), ErrorReport> {
-        let relation = Locked::relation(self.relation)?;
-        let (filter, arguments): (_, Vec<DatumWithOid<'_>>) = match subjects {
-            Some(subjects) => (self.filter.as_bytes(), vec![subjects.into()]),
-            None => (&[], Vec::new()),
+    ) -> Result<Vec<Text>, ErrorReport> {
+        let lock_until = Instant::now() + LOCK_WAIT;
+        let lock_until = until.map_or(lock_until, |until| until.min(lock_until));
+
+        let root = Relation::open(self.relation, lock_until)?;
+        root.require_kind()?;
+        let columns = Columns::find(&root, &self.subject_column, &self.secret_column)?;
+        columns.require_types(&root, self.types)?;
+        access::require(&root, &columns, &self.registrant)?;
+
+        let mut unread = Vec::new();
+        for member in root.members(lock_until)? {
+            let member = match member {
+                Ok(member) => member,
+                Err(partition) => {
+                    unread.push(partition);
+                    continue;
+                }
+            };
+            let columns = columns.in_child(&member)?;
+            scan::rows(&member, &columns, until, |name, secret| {
+                let (name, name_bytes) = name::shown(name);
+                if wanted(&name) {
+                    take(self.subject(name, name_bytes, secret()));
+                }
+            })?;
+        }
+        Ok(unread)
+    }
+
+    fn subject(&self, name: String, name_bytes: Vec<u8>, secret: Value) -> Subject {
+        let secret = match secret {
+            Value::Null => None,
+            Value::Text(text) => Some(served::audited(&text)),
+            Value::TooLong { bytes } => Some(Secret::unread(bytes)),
         };
-        let query = [self.query.as_bytes(), relation.name.to_bytes(), filter].concat();
-        let query = CString::new(query).map_err(|_| Error::SourceGone)?;
-        let cursor = Spi::connect(|client| {
-            Owner::run(relation.owner, || {
-                Ok(client.try_open_cursor(query.as_c_str(), &arguments)?.detach_into_name())
-            })
-        })
-        .map_err(internal)?;
-
-        while self.batch(&cursor, relation.owner, &mut take).map_err(internal)? {}
-        Spi::connect(|client| client.find_cursor(&cursor).map(drop)).map_err(internal)
-    }
-
-    /// False at the end. Each batch has an SPI session of its own, as pgrx frees the rows with it.
-    fn batch(
-        &self,
-        cursor: &str,
-        owner: pg_sys::Oid,
-        take: &mut impl FnMut(Subject),
-    ) -> SpiResult<bool> {
-        Spi::connect(|client| {
-            // Closed when all went well: an error on its way out has other things to do.
-            let mut cursor = ManuallyDrop::new(client.find_cursor(cursor)?);
-            let batch = Owner::run(owner, || cursor.fetch(BATCH))?;
-            let mut more = false;
-            for row in batch {
-                more = true;
-                let name = row.get::<ServerText>(1)?;
-                let secret = row.get::<ServerText>(2)?;
-                take(self.subject(name, secret));
-            }
-            Ok(more)
-        })
-    }
-
-    fn subject(&self, name: Option<ServerText>, secret: Option<ServerText>) -> Subject {
-        let secret = secret.map(|secret| served::audited(&secret.0));
-        let (name, name_bytes) = name.map_or_else(
-            || (NO_NAME.to_owned(), Vec::new()),
-            |name| (shown(&name.0), name.0.as_bytes().to_vec()),
-        );
         let origin = Origin::Registered { name: Arc::clone(&self.name), system: self.system };
         Subject { name, name_bytes, origin, secret }
-    }
-}
-
-/// What a subject is called in findings. They are indexed by it, which a text of any length can't be,
-/// and whoever chooses such a name must not keep the others from being read.
-fn shown(name: &Text) -> String {
-    let text = name.name();
-    // Columns are mixed up easily, and findings hold no secret.
-    let is_secret = Secret::read(Zeroizing::new(text.clone()), |_| None).kind() != Kind::Unknown;
-    if text.len() <= LONGEST_NAME && !is_secret {
-        return text;
-    }
-    let start: String =
-        if is_secret { "a secret".to_owned() } else { text.chars().take(64).collect() };
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    format!("{start}... ({:016x}, {}{SHORTENED}", hasher.finish(), text.len())
-}
-
-/// Whether a name may be shown in another form than it is stored in.
-pub(super) fn is_shown_otherwise(name: &str) -> bool {
-    name.contains(ESCAPED) || name.ends_with(SHORTENED)
-}
-
-/// Of a subject's name as it is shown, in bytes.
-const LONGEST_NAME: usize = 512;
-
-/// What a shortened name ends with.
-const SHORTENED: &str = " bytes, shortened)";
-
-/// What a byte that is no text is written with (`Text::name`).
-const ESCAPED: &str = "\\x";
-
-/// A relation that nobody renames, drops or gives to somebody else until the transaction ends.
-///
-/// Without the lock whoever owns the schema could put a view of his own under this name while the
-/// query waits for him, and have it planned, which runs functions, as the owner of what was there.
-struct Locked {
-    /// Qualified and quoted.
-    name: CString,
-    owner: pg_sys::Oid,
-}
-
-impl Locked {
-    /// Name and owner as they are once the lock is had: read past the statement's snapshot, which may
-    /// be older.
-    fn relation(relation: pg_sys::Oid) -> Result<Self, ErrorReport> {
-        // SAFETY: on the backend's thread; the functions return NULL for what is gone, and the tuple
-        // is released after the last use of what it holds.
-        unsafe {
-            pg_sys::LockRelationOid(relation, pg_sys::AccessShareLock.cast_signed());
-            let tuple = pg_sys::SearchSysCache1(
-                pg_sys::SysCacheIdentifier::RELOID.cast_signed(),
-                pg_sys::Datum::from(relation),
-            );
-            if tuple.is_null() {
-                return Err(Error::SourceGone.into());
-            }
-            let form = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>();
-            let (owner, schema) = ((*form).relowner, (*form).relnamespace);
-            pg_sys::ReleaseSysCache(tuple);
-            let (schema, name) =
-                (pg_sys::get_namespace_name(schema), pg_sys::get_rel_name(relation));
-            if schema.is_null() || name.is_null() {
-                return Err(Error::SourceGone.into());
-            }
-            let name = CStr::from_ptr(pg_sys::quote_qualified_identifier(schema, name));
-            Ok(Self { name: name.to_owned(), owner })
-        }
-    }
-}
-
-/// Whether the server itself cancels the statement (`ProcessInterrupts` in src/backend/tcop/postgres.c):
-/// everybody can raise the code and the message.
-fn is_cancel(error: &CaughtError) -> bool {
-    match error {
-        CaughtError::PostgresError(error) => error.function_name() == Some("ProcessInterrupts"),
-        CaughtError::ErrorReport(_) | CaughtError::RustPanic { .. } => true,
-    }
-}
-
-/// As long as it lives the current user is a relation's owner, in a security-restricted operation.
-struct Owner {
-    acting: Acting,
-    settings: c_int,
-}
-
-impl Owner {
-    /// Runs what may be the owner's code. A cancel that only this code raises is one more way to
-    /// fail: as a cancel it would end every audit before it has come to the others.
-    fn run<T>(owner: pg_sys::Oid, body: impl FnOnce() -> T) -> T {
-        let owner = Self::become_one(owner);
-        let result = PgTryBuilder::new(AssertUnwindSafe(body))
-            .catch_when(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, |error| {
-                if is_cancel(&error) {
-                    error.rethrow();
-                }
-                Err(ErrorReport::from(Error::SourceCancels)).unwrap_or_report()
-            })
-            .execute();
-        owner.end();
-        result
-    }
-
-    fn become_one(owner: pg_sys::Oid) -> Self {
-        let acting = Acting::restricted(owner);
-        // SAFETY: counts up a level of the backend's settings; the search_path is pinned by the SQL
-        // function around this.
-        Self { acting, settings: unsafe { pg_sys::NewGUCNestLevel() } }
-    }
-
-    /// Every setting that the owner's code has changed back to what it was, and the user to who it
-    /// was. An error needs no help with the settings.
-    fn end(self) {
-        // SAFETY: the level that become_one() has made.
-        unsafe { pg_sys::AtEOXact_GUC(false, self.settings) };
-        drop(self.acting);
     }
 }

@@ -109,7 +109,10 @@ pub fn attempt<C: AsRef<[u8]>, E>(
 ///
 /// `None` where there is no secret.
 pub fn secret_digest(key: &Key, subject: &Subject) -> Option<Key> {
-    let secret = subject.secret.as_ref()?.text().as_bytes();
+    let secret = subject.secret.as_ref()?;
+    // All that is known of a value that was not read.
+    let unread = secret.unread_len().map(|bytes| format!("unread\0{bytes}"));
+    let secret = unread.as_deref().unwrap_or_else(|| secret.text()).as_bytes();
     // Names hold no NUL in PostgreSQL.
     let (source, name) = (subject.origin.name().as_bytes(), subject.name.as_bytes());
     let parts = [b"audited secret\0", source, b"\0", name, b"\0", secret];

@@ -116,6 +116,7 @@ pub struct Secret {
     text: Zeroizing<String>,
     flaw: Option<ParseError>,
     verifier: Option<Verifier>,
+    unread: Option<usize>,
 }
 
 /// What the running server makes of a secret that is not in the strict form.
@@ -152,7 +153,24 @@ impl Secret {
                 (Some(flaw), served.or_else(|| credential(&text, kind)))
             }
         };
-        Self { kind, served, text, flaw, verifier }
+        Self { kind, served, text, flaw, verifier, unread: None }
+    }
+
+    /// A stored value of so many bytes that it was not read: no form of a secret is as long.
+    pub fn unread(bytes: usize) -> Self {
+        Self {
+            kind: Kind::Unknown,
+            served: None,
+            text: Zeroizing::default(),
+            flaw: None,
+            verifier: None,
+            unread: Some(bytes),
+        }
+    }
+
+    /// The length in bytes of a value that was not read.
+    pub fn unread_len(&self) -> Option<usize> {
+        self.unread
     }
 
     /// What it is.

@@ -41,7 +41,10 @@ pub(super) fn not_scram(subject: &Subject, _: &Policy) -> Option<String> {
         | Kind::ScramSha1
         | Kind::ScramSha256
         | Kind::ScramSha512 => None,
-        Kind::Unknown => Some("no form that is known: plain text must be assumed".to_owned()),
+        Kind::Unknown => Some(match secret.unread_len() {
+            Some(bytes) => format!("{bytes} bytes, longer than any stored secret: not read"),
+            None => "no form that is known: plain text must be assumed".to_owned(),
+        }),
         kind => Some(format!("stored as {kind}")),
     }
 }

@@ -1,0 +1,47 @@
+//! What a subject of a source is called in findings.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use scram_core::audit::Secret;
+use scram_core::identify::Kind;
+use zeroize::Zeroizing;
+
+use super::column::Value;
+
+/// What stands for a name that is NULL.
+const NO_NAME: &str = "NULL";
+
+/// Of a subject's name as it is shown, in bytes.
+const LONGEST_NAME: usize = 512;
+
+/// What a shortened name ends with.
+const SHORTENED: &str = " bytes, shortened)";
+
+/// The name as it is shown, and its bytes in the server's encoding.
+///
+/// Findings are indexed by the shown name, and an index has no room for a text of any length; users of
+/// an application choose their names, and must not keep others from being read.
+pub(super) fn shown(name: Value) -> (String, Vec<u8>) {
+    let name = match name {
+        Value::Null => return (NO_NAME.to_owned(), Vec::new()),
+        Value::TooLong { bytes } => return (format!("a name ({bytes}{SHORTENED}"), Vec::new()),
+        Value::Text(name) => name,
+    };
+    // No text of the server's can hold a zero byte, but a bytea can.
+    let text = name.name().replace('\0', "\\x00");
+    let bytes = name.as_bytes().to_vec();
+    // Columns are mixed up easily, and findings hold no secret.
+    let is_secret = looks_like_a_secret(&text);
+    if text.len() <= LONGEST_NAME && !is_secret {
+        return (text, bytes);
+    }
+    let start: String =
+        if is_secret { "a secret".to_owned() } else { text.chars().take(64).collect() };
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    (format!("{start}... ({:016x}, {}{SHORTENED}", hasher.finish(), text.len()), bytes)
+}
+
+fn looks_like_a_secret(text: &str) -> bool {
+    Secret::read(Zeroizing::new(text.to_owned()), |_| None).kind() != Kind::Unknown
+}
