@@ -190,7 +190,7 @@ fn the_auditor_does_the_rest(auditor: &mut Client) {
         ("SELECT * FROM scram.audit_secret", "42501"),
         ("SELECT * FROM scram.audit_word", "42501"),
         ("UPDATE scram.audit_run SET status = 'done'", "42501"),
-        ("SELECT scram.add_audit_source('a', 'pg_authid', 'rolname', 'rolpassword')", "42804"),
+        ("SELECT scram.add_audit_source('a', 'pg_authid', 'rolname', 'rolpassword')", "42809"),
         ("SET scram.max_iterations = 1", "42501"),
     ] {
         assert_eq!(Raised::by(auditor, sql).code, code, "{sql}");

@@ -9,7 +9,8 @@ const KEPT: [&str; 5] = [
     "SELECT r::text FROM scram.audit_run r ORDER BY run_id",
     "SELECT f::text FROM scram.audit_finding f ORDER BY finding_id",
     "SELECT c::text FROM scram.audit_census c ORDER BY c::text",
-    "SELECT s::text FROM scram.audit_source s ORDER BY name",
+    "SELECT name, relation, subject_column, secret_column, registrant, client, enabled
+     FROM scram.audit_source ORDER BY name",
     "SELECT w::text FROM scram.wordlist w ORDER BY word COLLATE \"C\"",
 ];
 
@@ -78,7 +79,7 @@ fn seed(client: &mut Client) {
     client
         .batch_execute(
             "CREATE TABLE account (name text, secret text);
-             CREATE VIEW brokers AS SELECT name AS \"Name\", secret FROM account;
+             CREATE MATERIALIZED VIEW brokers AS SELECT name AS \"Name\", secret FROM account;
              INSERT INTO account VALUES ('bob', 'plain'), ('cid', scram.generate('cid'));
              SELECT scram.add_audit_source('app', 'account', 'name', 'secret');
              SELECT scram.add_audit_source('kafka', 'brokers', 'Name', 'secret');

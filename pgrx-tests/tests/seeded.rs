@@ -177,7 +177,7 @@ const SEEDS: &[Seed] = &[
     bad_server(
         "source_unreadable",
         "source broken",
-        "run('CREATE VIEW broken AS SELECT ''x''::text AS name, (1 / (random() * 0)::integer)::text AS secret'),
+        "run('CREATE MATERIALIZED VIEW broken AS SELECT ''x''::text AS name, ''x''::text AS secret WITH NO DATA'),
          run('SELECT scram.add_audit_source(''broken'', ''broken'', ''name'', ''secret'')')",
     ),
     bad_server("password_encryption_md5", "password_encryption", ""),

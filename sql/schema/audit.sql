@@ -114,9 +114,7 @@ SELECT pg_catalog.pg_extension_config_dump('scram.audit_run', '');
 SELECT pg_catalog.pg_extension_config_dump('scram.audit_run_run_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('scram.audit_finding', '');
 SELECT pg_catalog.pg_extension_config_dump('scram.audit_finding_finding_id_seq', '');
--- A relation that was dropped has no name to be restored by; its OID may be that of another one.
-SELECT pg_catalog.pg_extension_config_dump(
-    'scram.audit_source', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = relation)');
+SELECT pg_catalog.pg_extension_config_dump('scram.audit_source', '');
 SELECT pg_catalog.pg_extension_config_dump('scram.wordlist', '');
 
 COMMENT ON TABLE scram.audit_run IS 'runs of scram.run_audit()';

@@ -43,6 +43,7 @@ DECLARE
     this_source text;
     work record;
     tried record;
+    hit record;
     fixed bigint;
     tested bigint := 0;
     all_fixed bigint := 0;
@@ -82,10 +83,8 @@ BEGIN
 
     BEGIN
         FOR tried IN
-            SELECT work.subjects[a.place] AS subject, work.digests[a.place] AS digest, a.through, a.tested,
-                   g.check_id, g.severity, g.evidence
+            SELECT work.subjects[a.place] AS subject, work.digests[a.place] AS digest, a.through, a.tested, a.check_ids
             FROM scram.audit_try(this_source, work.subjects, work.digests, own, work.through, milliseconds) a
-            LEFT JOIN scram.audit_guesses() g ON g.check_id = a.check_id
         LOOP
             IF tried.tested IS NULL THEN
                 -- Changed or dropped meanwhile: the next run sees what there is then.
@@ -94,31 +93,27 @@ BEGIN
                 CONTINUE;
             END IF;
             tested := tested + tried.tested;
+            -- A secret that was hit is tried to the end of the list like any other: otherwise the numbers and the time would
+            -- tell which word it was.
             UPDATE scram.audit_secret t
             SET own_edition = CASE WHEN own THEN edition ELSE t.own_edition END,
-                words_through = CASE
-                    -- The password is known: no other word can be it.
-                    WHEN tried.check_id = 'password_in_wordlist' THEN 9223372036854775807
-                    WHEN tried.tested = 0 THEN last_word
-                    ELSE tried.through
-                END,
-                hits = CASE
-                    WHEN tried.check_id IS NULL THEN t.hits
-                    ELSE t.hits || jsonb_build_object(tried.check_id, tried.evidence)
-                END
+                words_through = CASE WHEN tried.tested = 0 THEN last_word ELSE tried.through END,
+                hits = t.hits || (
+                    SELECT coalesce(jsonb_object_agg(g.check_id, g.evidence), '{}')
+                    FROM scram.audit_guesses() g
+                    WHERE g.check_id = ANY (tried.check_ids))
             WHERE (t.source, t.subject, t.digest) = (this_source, tried.subject, tried.digest);
 
-            IF tried.check_id IS NOT NULL THEN
-                UPDATE scram.audit_finding f SET severity = tried.severity, evidence = tried.evidence, last_run = run
-                WHERE (f.source, f.subject, f.check_id) = (this_source, tried.subject, tried.check_id)
+            FOR hit IN SELECT g.* FROM scram.audit_guesses() g WHERE g.check_id = ANY (tried.check_ids) LOOP
+                UPDATE scram.audit_finding f SET severity = hit.severity, evidence = hit.evidence, last_run = run
+                WHERE (f.source, f.subject, f.check_id) = (this_source, tried.subject, hit.check_id)
                     AND f.status <> 'fixed';
                 IF NOT FOUND THEN
                     INSERT INTO scram.audit_finding
                         (source, subject, check_id, severity, evidence, first_run, last_run, status)
-                    VALUES (this_source, tried.subject, tried.check_id, tried.severity, tried.evidence, run, run,
-                            'open');
+                    VALUES (this_source, tried.subject, hit.check_id, hit.severity, hit.evidence, run, run, 'open');
                 END IF;
-            END IF;
+            END LOOP;
             -- What was tried anew and is not so any more.
             UPDATE scram.audit_finding f SET status = 'fixed'
             FROM scram.audit_guesses() g
@@ -130,12 +125,13 @@ BEGIN
             GET DIAGNOSTICS fixed = ROW_COUNT;
             all_fixed := all_fixed + fixed;
         END LOOP;
-    EXCEPTION WHEN OTHERS OR assert_failure THEN
-        -- The roles' own errors are the caller's to know.
+    EXCEPTION WHEN OTHERS THEN
+        -- Errors on roles are ours: pass them on.
         IF this_source = 'role' THEN
             RAISE;
         END IF;
-        -- It could be read when the run began. Nothing is tried until it can be again.
+        -- The source was readable at the start of the run and no longer is. Skip its secrets until a later run has read it
+        -- again.
         UPDATE scram.audit_secret t SET candidates = 0 WHERE t.source = this_source;
         tested := 0;
         all_fixed := 0;

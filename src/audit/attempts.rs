@@ -76,13 +76,16 @@ pub(crate) fn audit_edition() -> Result<i32, ErrorReport> {
 }
 
 /// `scram.audit_try(source text, subjects text[], digests bytea[], own boolean, through bigint[],
-/// milliseconds integer) returns table (place integer, through bigint, tested bigint, check_id text)`
+/// milliseconds integer) returns table (place integer, through bigint, tested bigint, check_ids text[])`
 ///
 /// Tries passwords on the secrets with these digests: what the subject's own data suggest where
 /// `own` says so, else the words after `through`. One row for each secret that it got to: its place
-/// in the arrays from 1 on, the last word that was tried, how many passwords that were, and the check
-/// that was hit. A secret that is not there any more has a row with `tested` NULL. Ends when the time is
+/// in the arrays from 1 on, the last word that was tried, how many passwords that were, and the checks
+/// that were hit. A secret that is not there any more has a row with `tested` NULL. Ends when the time is
 /// over, at the earliest after one search.
+///
+/// A secret that was hit is tried on like any other: neither the numbers nor the time tell which
+/// password it was.
 ///
 /// Internal: a step of `scram.run_audit`.
 #[pg_extern(schema = "scram", volatile, cost = 1000000)]
@@ -101,7 +104,7 @@ pub(crate) fn audit_try(
             name!(place, i32),
             name!(through, i64),
             name!(tested, Option<i64>),
-            name!(check_id, Option<&'static str>),
+            name!(check_ids, Vec<&'static str>),
         ),
     >,
     ErrorReport,
@@ -124,7 +127,7 @@ pub(crate) fn audit_try(
     let mut unfinished = Vec::new();
     for (place, ((_, through), subject)) in (1..).zip(wanted.into_iter().zip(found)) {
         let Some(subject) = subject else {
-            results.push((place, through, None, None));
+            results.push((place, through, None, Vec::new()));
             continue;
         };
         if attempts.searched && Instant::now() >= until {
@@ -132,24 +135,24 @@ pub(crate) fn audit_try(
         }
         let tried =
             if own { attempts.own(&subject, through) } else { attempts.words(&subject, through) }?;
-        if !own && tried.hit.is_none() && tried.tested > 0 {
+        if !own && tried.tested > 0 {
             unfinished.push((results.len(), subject));
         }
-        results.push((place, tried.through, Some(tried.tested), tried.hit.map(|check| check.id)));
+        results.push((place, tried.through, Some(tried.tested), tried.hits));
     }
     // Few secrets get more words than one reading of the list: a commit for each would cost too much.
     while !unfinished.is_empty() && Instant::now() < until {
         let mut still = Vec::new();
         for (index, subject) in unfinished {
-            let Some((_, through, tested, check_id)) = results.get_mut(index) else { continue };
+            let Some((_, through, tested, check_ids)) = results.get_mut(index) else { continue };
             if Instant::now() >= until {
                 break;
             }
             let tried = attempts.words(&subject, *through)?;
             *through = tried.through;
             *tested = tested.map(|tested: i64| tested + tried.tested);
-            *check_id = tried.hit.map(|check| check.id);
-            if tried.hit.is_none() && tried.tested > 0 {
+            check_ids.extend(tried.hits);
+            if tried.tested > 0 {
                 still.push((index, subject));
             }
         }
@@ -172,7 +175,8 @@ struct Attempts {
 struct Tried {
     through: i64,
     tested: i64,
-    hit: Option<&'static Check>,
+    /// Ids of the checks that were hit.
+    hits: Vec<&'static str>,
 }
 
 impl Attempts {
@@ -215,32 +219,22 @@ impl Attempts {
 
     fn own(&mut self, subject: &Subject, through: i64) -> Result<Tried, ErrorReport> {
         let candidates = own_candidates(subject, &self.policy);
-        let hit = self.search(subject, &candidates)?;
-        Ok(Tried {
-            through,
-            tested: len(candidates.len()),
-            hit: hit.and_then(|place| candidates.get(place)).map(|candidate| candidate.check),
-        })
+        let hits = self.search(subject, &candidates, |candidate| candidate.check)?;
+        Ok(Tried { through, tested: len(candidates.len()), hits })
     }
 
     fn words(&mut self, subject: &Subject, through: i64) -> Result<Tried, ErrorReport> {
         self.words.load(through)?;
         let words = core::mem::take(&mut self.words.list);
-        let mut tried = Tried { through, tested: 0, hit: None };
+        let mut tried = Tried { through, tested: 0, hits: Vec::new() };
         for slice in words.chunks(self.slice_len(subject)) {
             // Nothing tried means that nothing was left to try, so the first slice has to be.
             if tried.tested > 0 && Instant::now() >= self.until {
                 break;
             }
-            let hit = self.search(subject, slice)?;
-            // After a hit the rest of the slice is not tried.
-            let last = hit.unwrap_or(slice.len() - 1);
-            tried.tested += len(last + 1);
-            tried.through = slice.get(last).map_or(tried.through, |word| word.id);
-            tried.hit = hit.and_then(|place| slice.get(place)).map(|word| word.candidate.check);
-            if tried.hit.is_some() {
-                break;
-            }
+            tried.hits.extend(self.search(subject, slice, |word| word.candidate.check)?);
+            tried.tested += len(slice.len());
+            tried.through = slice.last().map_or(tried.through, |word| word.id);
         }
         self.words.list = words;
         Ok(tried)
@@ -252,13 +246,19 @@ impl Attempts {
         (SLICE / iterations).max(16) * self.workers
     }
 
+    /// Ids of the checks that were hit.
     fn search<C: AsRef<[u8]> + Sync>(
         &mut self,
         subject: &Subject,
         candidates: &[C],
-    ) -> Result<Option<usize>, Error> {
+        check: impl Fn(&C) -> &'static Check,
+    ) -> Result<Vec<&'static str>, Error> {
         self.searched = true;
-        audit::attempt(subject, &self.policy, candidates, |search| crew::run(search, self.workers))
+        let hits = audit::attempt(subject, &self.policy, candidates, |search| {
+            crew::run(search, self.workers)
+        })?;
+        let checks = audit::checks_of(candidates, &hits, check);
+        Ok(checks.into_iter().map(|check| check.id).collect())
     }
 }
 

@@ -16,7 +16,8 @@ use crate::search::Search;
 pub use checks::CHECKS;
 pub use clients::System;
 pub use guess::{
-    Candidate, attempt, common_candidates, edition, is_tried, own_candidates, secret_digest,
+    Candidate, attempt, checks_of, common_candidates, edition, is_tried, own_candidates,
+    secret_digest,
 };
 pub use hba::HbaRule;
 pub use subject::{Origin, Role, Secret, Seen, Served, Server, Subject, ValidUntil};
@@ -165,8 +166,9 @@ pub fn run<E>(
     for subject in subjects.iter().filter(|subject| is_tried(subject, policy)) {
         let mut candidates = own_candidates(subject, policy);
         candidates.extend_from_slice(&common);
-        let hit = attempt(subject, policy, &candidates, &mut search)?;
-        guessed.extend(hit.and_then(|place| candidates.get(place)).map(|hit| (hit.check, subject)));
+        let hits = attempt(subject, policy, &candidates, &mut search)?;
+        let checks = checks_of(&candidates, &hits, |candidate| candidate.check);
+        guessed.extend(checks.into_iter().map(|check| (check, subject)));
     }
     Ok(CHECKS
         .iter()

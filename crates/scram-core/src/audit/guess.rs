@@ -83,26 +83,54 @@ fn takes_passwords(secret: &Secret) -> bool {
         || secret.verifier().is_some_and(|v| v.mechanism() != Mechanism::ScramSha1)
 }
 
-/// The position of the candidate that is the password.
+/// The positions of all candidates that are the password: one of them may stand for several checks.
+///
+/// All candidates are tried, also after a hit, so that neither the time nor the number of tries tells
+/// which one it was.
 ///
 /// # Errors
 ///
-/// Those of `search`, which works the [`Search`] off; it must not return `Ok` when it stopped early.
+/// Those of `search`, which works each [`Search`] off; it must not return `Ok` when it stopped early.
 pub fn attempt<C: AsRef<[u8]>, E>(
     subject: &Subject,
     policy: &Policy,
     candidates: &[C],
-    search: impl FnOnce(&Search<'_, C>) -> Result<(), E>,
-) -> Result<Option<usize>, E> {
+    mut search: impl FnMut(&Search<'_, C>) -> Result<(), E>,
+) -> Result<Vec<usize>, E> {
+    let mut hits = Vec::new();
     let Some(secret) = subject.secret.as_ref().filter(|_| is_tried(subject, policy)) else {
-        return Ok(None);
+        return Ok(hits);
     };
     let md5 = Md5Hash::new(secret.text(), &subject.name_bytes);
-    let target = secret.verifier().map(Target::Scram).or_else(|| md5.as_ref().map(Target::Md5));
-    let Some(target) = target else { return Ok(None) };
-    let run = Search::new(target, candidates);
-    search(&run)?;
-    Ok(run.found())
+    let target = || secret.verifier().map(Target::Scram).or_else(|| md5.as_ref().map(Target::Md5));
+    let mut tried = 0;
+    while let (Some(target), Some(rest)) = (target(), candidates.get(tried..)) {
+        if rest.is_empty() {
+            break;
+        }
+        let run = Search::new(target, rest);
+        search(&run)?;
+        let Some(hit) = run.found() else { break };
+        hits.push(tried + hit);
+        tried += hit + 1;
+    }
+    Ok(hits)
+}
+
+/// The checks of these hits, each once.
+pub fn checks_of<'a, C>(
+    candidates: &'a [C],
+    hits: &[usize],
+    check: impl Fn(&'a C) -> &'static Check,
+) -> Vec<&'static Check> {
+    let mut checks: Vec<&'static Check> = Vec::new();
+    for candidate in hits.iter().filter_map(|hit| candidates.get(*hit)) {
+        let check = check(candidate);
+        if checks.iter().all(|known| known.id != check.id) {
+            checks.push(check);
+        }
+    }
+    checks
 }
 
 /// A digest of a subject's secret that tells when it has changed, and is of no use for guessing.
