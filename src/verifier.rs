@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use scram_core::search::{Search, Target};
+use scram_core::verifier::Minimum;
 use scram_core::{Kind, Mechanism, Parameters, Verifier};
 
 use crate::error::Error;
@@ -147,9 +148,8 @@ fn match_any(verifier: Text, candidates: Array<'_, Text>) -> Result<Option<i32>,
 #[pg_extern(schema = "scram", stable, parallel_safe)]
 fn needs_rotation(verifier: Text) -> Result<bool, ErrorReport> {
     let verifier = read(&verifier)?;
-    Ok(verifier.mechanism() != Mechanism::ScramSha256
-        || verifier.iterations() < guc::target_iterations()
-        || verifier.salt().len() < guc::salt_length())
+    let target = Minimum { iterations: guc::target_iterations(), salt_len: guc::salt_length() };
+    Ok(verifier.mechanism() != Mechanism::ScramSha256 || !target.is_met_by(&verifier))
 }
 
 /// Reads a verifier of any count, for what derives nothing.

@@ -224,6 +224,7 @@ pub(super) fn policy() -> Result<Policy, ErrorReport> {
         mock_iterations: mock_iterations(),
         names,
         password_age: guc::password_age(),
+        salt_len: guc::salt_length(),
         server_iterations: guc::server_iterations(),
         year: year.unwrap_or_default(),
     })

@@ -61,7 +61,7 @@ md5_hash (1): the password is stored as an MD5 hash
 WARNING (1)
 -----------
 
-salt_short (1): the salt is shorter than the server's own
+salt_short (1): the salt is shorter than scram.salt_length
   To do: Set the password again: \\password ROLE in psql.
   - bob in accounts: 4 bytes of salt (changed, since 2026-11-01)
 
@@ -297,7 +297,7 @@ fn sample() -> Report {
         }],
         checks: vec![
             check("md5_hash", Severity::Critical, "the password is stored as an MD5 hash"),
-            check("salt_short", Severity::Warning, "the salt is shorter than the server's own"),
+            check("salt_short", Severity::Warning, "the salt is shorter than scram.salt_length"),
         ],
         min_iterations: 4096,
         census: vec![cell("scram-sha-256", Some(4096), 9), cell("none", None, 5)],

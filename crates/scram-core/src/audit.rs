@@ -10,8 +10,10 @@ pub mod hba;
 mod subject;
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use crate::search::Search;
+use crate::verifier::Minimum;
 
 pub use checks::CHECKS;
 pub use clients::System;
@@ -103,10 +105,20 @@ pub struct Policy {
     pub names: Vec<String>,
     /// `scram.password_age`, in minutes; 0 turns the check off.
     pub password_age: i64,
+    /// `scram.salt_length`, in bytes.
+    pub salt_len: usize,
     /// The count that the server itself gives to new passwords.
     pub server_iterations: i32,
     /// The current year, for passwords like `alice2026`.
     pub year: i32,
+}
+
+impl Policy {
+    /// The least that a stored verifier must have.
+    pub fn minimum(&self) -> Minimum {
+        let iterations = NonZeroU32::new(self.min_iterations).unwrap_or(NonZeroU32::MIN);
+        Minimum { iterations, salt_len: self.salt_len }
+    }
 }
 
 /// Something that a check found.

@@ -225,12 +225,41 @@ impl Goal {
     /// Whether this verifier will do.
     pub fn is_met_by(&self, verifier: &Verifier) -> bool {
         let count = verifier.iterations();
-        let count_fits = if self.is_exact {
+        let fits = if self.is_exact {
             count == self.iterations
         } else {
-            count >= self.iterations && count.get() <= self.max_iterations
+            count.get() <= self.max_iterations
         };
-        count_fits && verifier.salt().len() >= self.salt_len
+        let minimum = Minimum { iterations: self.iterations, salt_len: self.salt_len };
+        fits && minimum.is_met_by(verifier)
+    }
+}
+
+/// The least that a verifier must have. `scram.needs_rotation`, the functions that set passwords and
+/// the audit all decide by it.
+#[derive(Clone, Copy, Debug)]
+pub struct Minimum {
+    /// Iterations.
+    pub iterations: NonZeroU32,
+    /// Bytes of the salt.
+    pub salt_len: usize,
+}
+
+impl Minimum {
+    /// Whether a verifier has as many iterations and as long a salt.
+    pub fn is_met_by(&self, verifier: &Verifier) -> bool {
+        !self.is_above_iterations(verifier.iterations().get().into())
+            && !self.is_above_salt(verifier.salt().len())
+    }
+
+    /// Whether this iteration count is too low. A server may read a stored one as 0 or less.
+    pub fn is_above_iterations(&self, iterations: i64) -> bool {
+        iterations < i64::from(self.iterations.get())
+    }
+
+    /// Whether a salt of this many bytes is too short.
+    pub fn is_above_salt(&self, bytes: usize) -> bool {
+        bytes < self.salt_len
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use scram_core::verifier::Goal;
+use scram_core::verifier::{Goal, Minimum};
 use scram_core::{Mechanism, Parameters, Password, Verifier};
 
 #[test]
@@ -29,5 +29,17 @@ fn a_verifier_that_is_no_worse_stays() {
         let verifier = verifier(iterations, salt_len);
         let found = (at_least.is_met_by(&verifier), exactly.is_met_by(&verifier));
         assert_eq!(found, (by_at_least, by_exactly), "{iterations} iterations, salt of {salt_len}");
+    }
+}
+
+/// The server may read a stored count as 0 or less.
+#[test]
+fn too_little_is_the_same_for_all_who_ask() {
+    let minimum = Minimum { iterations: NonZeroU32::new(4096).expect("positive"), salt_len: 16 };
+    for (count, too_few) in [(i64::MIN, true), (0, true), (4095, true), (4096, false)] {
+        assert_eq!(minimum.is_above_iterations(count), too_few, "{count}");
+    }
+    for (bytes, too_short) in [(0, true), (15, true), (16, false), (17, false)] {
+        assert_eq!(minimum.is_above_salt(bytes), too_short, "{bytes}");
     }
 }

@@ -248,6 +248,7 @@ fn policy() -> Policy {
         mock_iterations: 4096,
         names: Vec::new(),
         password_age: 0,
+        salt_len: 16,
         server_iterations: 4096,
         year: 2026,
     }

@@ -92,7 +92,7 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "salt_short",
         severity: Severity::Warning,
-        title: "the salt is shorter than the server's own",
+        title: "the salt is shorter than scram.salt_length",
         remedy: "Set the same password again: SELECT * FROM scram.set_role_password(ROLE, PASSWORD).",
         rule: Rule::Subject(secret::salt_short),
     },

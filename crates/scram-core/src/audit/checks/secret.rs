@@ -5,7 +5,6 @@ use std::hash::Hash;
 
 use crate::audit::{Hit, Policy, Secret, Subject, clients};
 use crate::identify::Kind;
-use crate::mock::POSTGRES_SALT_LEN;
 use crate::verifier::Verifier;
 
 pub(super) fn md5_hash(subject: &Subject, _: &Policy) -> Option<String> {
@@ -65,7 +64,9 @@ pub(super) fn scram_lax(subject: &Subject, _: &Policy) -> Option<String> {
 
 pub(super) fn iterations_below_policy(subject: &Subject, policy: &Policy) -> Option<String> {
     let iterations = subject.secret.as_ref()?.iterations()?;
-    (i64::from(iterations) < i64::from(policy.min_iterations))
+    policy
+        .minimum()
+        .is_above_iterations(iterations.into())
         .then(|| format!("iteration count {iterations}, at least {} wanted", policy.min_iterations))
 }
 
@@ -83,10 +84,12 @@ pub(super) fn iterations_discernible(subject: &Subject, policy: &Policy) -> Opti
     })
 }
 
-pub(super) fn salt_short(subject: &Subject, _: &Policy) -> Option<String> {
+pub(super) fn salt_short(subject: &Subject, policy: &Policy) -> Option<String> {
     let len = subject.secret.as_ref()?.salt()?.len();
-    (len < POSTGRES_SALT_LEN)
-        .then(|| format!("salt of {len} bytes, the server's own have {POSTGRES_SALT_LEN}"))
+    policy
+        .minimum()
+        .is_above_salt(len)
+        .then(|| format!("salt of {len} bytes, at least {} wanted", policy.salt_len))
 }
 
 /// Silent about subjects that share the whole verifier: [`verifier_shared`] speaks of them.
