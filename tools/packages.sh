@@ -2,13 +2,16 @@
 # Installs Debian packages, named as arguments; says what to do where it can't.
 set -euo pipefail
 
+# Another apt process may hold the lock: a machine that has just been made updates itself.
+readonly options=(-o DPkg::Lock::Timeout=600)
+
 main() {
     command -v apt-get >/dev/null || stop "$@"
     echo "Installing $*"
     local log
     log=$(mktemp)
-    if ! { as_root apt-get update && as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y --no-install-recommends "$@"; } >"$log" 2>&1 </dev/null; then
+    if ! { as_root apt-get "${options[@]}" update && as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get "${options[@]}" install -y --no-install-recommends "$@"; } >"$log" 2>&1 </dev/null; then
         tail -n 15 "$log" >&2
         rm -f "$log"
         stop "$@"

@@ -32,7 +32,9 @@ GRANT EXECUTE ON FUNCTION
     scram.audit_source_fits(oid, name, name, name),
     scram.audit_step(bigint),
     scram.builtin_words(),
-    scram.schedule_check(text)
+    scram.schedule_check(text),
+    scram.schedule_hidden_user(text),
+    scram.schedule_require_safe(name, name)
 TO PUBLIC;
 
 COMMENT ON DOMAIN scram.verifier IS 'text that is a SCRAM verifier in its strict form';

@@ -20,20 +20,32 @@ BEGIN
 END
 $$;
 
--- The functions below are executable by whoever may run the audit. That can't be a grant on each of them, as the
--- administrator grants the procedure; so they ask for it themselves. A definer's current_user is its owner: the caller
--- is who is logged in, or who was chosen by SET ROLE.
-CREATE FUNCTION scram.audit_authorize() RETURNS void
+-- Raises 42501 unless the session's user, or the role chosen with SET ROLE, may execute this function or procedure. For SECURITY
+-- DEFINER functions that PUBLIC may execute, because the administrator grants only what calls them; their current_user is
+-- their owner. Internal.
+CREATE FUNCTION scram.audit_require_execute(routine regprocedure) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    caller name := CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role')::name END;
+    caller CONSTANT name :=
+        CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role')::name END;
 BEGIN
-    IF scram.audit_restricted() OR NOT has_function_privilege(caller, 'scram.run_audit(bigint, interval)', 'EXECUTE') THEN
-        RAISE insufficient_privilege USING MESSAGE = 'permission denied for procedure run_audit';
+    IF scram.audit_restricted() OR NOT has_function_privilege(caller, routine, 'EXECUTE') THEN
+        RAISE insufficient_privilege USING
+            MESSAGE = format('permission denied for %s %s',
+                             (SELECT CASE p.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END FROM pg_proc p WHERE p.oid = routine),
+                             (SELECT p.proname FROM pg_proc p WHERE p.oid = routine));
     END IF;
 END
+$$;
+
+-- Raises 42501 unless the caller may run the audit. Internal.
+CREATE FUNCTION scram.audit_authorize() RETURNS void
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT scram.audit_require_execute('scram.run_audit(bigint, interval)'::regprocedure)
 $$;
 
 -- Starts a run; NULL if another one is at work. Internal.
@@ -171,6 +183,7 @@ $$;
 COMMENT ON PROCEDURE scram.run_audit(bigint, interval) IS
     'runs a whole audit and stores it, committing as it goes; send the CALL on its own';
 COMMENT ON FUNCTION scram.audit_authorize() IS 'internal to scram.run_audit(): raises unless the caller may run the audit';
+COMMENT ON FUNCTION scram.audit_require_execute(regprocedure) IS 'internal: raises unless the caller may execute a function';
 COMMENT ON FUNCTION scram.audit_begin(interval) IS 'internal to scram.run_audit(): starts a run';
 COMMENT ON FUNCTION scram.audit_finish(bigint) IS 'internal to scram.run_audit(): ends a run';
 COMMENT ON FUNCTION scram.audit_step(bigint) IS 'internal to scram.run_audit(): does a part of a run';

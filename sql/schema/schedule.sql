@@ -1,5 +1,5 @@
--- The audit every night, by pg_cron if it is there. SECURITY INVOKER: the job belongs to who schedules it, and pg_cron
--- runs it as him. Nothing here depends on pg_cron at install: its functions are looked up when they are called.
+-- Runs the audit every night with pg_cron. SECURITY INVOKER: pg_cron decides what the caller may schedule, and runs the job as
+-- the role that owns it. Nothing here depends on pg_cron at installation: its functions are looked up when they are called.
 
 -- Raises 55000 with what to type unless pg_cron is in this database. Internal.
 CREATE FUNCTION scram.schedule_check(command text) RETURNS void
@@ -13,7 +13,7 @@ BEGIN
         RETURN;
     END IF;
     BEGIN
-        -- Absent where pg_cron isn't preloaded; not for everybody's eyes where it is.
+        -- NULL unless pg_cron is preloaded; only some roles may read it then.
         cron_database := current_setting('cron.database_name', true);
     EXCEPTION WHEN insufficient_privilege THEN
         cron_database := NULL;
@@ -30,43 +30,134 @@ BEGIN
 END
 $$;
 
--- The job's id. Under a name that is taken the job is replaced.
+-- Raises 42501 for a job that would run code of another role as a superuser. pg_cron connects by the database's name and
+-- calls what is named scram.run_audit there then: the owner of the database can drop it and make another one, and a role
+-- that may create a schema can make that one's schema scram, where the extension is missing. Internal.
+CREATE FUNCTION scram.schedule_require_safe(database name, username name) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    reason text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = username) THEN
+        RAISE undefined_object USING MESSAGE = format('role "%s" does not exist', username);
+    END IF;
+    -- pg_cron itself would make a job that fails every night.
+    IF NOT EXISTS (SELECT FROM pg_database d WHERE d.datname = database) THEN
+        RAISE SQLSTATE '3D000' USING MESSAGE = format('database "%s" does not exist', database);
+    END IF;
+    IF NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = username) THEN
+        RETURN;
+    END IF;
+
+    SELECT format('Role "%s" owns the database.', r.rolname) INTO reason
+    FROM pg_database d
+    JOIN pg_roles r ON r.oid = d.datdba
+    WHERE d.datname = database AND NOT r.rolsuper;
+    IF reason IS NULL THEN
+        -- In this database the schema is there and cannot be made again. Another database cannot be looked into.
+        SELECT CASE
+                WHEN a.grantee = 0 THEN 'Every role may create schemas in the database.'
+                ELSE format('Role "%s" may create schemas in the database.', a.grantee::regrole::text)
+            END
+        INTO reason
+        FROM pg_database d
+        CROSS JOIN aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+        LEFT JOIN pg_roles r ON r.oid = a.grantee
+        WHERE d.datname = database AND database <> current_database()
+            AND a.privilege_type = 'CREATE' AND NOT coalesce(r.rolsuper, false)
+        LIMIT 1;
+    END IF;
+    IF reason IS NULL AND database = current_database() THEN
+        SELECT CASE
+                WHEN NOT o.rolsuper THEN format('Role "%s" owns the schema scram.', o.rolname)
+                WHEN a.grantee = 0 THEN 'Every role may create functions in the schema scram.'
+                ELSE format('Role "%s" may create functions in the schema scram.', a.grantee::regrole::text)
+            END
+        INTO reason
+        FROM pg_namespace n
+        JOIN pg_roles o ON o.oid = n.nspowner
+        CROSS JOIN aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
+        LEFT JOIN pg_roles r ON r.oid = a.grantee
+        WHERE n.nspname = 'scram'
+            AND (NOT o.rolsuper OR a.privilege_type = 'CREATE' AND NOT coalesce(r.rolsuper, false))
+        LIMIT 1;
+    END IF;
+    IF reason IS NOT NULL THEN
+        RAISE insufficient_privilege USING
+            MESSAGE = format('a job of superuser "%s" in database "%s" could run code of another role',
+                             username, database),
+            DETAIL = reason,
+            HINT = 'Name an auditor role, which is no superuser, in "username".';
+    END IF;
+END
+$$;
+
+-- Returns the job's id. A job of the same name and user is replaced.
 CREATE FUNCTION scram.schedule_audit(
     schedule text DEFAULT '17 3 * * *',
     job_name text DEFAULT 'scram-audit',
-    database name DEFAULT current_database()
+    database name DEFAULT current_database(),
+    username name DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- One CALL and nothing else: a job of several statements is a transaction block, in which it can't commit.
+    -- One CALL and nothing else: a job of several statements is a transaction block, in which it cannot commit.
     job CONSTANT text := 'CALL scram.run_audit()';
     cron_schedule CONSTANT text := coalesce(schedule, '17 3 * * *');
     cron_name CONSTANT text := coalesce(job_name, 'scram-audit');
     cron_database CONSTANT name := coalesce(database, current_database());
+    cron_user CONSTANT name := coalesce(username, current_user);
     job_id bigint;
 BEGIN
+    PERFORM scram.schedule_require_safe(cron_database, cron_user);
     PERFORM scram.schedule_check(format(
-        'SELECT cron.schedule_in_database(%L, %L, %L, %L)', cron_name, cron_schedule, job, cron_database));
-    -- pg_cron itself would make a job that fails every night.
-    IF NOT EXISTS (SELECT FROM pg_database d WHERE d.datname = cron_database) THEN
-        RAISE SQLSTATE '3D000' USING MESSAGE = format('database "%s" does not exist', cron_database);
-    END IF;
+        'SELECT cron.schedule_in_database(%L, %L, %L, %L%s)', cron_name, cron_schedule, job, cron_database,
+        CASE WHEN username IS NULL THEN '' ELSE format(', %L', username) END));
 
     -- Under a taken name pg_cron takes over schedule and command only: the job would stay in its database, and switched
     -- off if it was.
     EXECUTE 'SELECT count(cron.unschedule(j.jobid)) FROM cron.job j
-             WHERE j.jobname = $1 AND j.username = current_user AND (j.database <> $2 OR NOT j.active)'
-        USING cron_name, cron_database;
-    -- Whoever may use pg_cron may call the first; the second is to be granted.
-    IF cron_database = current_database() THEN
+             WHERE j.jobname = $1 AND j.username = $3 AND (j.database <> $2 OR NOT j.active)'
+        USING cron_name, cron_database, cron_user;
+    -- Each user of pg_cron may call cron.schedule; the other function has to be granted.
+    IF cron_database = current_database() AND cron_user = current_user THEN
         EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job_id USING cron_name, cron_schedule, job;
     ELSE
-        EXECUTE 'SELECT cron.schedule_in_database($1, $2, $3, $4)' INTO job_id
-            USING cron_name, cron_schedule, job, cron_database::text;
+        EXECUTE 'SELECT cron.schedule_in_database($1, $2, $3, $4, $5)' INTO job_id
+            USING cron_name, cron_schedule, job, cron_database::text, cron_user::text;
     END IF;
     RETURN job_id;
+END
+$$;
+
+-- Returns the user of a job of scram.schedule_audit() that the caller cannot see, as pg_cron hides other users' jobs; NULL where
+-- there is none. The table is pg_cron's own and a superuser's, so that no other role can put a view in its place. Internal.
+CREATE FUNCTION scram.schedule_hidden_user(job_name text) RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    job_user text;
+BEGIN
+    PERFORM scram.audit_require_execute('scram.unschedule_audit(text)');
+    IF EXISTS (
+        SELECT FROM pg_class c
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+        JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
+        JOIN pg_roles o ON o.oid = c.relowner
+        JOIN pg_roles s ON s.oid = n.nspowner
+        WHERE n.nspname = 'cron' AND c.relname = 'job' AND c.relkind = 'r' AND e.extname = 'pg_cron'
+            AND o.rolsuper AND s.rolsuper)
+    THEN
+        EXECUTE 'SELECT j.username FROM cron.job j WHERE j.jobname = $1 AND j.command = $2 LIMIT 1' INTO job_user
+            USING job_name, 'CALL scram.run_audit()';
+    END IF;
+    RETURN job_user;
 END
 $$;
 
@@ -76,23 +167,35 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     cron_name CONSTANT text := coalesce(job_name, 'scram-audit');
-    found_job boolean;
+    removed bigint;
+    other_user text;
 BEGIN
     PERFORM scram.schedule_check(format('SELECT cron.unschedule(%L)', cron_name));
-    -- pg_cron raises for a job that it doesn't have. Names are one for each user.
-    EXECUTE 'SELECT EXISTS (SELECT FROM cron.job j WHERE j.jobname = $1 AND j.username = current_user)' INTO found_job
-        USING cron_name;
-    IF found_job THEN
-        EXECUTE 'SELECT cron.unschedule($1)' USING cron_name;
+    -- A superuser sees the jobs of all users, and may have a job of this name for something else.
+    EXECUTE 'SELECT count(cron.unschedule(j.jobid)) FROM cron.job j
+             WHERE j.jobname = $1 AND (j.username = current_user OR j.command = $2)' INTO removed
+        USING cron_name, 'CALL scram.run_audit()';
+    IF removed = 0 THEN
+        other_user := scram.schedule_hidden_user(cron_name);
+        IF other_user IS NOT NULL THEN
+            RAISE insufficient_privilege USING
+                MESSAGE = format('job "%s" belongs to role "%s"', cron_name, other_user),
+                HINT = 'That role or a superuser can remove it.';
+        END IF;
     END IF;
-    RETURN found_job;
+    RETURN removed > 0;
 END
 $$;
 
-COMMENT ON FUNCTION scram.schedule_audit(text, text, name) IS
-    'has pg_cron call scram.run_audit(); replaces the job of that name';
+COMMENT ON FUNCTION scram.schedule_audit(text, text, name, name) IS
+    'schedules scram.run_audit() with pg_cron; replaces the job of that name and user';
 COMMENT ON FUNCTION scram.schedule_check(text) IS 'internal: raises unless pg_cron is installed in this database';
+COMMENT ON FUNCTION scram.schedule_hidden_user(text) IS
+    'internal to scram.unschedule_audit(): user of a job that pg_cron hides from the caller';
+COMMENT ON FUNCTION scram.schedule_require_safe(name, name) IS
+    'internal to scram.schedule_audit(): raises for a job that could run code of another role as a superuser';
 COMMENT ON FUNCTION scram.unschedule_audit(text) IS 'removes the job that scram.schedule_audit() made';
 
-REVOKE ALL ON FUNCTION scram.schedule_audit(text, text, name), scram.schedule_check(text), scram.unschedule_audit(text)
+REVOKE ALL ON FUNCTION scram.schedule_audit(text, text, name, name), scram.schedule_check(text),
+    scram.schedule_hidden_user(text), scram.schedule_require_safe(name, name), scram.unschedule_audit(text)
 FROM PUBLIC;
