@@ -1,10 +1,57 @@
--- Who may call what. Everything is taken from PUBLIC first: a function that is added and forgotten here is closed, not
--- open. Functions that only compute on what the caller gives them are public, and so is the change of one's own
+-- Who may call what. First everything is taken from every role but the owner, so that an object that is added and forgotten
+-- here is closed and not open. To revoke from PUBLIC is not enough: ALTER DEFAULT PRIVILEGES may have granted each new object to
+-- any role. Functions that only compute on what the caller gives them are public, and so is the change of a role's own
 -- password; whatever else reads, changes or answers for accounts is granted by the administrator.
 
-REVOKE ALL ON ALL ROUTINES IN SCHEMA scram FROM PUBLIC;
-REVOKE ALL ON ALL TABLES IN SCHEMA scram FROM PUBLIC;
-REVOKE ALL ON ALL SEQUENCES IN SCHEMA scram FROM PUBLIC;
+DO $$
+DECLARE
+    member record;
+BEGIN
+    FOR member IN
+        SELECT o.kind, o.identity, o.owner, g.grantee
+        FROM (
+            SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, 'pg_class'::regclass AS catalog, c.oid,
+                   format('%I.%I', n.nspname, c.relname) AS identity, c.relowner AS owner,
+                   coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner)) AS acl
+            FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relkind IN ('r', 'v', 'm', 'S')
+            UNION ALL
+            SELECT 'ROUTINE', 'pg_proc'::regclass, p.oid, p.oid::regprocedure::text, p.proowner,
+                   coalesce(p.proacl, acldefault('f', p.proowner))
+            FROM pg_proc p
+            UNION ALL
+            SELECT 'TYPE', 'pg_type'::regclass, t.oid, format('%I.%I', n.nspname, t.typname), t.typowner,
+                   coalesce(t.typacl, acldefault('T', t.typowner))
+            FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+            -- A row type and an array have the rights of their table or element.
+            WHERE t.typrelid = 0 AND t.typelem = 0
+            UNION ALL
+            SELECT 'SCHEMA', 'pg_namespace'::regclass, n.oid, quote_ident(n.nspname), n.nspowner,
+                   coalesce(n.nspacl, acldefault('n', n.nspowner))
+            FROM pg_namespace n
+        ) o
+        JOIN pg_depend d ON d.classid = o.catalog AND d.objid = o.oid AND d.deptype = 'e'
+        JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
+        -- The owner first, and once for each object: also where default privileges have taken from the owner.
+        CROSS JOIN LATERAL (
+            SELECT o.owner AS grantee
+            UNION
+            SELECT x.grantee FROM aclexplode(o.acl) x
+        ) g
+        WHERE e.extname = 'scram_ext'
+    LOOP
+        IF member.grantee = member.owner THEN
+            EXECUTE format('GRANT ALL ON %s %s TO %s', member.kind, member.identity, member.owner::regrole);
+        ELSE
+            EXECUTE format('REVOKE ALL ON %s %s FROM %s CASCADE', member.kind, member.identity,
+                           CASE member.grantee WHEN 0 THEN 'PUBLIC' ELSE member.grantee::regrole::text END);
+        END IF;
+    END LOOP;
+END
+$$;
+
+GRANT USAGE ON SCHEMA scram TO PUBLIC;
+GRANT USAGE ON DOMAIN scram.verifier TO PUBLIC;
 
 GRANT EXECUTE ON FUNCTION
     scram.audit_checks(),

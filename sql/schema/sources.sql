@@ -163,6 +163,24 @@ AS $$
     WHERE c.check_id = 'source_unreadable'
 $$;
 
+-- How many roles can read the stored secrets of each source: one notice a source. The owner and superusers are expected to.
+-- Internal.
+CREATE FUNCTION scram.audit_source_readers()
+RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'server', 'source ' || quote_ident(s.name), 'hash_readable', 'notice',
+           format('%s role%s can read column "%s" of "%s"', count(*), CASE WHEN count(*) > 1 THEN 's' END, a.attname, c.relname)
+    FROM scram.audit_source s
+    JOIN pg_class c ON c.oid = s.relation
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = s.secret_column AND a.attnum > 0
+    JOIN pg_roles r ON NOT r.rolsuper AND r.oid >= 16384 AND r.oid <> c.relowner
+        AND has_schema_privilege(r.oid, c.relnamespace, 'USAGE')
+        AND has_column_privilege(r.oid, c.oid, a.attnum, 'SELECT')
+    GROUP BY s.name, a.attname, c.relname
+$$;
+
 CREATE FUNCTION scram.audit()
 RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -177,6 +195,7 @@ DECLARE
     message text;
 BEGIN
     RETURN QUERY SELECT n.source, n.subject, n.check_id, n.severity, n.evidence FROM scram.audit_scan(true) n;
+    RETURN QUERY SELECT n.* FROM scram.audit_source_readers() n;
     FOR registered IN SELECT s.name FROM scram.audit_source s WHERE s.enabled ORDER BY s.name LOOP
         BEGIN
             RETURN QUERY
@@ -212,6 +231,8 @@ COMMENT ON FUNCTION scram.audit_judge(text, integer) IS 'internal to scram.audit
 COMMENT ON FUNCTION scram.audit_source_check() IS 'internal: checks a registration and its registrant';
 COMMENT ON FUNCTION scram.audit_source_fits(oid, name, name, name) IS
     'internal: raises unless the audit can read these columns for this registrant';
+COMMENT ON FUNCTION scram.audit_source_readers() IS
+    'internal to scram.audit(): how many roles can read the secrets of each source';
 COMMENT ON FUNCTION scram.audit_unreadable(text, text, text) IS 'internal to scram.audit(): the finding on a source that fails';
 COMMENT ON FUNCTION scram.drop_audit_source(text) IS 'has the audit read a source no longer';
 COMMENT ON FUNCTION scram.load_wordlist() IS 'adds the built-in list of common passwords to scram.wordlist';

@@ -54,7 +54,9 @@ BEGIN
         SELECT FROM scram.audit_secret t WHERE (t.source, t.subject, t.digest) = ('role', seen.subject, seen.digest));
 
     INSERT INTO scram.audit_found (source, subject, check_id, severity, evidence)
-    SELECT s.source, s.subject, s.check_id, s.severity, s.evidence FROM scram.audit_scan(false) s;
+    SELECT s.source, s.subject, s.check_id, s.severity, s.evidence FROM scram.audit_scan(false) s
+    UNION ALL
+    SELECT s.source, s.subject, s.check_id, s.severity, s.evidence FROM scram.audit_source_readers() s;
     PERFORM scram.audit_merge(run, ARRAY['role', 'server']);
 END
 $$;

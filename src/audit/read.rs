@@ -46,6 +46,10 @@ SELECT a.rolname::text,
             THEN 'SELECT on pg_authid'
             WHEN has_column_privilege(a.oid, 'pg_shadow', 'passwd', 'SELECT')
             THEN 'SELECT on pg_shadow'
+            WHEN has_any_column_privilege(a.oid, 'scram.password_history'::regclass, 'SELECT')
+            THEN 'SELECT on scram.password_history'
+            WHEN has_any_column_privilege(a.oid, 'scram.audit_secret'::regclass, 'SELECT')
+            THEN 'SELECT on scram.audit_secret'
        END,
        a.oid,
        t.digest,
