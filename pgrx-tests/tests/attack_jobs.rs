@@ -13,10 +13,7 @@ fn with_cron() -> (Cluster, Client) {
     admin
         .batch_execute(
             "CREATE EXTENSION scram_ext; CREATE EXTENSION pg_cron;
-             CREATE ROLE bob LOGIN; CREATE ROLE auditor LOGIN;
-             GRANT USAGE ON SCHEMA cron TO auditor;
-             GRANT EXECUTE ON FUNCTION scram.schedule_audit(text, text, name, name),
-                 scram.unschedule_audit(text) TO auditor",
+             CREATE ROLE bob LOGIN; CREATE ROLE auditor LOGIN",
         )
         .expect("extensions");
     admin.batch_execute("CREATE DATABASE shop OWNER bob").expect("bob's database");
@@ -101,6 +98,13 @@ fn no_job_runs_as_a_superuser_where_others_may_make_its_schema() {
 #[test]
 fn a_job_is_removed_by_its_owner_or_a_superuser() {
     let (cluster, mut admin) = with_cron();
+    admin
+        .batch_execute(
+            "GRANT USAGE ON SCHEMA cron TO auditor;
+             GRANT EXECUTE ON FUNCTION scram.schedule_audit(text, text, name, name),
+                 scram.unschedule_audit(text) TO auditor",
+        )
+        .expect("grants");
     let mut auditor = cluster.client_as("auditor", "postgres");
     let unschedule = "SELECT scram.unschedule_audit('nightly')";
     cell(&mut admin, "SELECT scram.schedule_audit(job_name => 'nightly')").expect("a job");

@@ -201,6 +201,8 @@ const ALSO: &[(&str, &str, &str)] = &[
     ("role", "asked", "md5_hash"),
     // initdb's.
     ("role", "postgres", "login_without_password"),
+    // A member of pg_read_all_data reads the source too.
+    ("server", "source app", "hash_readable"),
 ];
 
 /// Above the two lines of every cluster, the first of which trusts everybody on the socket. A rule for
