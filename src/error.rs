@@ -100,6 +100,8 @@ pub(crate) enum Error {
     SourceRegistrant { role: String },
     #[error("invalid handshake state")]
     State(#[from] SealError),
+    #[error("{what} is too long")]
+    TooLong { what: &'static str, got: usize, max: usize },
     #[error("iteration count {got} of the verifier is over the limit")]
     TooManyIterations { got: u32, max: u32 },
     #[error("role \"{role}\" does not exist")]
@@ -263,6 +265,11 @@ impl From<Error> for ErrorReport {
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 Some(sentence(why)),
                 Some("Pass the state that the start of this handshake returned on this cluster."),
+            ),
+            Error::TooLong { got, max, .. } => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                Some(format!("It has {got} bytes; the limit is {max}.")),
+                None,
             ),
             Error::TooManyIterations { max, .. } => (
                 ERRCODE_INVALID_PARAMETER_VALUE,

@@ -8,11 +8,11 @@ use pgrx::prelude::*;
 use scram_core::channel_binding::ChannelBinding;
 use scram_core::message::{ErrorValue, Fault, ServerFinal};
 use scram_core::server::{Challenge, Outcome, Request, Terms};
-use scram_core::state::State;
+use scram_core::state::{SealError, State};
 
 use crate::error::Error;
 use crate::record::Record;
-use crate::text::{Text, Utf8};
+use crate::text::{MAX_PASSWORD_LEN, MAX_SECRET_LEN, Text, Utf8};
 use crate::{guc, random};
 
 pub(crate) use parties::{Candidates, DECOY, Secrets, mock_nonce};
@@ -53,7 +53,7 @@ fn handshake_start(
     let given = Given::read(verifier.as_ref(), verifier_alt.as_ref())?;
     let binding = binding(channel_binding_type.as_ref(), channel_binding_data)?;
     let terms = Terms::new(given.selection(mechanism.as_ref())?, binding).map_err(Error::from)?;
-    let username = username.map(|username| username.name());
+    let username = username.as_ref().map(given_username).transpose()?;
 
     let request = match request(client_first.as_ref(), &terms, username.as_deref()) {
         Ok(request) => request,
@@ -100,6 +100,15 @@ fn handshake_finish(
     Ok(finish(&secrets, state, client_final.as_ref(), &candidates))
 }
 
+/// The longest sealed state, in bytes: with the longest name and the longest salt that a server stores.
+const MAX_STATE_LEN: usize = 2 * MAX_PASSWORD_LEN;
+
+/// The user, where the caller names one.
+pub(crate) fn given_username(username: &Text) -> Result<String, Error> {
+    username.require_length("user name", MAX_SECRET_LEN)?;
+    Ok(username.name())
+}
+
 /// Reads client-first; a NULL is a client's fault like any other.
 pub(crate) fn request(
     client_first: Option<&Text>,
@@ -124,7 +133,12 @@ pub(crate) fn sealed(
 
 /// Opens a state that was sealed for this purpose on this cluster.
 pub(crate) fn open(secrets: &Secrets, state: Option<&[u8]>) -> Result<State, Error> {
-    Ok(secrets.seal.open(state.ok_or(Error::Null { argument: "state" })?)?)
+    let state = state.ok_or(Error::Null { argument: "state" })?;
+    // Before the tag of it is computed, and anything copied.
+    if state.len() > MAX_STATE_LEN {
+        return Err(SealError.into());
+    }
+    Ok(secrets.seal.open(state)?)
 }
 
 /// Checks client-final against an open state.

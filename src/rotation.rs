@@ -69,7 +69,7 @@ fn create_rotation(
     role_b: Option<Name>,
 ) -> Result<(), ErrorReport> {
     veiled(|| {
-        let name = name.ok_or(Error::Null { argument: "name" })?;
+        let name = given(name)?;
         let member_of = member_of.ok_or(Error::Null { argument: "member_of" })?;
         let role_a = role_a.ok_or(Error::Null { argument: "role_a" })?;
         let role_b = role_b.ok_or(Error::Null { argument: "role_b" })?;
@@ -121,7 +121,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'rotate_wrapper';
 ")]
 fn rotate(name: Option<Text>) -> Result<Record<2>, ErrorReport> {
     veiled(|| {
-        let name = name.ok_or(Error::Null { argument: "name" })?;
+        let name = given(name)?;
         require_writable();
         let rotation = lock_rotation(&name)?;
         let idle = rotation.idle();
@@ -148,7 +148,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'finish_rotation_wrapper';
 ")]
 fn finish_rotation(name: Option<Text>) -> Result<Record<2>, ErrorReport> {
     veiled(|| {
-        let name = name.ok_or(Error::Null { argument: "name" })?;
+        let name = given(name)?;
         require_writable();
         let rotation = lock_rotation(&name)?;
         if !rotation.pending {
@@ -184,7 +184,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'drop_rotation_wrapper';
 ")]
 fn drop_rotation(name: Option<Text>) -> Result<(), ErrorReport> {
     veiled(|| {
-        let name = name.ok_or(Error::Null { argument: "name" })?;
+        let name = given(name)?;
         require_writable();
         let rotation = read(&name, false)?.ok_or_else(|| unknown(&name))?;
         // A role that is gone must not keep its pair.
@@ -198,6 +198,16 @@ fn drop_rotation(name: Option<Text>) -> Result<(), ErrorReport> {
         }
         Ok(())
     })
+}
+
+/// The longest name of a rotation, in bytes.
+const MAX_NAME_LEN: usize = 1024;
+
+/// The name of a rotation.
+fn given(name: Option<Text>) -> Result<Text, Error> {
+    let name = name.ok_or(Error::Null { argument: "name" })?;
+    name.require_length("name of the rotation", MAX_NAME_LEN)?;
+    Ok(name)
 }
 
 /// A row of the table.

@@ -10,7 +10,7 @@ use scram_core::audit::{self, Served};
 use scram_core::keys::{Key, MAX_KEY_LEN};
 use zeroize::Zeroizing;
 
-use crate::text::Text;
+use crate::text::{MAX_SECRET_LEN, Text};
 use crate::verifier::server_accepts;
 
 // src/include/libpq/scram.h and src/include/common/base64.h, which pgrx does not bind. The server's
@@ -41,6 +41,9 @@ unsafe extern "C-unwind" {
 
 /// A stored secret for the audit, with what this server makes of it.
 pub(crate) fn audited(secret: &Text) -> audit::Secret {
+    if secret.len() > MAX_SECRET_LEN {
+        return audit::Secret::unread(secret.len());
+    }
     // A secret of more than ASCII is no verifier, but may be something else.
     audit::Secret::read(Zeroizing::new(secret.name()), |_| {
         Secret::read(secret.as_bytes())?.decoded()
@@ -60,6 +63,9 @@ pub(crate) struct Secret {
 impl Secret {
     /// Reads a secret; `None` for any that this server would not serve.
     pub(crate) fn read(secret: &[u8]) -> Option<Self> {
+        if secret.len() > MAX_SECRET_LEN {
+            return None;
+        }
         // The same question as at login; asked first, so that the rest is only parsed.
         if !server_accepts(secret) {
             return None;

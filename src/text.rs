@@ -11,20 +11,42 @@ use pgrx::nullable::Nullable;
 use pgrx::prelude::*;
 use pgrx::{FromDatum, impl_sql_translatable, pg_sys, varlena_to_byte_slice};
 use scram_core::Password;
+use scram_core::message::MAX_MESSAGE_LEN;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
 
-/// The longest password that is looked at, in bytes: bounds the memory of its preparation.
+/// The longest password that is prepared, in bytes: bounds the memory of its preparation. No text that
+/// is longer is copied at all.
 pub(crate) const MAX_PASSWORD_LEN: usize = 1024 * 1024;
 
+/// The longest stored secret that is read, in bytes: no form of a secret comes near it.
+pub(crate) const MAX_SECRET_LEN: usize = 64 * 1024;
+
 /// A `text` argument: a copy of its bytes in the server's encoding, wiped when dropped.
-pub(crate) struct Text(Zeroizing<Vec<u8>>);
+///
+/// Of a text over [`MAX_PASSWORD_LEN`] only the length is known. A caller chooses the length, up to
+/// 1 GB, and Rust ends the process, and with it every session, where an allocation fails.
+pub(crate) struct Text {
+    bytes: Zeroizing<Vec<u8>>,
+    /// The length of a text that was not copied.
+    unread: Option<usize>,
+}
 
 impl Text {
     /// Text that did not come in as a `text` argument.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
-        Self(Zeroizing::new(bytes.to_vec()))
+        Self { bytes: Zeroizing::new(bytes.to_vec()), unread: None }
+    }
+
+    /// A text that is too long to be copied.
+    fn unread(len: usize) -> Self {
+        Self { bytes: Zeroizing::default(), unread: Some(len) }
+    }
+
+    /// The length in bytes, also of a text that was not copied.
+    pub(crate) fn len(&self) -> usize {
+        self.unread.unwrap_or(self.bytes.len())
     }
 
     /// UTF-8 in the server's encoding; the server raises 22P05 for a character that it has not.
@@ -36,45 +58,61 @@ impl Text {
             .unwrap_or_else(|| Self::from_bytes(&[]))
     }
 
-    /// The bytes in the server's encoding.
+    /// The bytes in the server's encoding; none of a text that was not copied.
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     /// As a password, prepared as ALTER ROLE in this database does it: from the bytes as they are.
     pub(crate) fn password(&self) -> Result<Password, Error> {
         self.check_length()?;
-        Ok(Password::prepare(&self.0))
+        Ok(Password::prepare(&self.bytes))
     }
 
-    /// Whether a password may be as long as this.
-    pub(crate) fn check_length(&self) -> Result<(), Error> {
-        if self.0.len() > MAX_PASSWORD_LEN {
-            return Err(Error::PasswordLength { got: self.0.len() });
+    /// Raises 22023 for a text of more than `max` bytes.
+    pub(crate) fn require_length(&self, what: &'static str, max: usize) -> Result<(), Error> {
+        if self.len() > max {
+            return Err(Error::TooLong { what, got: self.len(), max });
         }
         Ok(())
     }
 
-    /// As something that can only be ASCII, such as a verifier or the name of a mechanism; other
-    /// text comes out as something that is none.
+    /// Whether a password may be as long as this.
+    pub(crate) fn check_length(&self) -> Result<(), Error> {
+        if self.len() > MAX_PASSWORD_LEN {
+            return Err(Error::PasswordLength { got: self.len() });
+        }
+        Ok(())
+    }
+
+    /// The text if it is ASCII, else "". For verifiers and mechanism names, whose parsers reject the
+    /// empty string.
     pub(crate) fn ascii(&self) -> &str {
-        if self.0.is_ascii() { str::from_utf8(&self.0).unwrap_or_default() } else { "" }
+        if self.bytes.is_ascii() { str::from_utf8(&self.bytes).unwrap_or_default() } else { "" }
     }
 
     /// The bytes in UTF-8, for messages and names on the wire. Whatever is not: in a SQL_ASCII
     /// database, or where the server's encoding has no such character, comes out as bytes that are
-    /// no UTF-8; the reader of the message then says so. Never raises.
+    /// no UTF-8; the reader of the message then says so. A text that was not copied comes out longer than
+    /// a message can be. Never raises.
     pub(crate) fn utf8(&self) -> Zeroizing<Vec<u8>> {
+        if self.unread.is_some() {
+            return Zeroizing::new(vec![b' '; MAX_MESSAGE_LEN + 1]);
+        }
         self.converted().unwrap_or_else(|| {
-            let mut bytes = self.0.clone();
+            let mut bytes = self.bytes.clone();
             bytes.push(0xFF);
             bytes
         })
     }
 
-    /// As a name to be shown: what is no text is written as `\xNN`.
+    /// As a name to be shown: what is no text is written as `\xNN`, and a text that was not copied as
+    /// its length.
     pub(crate) fn name(&self) -> String {
-        self.text().unwrap_or_else(|| escaped(self.converted().as_ref().unwrap_or(&self.0)))
+        if let Some(len) = self.unread {
+            return format!("({len} bytes)");
+        }
+        self.text().unwrap_or_else(|| escaped(self.converted().as_ref().unwrap_or(&self.bytes)))
     }
 
     /// As a name in an error or a log line: these take UTF-8 only where the database has it, so that
@@ -82,18 +120,21 @@ impl Text {
     pub(crate) fn in_message(&self) -> String {
         // SAFETY: reads the state of the backend.
         let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
-        if encoding == pg_sys::pg_enc::PG_UTF8.cast_signed() || self.0.is_ascii() {
+        if encoding == pg_sys::pg_enc::PG_UTF8.cast_signed() || self.bytes.is_ascii() {
             return self.name();
         }
         let escape = |byte: &u8| match byte {
             0..=0x7F => char::from(*byte).to_string(),
             _ => format!("\\x{byte:02x}"),
         };
-        self.0.iter().map(escape).collect()
+        self.bytes.iter().map(escape).collect()
     }
 
-    /// As text, if it is text in the server's encoding.
+    /// As text, if it is text in the server's encoding and was copied.
     pub(crate) fn text(&self) -> Option<String> {
+        if self.unread.is_some() {
+            return None;
+        }
         String::from_utf8(self.converted()?.to_vec()).ok()
     }
 
@@ -103,14 +144,16 @@ impl Text {
         unsafe {
             let from = pg_sys::GetDatabaseEncoding();
             let to = pg_sys::pg_enc::PG_UTF8.cast_signed();
-            if from == to || from == pg_sys::pg_enc::PG_SQL_ASCII.cast_signed() || self.0.is_ascii()
+            if from == to
+                || from == pg_sys::pg_enc::PG_SQL_ASCII.cast_signed()
+                || self.bytes.is_ascii()
             {
-                return Some(self.0.clone());
+                return Some(self.bytes.clone());
             }
             let procedure = pg_sys::FindDefaultConversionProc(from, to);
-            let len = c_int::try_from(self.0.len()).ok()?;
-            let mut source = self.0.clone();
-            let mut utf8 = Zeroizing::new(vec![0_u8; self.0.len() * 4 + 1]);
+            let len = c_int::try_from(self.bytes.len()).ok()?;
+            let mut source = self.bytes.clone();
+            let mut utf8 = Zeroizing::new(vec![0_u8; self.bytes.len() * 4 + 1]);
             let room = c_int::try_from(utf8.len()).ok()?;
             let converted = pg_sys::pg_do_encoding_conversion_buf(
                 procedure,
@@ -162,9 +205,14 @@ impl FromDatum for Text {
         }
         // SAFETY: the caller vouches for a datum of type text, a varlena.
         unsafe {
+            // Known before anything is detoasted or copied.
+            let len = pg_sys::toast_raw_datum_size(datum).saturating_sub(pg_sys::VARHDRSZ);
+            if len > MAX_PASSWORD_LEN {
+                return Some(Self::unread(len));
+            }
             let varlena = datum.cast_mut_ptr::<pg_sys::varlena>();
             let plain = pg_sys::pg_detoast_datum_packed(varlena);
-            let text = Self(Zeroizing::new(varlena_to_byte_slice(plain).to_vec()));
+            let text = Self::from_bytes(varlena_to_byte_slice(plain));
             if plain != varlena {
                 pg_sys::pfree(plain.cast());
             }
@@ -178,7 +226,7 @@ unsafe impl<'fcx> ArgAbi<'fcx> for Text {
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
         // SAFETY: as the caller vouches. A NULL cannot get here: functions with a plain `Text` are
         // STRICT; an empty text is the harmless answer should one be declared otherwise.
-        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or_else(|| Self(Zeroizing::default()))
+        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or_else(|| Self::from_bytes(&[]))
     }
 
     unsafe fn unbox_nullable_arg(arg: Arg<'_, 'fcx>) -> Nullable<Self> {
@@ -197,15 +245,15 @@ unsafe impl UnboxDatum for Text {
     {
         // SAFETY: as the caller vouches.
         unsafe { Self::from_datum(datum.sans_lifetime(), false) }
-            .unwrap_or_else(|| Self(Zeroizing::default()))
+            .unwrap_or_else(|| Self::from_bytes(&[]))
     }
 }
 
 impl IntoDatum for Text {
     fn into_datum(self) -> Option<pg_sys::Datum> {
-        let len = c_int::try_from(self.0.len()).ok()?;
+        let len = c_int::try_from(self.bytes.len()).ok()?;
         // SAFETY: copies `len` bytes, which are in the server's encoding already, into a new datum.
-        let text = unsafe { pg_sys::cstring_to_text_with_len(self.0.as_ptr().cast(), len) };
+        let text = unsafe { pg_sys::cstring_to_text_with_len(self.bytes.as_ptr().cast(), len) };
         Some(text.into())
     }
 

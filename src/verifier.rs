@@ -6,16 +6,19 @@ use std::num::NonZeroU32;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use scram_core::search::{Search, Target};
-use scram_core::verifier::Minimum;
+use scram_core::verifier::{MAX_SALT_LEN, Minimum, ParameterError};
 use scram_core::{Kind, Mechanism, Parameters, Verifier};
 
 use crate::error::Error;
 use crate::record::Record;
-use crate::text::Text;
+use crate::text::{MAX_SECRET_LEN, Text};
 use crate::{crew, guc, random};
 
-/// Candidates that [`match_any`] copies and searches at a time.
+/// Candidates that [`match_any`] copies and searches at a time, at most.
 const PART: usize = 8192;
+
+/// Bytes of candidates that [`match_any`] holds at a time, roughly.
+const PART_BYTES: usize = 16 * 1024 * 1024;
 
 /// `scram.generate(password text, iterations integer DEFAULT NULL, salt bytea DEFAULT NULL,
 /// mechanism text DEFAULT 'SCRAM-SHA-256') returns text`
@@ -101,7 +104,8 @@ fn verify(password: Text, verifier: Text) -> Result<bool, ErrorReport> {
 /// `scram.match_any(verifier text, candidates text[]) returns integer`
 ///
 /// The 1-based position of the first candidate that is the password, else NULL. NULL elements are
-/// skipped. Works on `scram.audit_workers` threads.
+/// skipped. Works on `scram.audit_workers` threads where the caller may execute `scram.run_audit`, else
+/// on one: processors are not for every user to take.
 ///
 /// Raises as `verify` does, before any work.
 #[pg_extern(schema = "scram", immutable, parallel_safe, cost = 1000000)]
@@ -114,27 +118,31 @@ fn match_any(verifier: Text, candidates: Array<'_, Text>) -> Result<Option<i32>,
         let mut positions = Vec::with_capacity(rest.size_hint().0.min(PART));
         let mut part = Vec::with_capacity(positions.capacity());
         let mut too_long = None;
+        let mut bytes = 0;
+        let mut is_last = true;
         for (position, candidate) in rest.by_ref() {
             let Some(candidate) = candidate else { continue };
             if let Err(error) = candidate.check_length() {
                 too_long = Some(error);
                 break;
             }
+            bytes += candidate.len();
             positions.push(position);
             part.push(candidate);
-            if part.len() == PART {
+            if part.len() == PART || bytes >= PART_BYTES {
+                is_last = false;
                 break;
             }
         }
         let search = Search::new(Target::Scram(&verifier), &part);
-        crew::run(&search, guc::audit_workers())?;
+        crew::run(&search, crew::threads_of_caller())?;
         if let Some(place) = search.found() {
             return Ok(positions.get(place).copied());
         }
         if let Some(error) = too_long {
             return Err(error.into());
         }
-        if part.len() < PART {
+        if is_last {
             return Ok(None);
         }
     }
@@ -169,6 +177,9 @@ pub(crate) fn read_bounded(text: &Text) -> Result<Verifier, Error> {
 
 /// The kind of a stored secret, by its form and by the running server's own judgement.
 pub(crate) fn kind(secret: &Text) -> Kind {
+    if secret.len() > MAX_SECRET_LEN {
+        return Kind::Unknown;
+    }
     let utf8 = secret.utf8();
     let text = String::from_utf8_lossy(&utf8);
     scram_core::identify(&text, |_| server_accepts(secret.as_bytes()))
@@ -212,6 +223,8 @@ fn new_parameters(
         None => guc::target_iterations(),
     };
     let salt = match salt {
+        // Before it is copied.
+        Some(salt) if salt.len() > MAX_SALT_LEN => return Err(ParameterError::Salt.into()),
         Some(salt) => salt.to_vec(),
         None => random::salt(guc::salt_length())?,
     };

@@ -26,6 +26,7 @@ pub const SUPERUSER: &str = "postgres";
 pub struct Builder {
     conf: Vec<String>,
     hba: Vec<String>,
+    address_space: Option<u64>,
 }
 
 impl Builder {
@@ -40,6 +41,13 @@ impl Builder {
     #[must_use]
     pub fn hba(mut self, line: &str) -> Self {
         self.hba.push(line.to_owned());
+        self
+    }
+
+    /// Limits the address space of each of the server's processes, in bytes, as container hosts do.
+    #[must_use]
+    pub fn address_space(mut self, bytes: u64) -> Self {
+        self.address_space = Some(bytes);
         self
     }
 
@@ -75,7 +83,7 @@ impl Builder {
         hba.push("host all all 127.0.0.1/32 scram-sha-256".to_owned());
         fs::write(data.join("pg_hba.conf"), hba.join("\n") + "\n").expect("pg_hba.conf");
 
-        let mut cluster = Cluster { dir, port: 0, server: None };
+        let mut cluster = Cluster { dir, port: 0, server: None, address_space: self.address_space };
         cluster.start_server();
         cluster
     }
@@ -89,6 +97,7 @@ pub struct Cluster {
     dir: TempDir,
     port: u16,
     server: Option<Child>,
+    address_space: Option<u64>,
 }
 
 impl Cluster {
@@ -118,7 +127,7 @@ impl Cluster {
         let mut conf = fs::read_to_string(&file).expect("postgresql.conf");
         conf.push_str(&format!("unix_socket_directories = '{}'\n", dir.path().display()));
         fs::write(&file, conf).expect("postgresql.conf");
-        let mut standby = Self { dir, port: 0, server: None };
+        let mut standby = Self { dir, port: 0, server: None, address_space: self.address_space };
         standby.start_server();
 
         let end = "SELECT pg_current_wal_lsn()::text";
@@ -299,7 +308,10 @@ impl Cluster {
         if self.port == 0 {
             self.port = free_port();
         }
-        let mut server = Program::new("postgres");
+        let mut server = match self.address_space {
+            Some(bytes) => Program::within("postgres", bytes),
+            None => Program::new("postgres"),
+        };
         server.arg("-D").arg(self.dir.path().join("data")).arg("-p").arg(self.port.to_string());
         self.server = Some(server.spawn_logging_to(log));
 

@@ -203,6 +203,7 @@ const ALSO: &[(&str, &str, &str)] = &[
     ("role", "postgres", "login_without_password"),
     // A member of pg_read_all_data reads the source too.
     ("server", "source app", "hash_readable"),
+    ("server", "source broken", "hash_readable"),
 ];
 
 /// Above the two lines of every cluster, the first of which trusts everybody on the socket. A rule for

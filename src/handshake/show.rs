@@ -3,7 +3,7 @@
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use scram_core::client::{Client, ClientError};
-use scram_core::explain::Attribute;
+use scram_core::explain::{Attribute, MAX_EXPLAINED_LEN};
 use scram_core::message::{ClientFirst, ErrorValue, ServerFinal, is_nonce};
 use scram_core::server::{Outcome, Request, Terms};
 use scram_core::transcript::{Check, Transcript};
@@ -52,7 +52,10 @@ pub(crate) fn handshake(
     let binding = super::binding(channel_binding_type.as_ref(), channel_binding_data)?;
     let selection = given.selection(mechanism.as_ref())?;
     let terms = Terms::new(selection, binding.clone()).map_err(Error::from)?;
-    let username = username.map_or_else(|| "user".to_owned(), |username| username.name());
+    let username = match &username {
+        Some(username) => super::given_username(username)?,
+        None => "user".to_owned(),
+    };
     let client_nonce = client_nonce.map_or_else(random::nonce, |nonce| Ok(nonce.name()))?;
     let server_nonce = server_nonce.map_or_else(random::nonce, |nonce| Ok(nonce.name()))?;
 
@@ -142,7 +145,13 @@ pub(crate) fn explain(
         name!(meaning, Utf8),
     ),
 > {
-    let attributes = scram_core::explain::explain(&message.name());
+    // What is as long as this is a message of no exchange, and only its length is reported.
+    let message = if message.len() > MAX_EXPLAINED_LEN {
+        " ".repeat(MAX_EXPLAINED_LEN + 1)
+    } else {
+        message.name()
+    };
+    let attributes = scram_core::explain::explain(&message);
     TableIterator::new((1_i32..).zip(attributes).map(
         |(ordinal, Attribute { letter, name, value, meaning })| {
             (ordinal, letter.map(String::from), name, Utf8(value), Utf8(meaning))

@@ -4,7 +4,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::mechanism::Mechanism;
-use crate::message::{ClientFinal, ClientFirst, Fault, ServerFinal, ServerFirst, unescape};
+use crate::message::{
+    ClientFinal, ClientFirst, Fault, MAX_MESSAGE_LEN, ServerFinal, ServerFirst, unescape,
+};
+
+/// The longest message whose attributes are explained, in bytes: well over what is accepted.
+pub const MAX_EXPLAINED_LEN: usize = 16 * MAX_MESSAGE_LEN;
 
 /// One attribute of a message.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -24,10 +29,17 @@ pub struct Attribute {
 /// Whatever is written is explained; if the message is not well formed, the last entry says what is
 /// wrong with it.
 ///
+/// Of a message over [`MAX_EXPLAINED_LEN`] only the fault is returned: attributes take far more memory
+/// than the message.
+///
 /// Source of names and order: RFC 5802 section 5.1.
 pub fn explain(message: &str) -> Vec<Attribute> {
-    let kind = Message::of(message);
     let mut attributes = Vec::new();
+    if message.len() > MAX_EXPLAINED_LEN {
+        attributes.push(fault(Fault::Length));
+        return attributes;
+    }
+    let kind = Message::of(message);
     let rest = if kind == Message::ClientFirst {
         explain_gs2_header(message, &mut attributes)
     } else {
@@ -36,15 +48,19 @@ pub fn explain(message: &str) -> Vec<Attribute> {
     if kind != Message::None {
         attributes.extend(rest.split(',').map(|text| attribute(kind, text)));
     }
-    if let Err(fault) = kind.check(message) {
-        attributes.push(Attribute {
-            letter: None,
-            name: "fault",
-            value: fault.value().to_string(),
-            meaning: fault.to_string(),
-        });
+    if let Err(found) = kind.check(message) {
+        attributes.push(fault(found));
     }
     attributes
+}
+
+fn fault(fault: Fault) -> Attribute {
+    Attribute {
+        letter: None,
+        name: "fault",
+        value: fault.value().to_string(),
+        meaning: fault.to_string(),
+    }
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]

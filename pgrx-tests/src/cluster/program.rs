@@ -16,9 +16,20 @@ pub(super) struct Program(Command);
 
 impl Program {
     pub(super) fn new(name: &str) -> Self {
+        Self::started_by(Command::new("setpriv"), name)
+    }
+
+    /// With an address space of so many bytes, which its own processes inherit.
+    pub(super) fn within(name: &str, bytes: u64) -> Self {
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--as={bytes}")).arg("setpriv");
+        Self::started_by(command, name)
+    }
+
+    /// `command` ends in `setpriv`.
+    fn started_by(mut command: Command, name: &str) -> Self {
         // Killed by the kernel when the thread that started it is gone: the server must not outlive
         // a test runner that was killed. SIGQUIT is "immediate shutdown" to the server.
-        let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "SIGQUIT"]);
         if *IS_ROOT {
             command.args(["--reuid", OWNER, "--regid", OWNER, "--init-groups"]);

@@ -7,10 +7,10 @@ use pgrx::{FromDatum as _, pg_sys};
 
 use super::relation::Relation;
 use crate::error::Error;
-use crate::text::Text;
+use crate::text::{MAX_SECRET_LEN, Text};
 
 /// The longest value that is read, in bytes before compression. A longer one is not detoasted.
-const MAX_VALUE_LEN: usize = 64 * 1024;
+const MAX_VALUE_LEN: usize = MAX_SECRET_LEN;
 
 /// Subject and secret.
 pub(super) struct Columns {
