@@ -8,14 +8,15 @@ use pgrx::prelude::*;
 use scram_core::channel_binding::ChannelBinding;
 use scram_core::message::{ErrorValue, Fault, ServerFinal};
 use scram_core::server::{Challenge, Outcome, Request, Terms};
-use scram_core::state::{SealError, State};
+use scram_core::state::{Seal, SealError, State};
 
+use crate::cluster_keys::{ClusterKeys, Purpose};
 use crate::error::Error;
 use crate::record::Record;
 use crate::text::{MAX_PASSWORD_LEN, MAX_SECRET_LEN, Text, Utf8};
 use crate::{guc, random};
 
-pub(crate) use parties::{Candidates, DECOY, Secrets, mock_nonce};
+pub(crate) use parties::{Candidates, DECOY};
 
 use parties::Given;
 
@@ -49,7 +50,8 @@ fn handshake_start(
     channel_binding_data: Option<&[u8]>,
     verifier_alt: Option<Text>,
 ) -> Result<Record<3>, ErrorReport> {
-    let secrets = Secrets::of_this_cluster(Secrets::VERIFIER)?;
+    let keys = ClusterKeys::of_this_cluster();
+    let seal = keys.seal(Purpose::HandshakeState);
     let given = Given::read(verifier.as_ref(), verifier_alt.as_ref())?;
     let binding = binding(channel_binding_type.as_ref(), channel_binding_data)?;
     let terms = Terms::new(given.selection(mechanism.as_ref())?, binding).map_err(Error::from)?;
@@ -59,9 +61,9 @@ fn handshake_start(
         Ok(request) => request,
         Err(error) => return Ok(start_error(error)),
     };
-    let candidates = Candidates::new(&secrets, &given, request.mechanism(), request.username())?;
+    let candidates = Candidates::new(&keys, &given, request.mechanism(), request.username())?;
     let challenge = request.challenge(candidates.parameters(), &random::nonce()?);
-    Ok(sealed(&secrets, challenge, &candidates)?)
+    Ok(sealed(&seal, challenge, &candidates)?)
 }
 
 /// `scram.handshake_finish(…, OUT accepted boolean, OUT server_final text, OUT username text,
@@ -91,13 +93,13 @@ fn handshake_finish(
     verifier: Option<Text>,
     verifier_alt: Option<Text>,
 ) -> Result<Record<5>, ErrorReport> {
-    let secrets = Secrets::of_this_cluster(Secrets::VERIFIER)?;
-    let state = open(&secrets, state)?;
+    let keys = ClusterKeys::of_this_cluster();
+    let seal = keys.seal(Purpose::HandshakeState);
+    let state = open(&seal, state)?;
     let given = Given::read(verifier.as_ref(), verifier_alt.as_ref())?;
     let challenge = &state.challenge;
-    let candidates =
-        Candidates::new(&secrets, &given, challenge.mechanism(), challenge.username())?;
-    Ok(finish(&secrets, state, client_final.as_ref(), &candidates))
+    let candidates = Candidates::new(&keys, &given, challenge.mechanism(), challenge.username())?;
+    Ok(finish(&seal, state, client_final.as_ref(), &candidates))
 }
 
 /// The longest sealed state, in bytes: with the longest name and the longest salt that a server stores.
@@ -121,29 +123,29 @@ pub(crate) fn request(
 
 /// Answers with server-first and a sealed state.
 pub(crate) fn sealed(
-    secrets: &Secrets,
+    seal: &Seal,
     challenge: Challenge,
     candidates: &Candidates,
 ) -> Result<Record<3>, Error> {
-    let digests = candidates.digests(&secrets.seal);
+    let digests = candidates.digests(seal);
     let state = State { issued_at: now(), challenge, digests };
-    let sealed = secrets.seal.seal(&state)?;
+    let sealed = seal.seal(&state)?;
     Ok(Record([state.challenge.server_first().into_datum(), sealed.into_datum(), None]))
 }
 
 /// Opens a state that was sealed for this purpose on this cluster.
-pub(crate) fn open(secrets: &Secrets, state: Option<&[u8]>) -> Result<State, Error> {
+pub(crate) fn open(seal: &Seal, state: Option<&[u8]>) -> Result<State, Error> {
     let state = state.ok_or(Error::Null { argument: "state" })?;
     // Before the tag of it is computed, and anything copied.
     if state.len() > MAX_STATE_LEN {
         return Err(SealError.into());
     }
-    Ok(secrets.seal.open(state)?)
+    Ok(seal.open(state)?)
 }
 
 /// Checks client-final against an open state.
 pub(crate) fn finish(
-    secrets: &Secrets,
+    seal: &Seal,
     state: State,
     client_final: Option<&Text>,
     candidates: &Candidates,
@@ -154,7 +156,7 @@ pub(crate) fn finish(
     if state.is_expired(now(), guc::handshake_timeout()) {
         return finish_error(ErrorValue::OtherError);
     }
-    let list = candidates.known_to(&state, &secrets.seal);
+    let list = candidates.known_to(&state, seal);
     let username = state.challenge.username().to_owned();
     match Challenge::finish(state.challenge, &client_final.utf8(), &list) {
         Outcome::Accepted { server_final, matched } => Record([

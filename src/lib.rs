@@ -7,6 +7,7 @@ use pgrx::{extension_sql_file, pg_module_magic};
 
 mod acting;
 mod audit;
+mod cluster_keys;
 mod crew;
 mod error;
 mod guc;

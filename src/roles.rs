@@ -10,8 +10,9 @@ use pgrx::{FromDatum, impl_sql_translatable};
 use scram_core::server::Terms;
 use scram_core::{Mechanism, Selection, Verifier};
 
+use crate::cluster_keys::{ClusterKeys, Purpose};
 use crate::error::Error;
-use crate::handshake::{self, Candidates, Secrets};
+use crate::handshake::{self, Candidates};
 use crate::record::Record;
 use crate::text::{Text, Utf8};
 use crate::{random, served};
@@ -42,7 +43,8 @@ fn role_handshake_start(
     channel_binding_type: Option<Text>,
     channel_binding_data: Option<&[u8]>,
 ) -> Result<Record<3>, ErrorReport> {
-    let secrets = Secrets::of_this_cluster(Secrets::ROLE)?;
+    let keys = ClusterKeys::of_this_cluster();
+    let seal = keys.seal(Purpose::RoleHandshakeState);
     let selection = match &mechanism {
         Some(name) => name.ascii().parse().map_err(Error::from)?,
         None => Selection::from(Mechanism::ScramSha256),
@@ -56,7 +58,7 @@ fn role_handshake_start(
         Err(error) => return Ok(handshake::start_error(error)),
     };
     let Login { candidates, served, .. } =
-        Login::of(&secrets, request.mechanism(), request.username())?;
+        Login::of(&keys, request.mechanism(), request.username())?;
     let nonce = random::nonce()?;
     let challenge = match served {
         Some(secret) => {
@@ -64,7 +66,7 @@ fn role_handshake_start(
         }
         None => request.challenge(candidates.parameters(), &nonce),
     };
-    Ok(handshake::sealed(&secrets, challenge, &candidates)?)
+    Ok(handshake::sealed(&seal, challenge, &candidates)?)
 }
 
 /// `scram.role_handshake_finish(…, OUT accepted boolean, OUT server_final text, OUT username text,
@@ -87,13 +89,14 @@ fn role_handshake_finish(
     state: Option<&[u8]>,
     client_final: Option<Text>,
 ) -> Result<Record<4>, ErrorReport> {
-    let secrets = Secrets::of_this_cluster(Secrets::ROLE)?;
-    let state = handshake::open(&secrets, state)?;
+    let keys = ClusterKeys::of_this_cluster();
+    let seal = keys.seal(Purpose::RoleHandshakeState);
+    let state = handshake::open(&seal, state)?;
     let challenge = &state.challenge;
     let Login { candidates, name, .. } =
-        Login::of(&secrets, challenge.mechanism(), challenge.username())?;
+        Login::of(&keys, challenge.mechanism(), challenge.username())?;
     let [accepted, server_final, username, error, _] =
-        handshake::finish(&secrets, state, client_final.as_ref(), &candidates).0;
+        handshake::finish(&seal, state, client_final.as_ref(), &candidates).0;
     // The role, not what the client sent: of a name that is too long only the start counts.
     let username = username.and_then(|_| Utf8(name.name()).into_datum());
     Ok(Record([accepted, server_final, username, error]))
@@ -111,11 +114,11 @@ struct Login {
 impl Login {
     /// A role that can't log in, in whatever way, is challenged as the server does it and never let
     /// in. What is read of a role is read of a decoy where there is none: the cost is the same.
-    fn of(secrets: &Secrets, mechanism: Mechanism, username: &str) -> Result<Self, Error> {
+    fn of(keys: &ClusterKeys, mechanism: Mechanism, username: &str) -> Result<Self, Error> {
         let name = Text::from_utf8(username);
         // As the server truncates the name in a start-up packet (ProcessStartupPacket, postmaster.c).
         let name = Text::from_bytes(&name.as_bytes()[..name.as_bytes().len().min(MAX_NAME_LEN)]);
-        let mock = secrets.role_mock(mechanism, name.as_bytes())?;
+        let mock = keys.role_mock(mechanism, name.as_bytes())?;
         let role = Role::lookup(name.as_bytes());
         let secret = role.as_ref().and_then(|role| role.secret.as_ref());
         let text = secret.map_or(handshake::DECOY.as_bytes(), Text::as_bytes);

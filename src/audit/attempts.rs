@@ -182,7 +182,7 @@ struct Tried {
 impl Attempts {
     fn begin(until: Instant) -> Result<Self, ErrorReport> {
         Ok(Self {
-            key: read::digest_key()?,
+            key: read::digest_key(),
             policy: read::policy()?,
             until,
             workers: guc::audit_workers(),

@@ -5,14 +5,13 @@
 
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
-use scram_core::Mechanism;
 use scram_core::audit::hba::{self, Database, Doors};
 use scram_core::audit::{
     HbaRule, Origin, Policy, Role, Seen, Server, Subject, ValidUntil, secret_digest,
 };
 use scram_core::keys::Key;
 
-use crate::error::Error;
+use crate::cluster_keys::{ClusterKeys, Purpose};
 use crate::guc;
 use crate::served;
 use crate::spi::{ServerText, rows, text, texts};
@@ -242,14 +241,12 @@ fn mock_iterations() -> i32 {
 
 /// The key of the digests that tell whether something was tried before. Another one after initdb:
 /// then everything is tried again.
-pub(super) fn digest_key() -> Result<Key, Error> {
-    let nonce = crate::handshake::mock_nonce();
-    let root = Key::new(Mechanism::ScramSha256, nonce).ok_or(Error::Random)?;
-    Ok(root.hmac(Mechanism::ScramSha256, &[b"scram_ext audit digest"]))
+pub(super) fn digest_key() -> Key {
+    ClusterKeys::of_this_cluster().key(Purpose::AuditDigest)
 }
 
 fn subjects(names: Option<Vec<ServerText>>) -> Result<Vec<Subject>, ErrorReport> {
-    let key = digest_key()?;
+    let key = digest_key();
     let mut subjects: Vec<Subject> = Vec::new();
     let found = rows(ROLES, &[names.into()], |row| {
         let name = row.get::<ServerText>(1)?;

@@ -26,7 +26,7 @@ pub(crate) fn audit_secrets() -> Result<
     TableIterator<'static, (name!(subject, Utf8), name!(digest, Vec<u8>), name!(candidates, i32))>,
     ErrorReport,
 > {
-    let (policy, key) = (read::policy()?, read::digest_key()?);
+    let (policy, key) = (read::policy()?, read::digest_key());
     let rows = read::roles()?.into_iter().filter_map(move |subject| {
         let digest = read::digest(&key, &subject)?;
         let candidates = candidates(&subject, &policy);
@@ -77,7 +77,7 @@ pub(crate) fn audit_read(source: Option<Text>, milliseconds: Option<i32>) -> Row
         let source = source.ok_or(Error::Null { argument: "source" })?;
         let time = milliseconds.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
         let until = time.map(|time| Instant::now() + time);
-        let (policy, key) = (read::policy()?, read::digest_key()?);
+        let (policy, key) = (read::policy()?, read::digest_key());
         let source = Source::find(&source.name())?;
         let unread = source.read(
             until,

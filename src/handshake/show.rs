@@ -8,7 +8,8 @@ use scram_core::message::{ClientFirst, ErrorValue, ServerFinal, is_nonce};
 use scram_core::server::{Outcome, Request, Terms};
 use scram_core::transcript::{Check, Transcript};
 
-use super::parties::{Candidates, Given, Secrets};
+use super::parties::{Candidates, Given};
+use crate::cluster_keys::ClusterKeys;
 use crate::error::Error;
 use crate::random;
 use crate::text::{Text, Utf8};
@@ -72,9 +73,9 @@ pub(crate) fn handshake(
     match Request::read(client.client_first().as_bytes(), &terms, None) {
         Err(fault) => exchange.refuse(fault.value()),
         Ok(request) => {
-            let secrets = Secrets::of_nobody()?;
+            let keys = ClusterKeys::for_show()?;
             let candidates =
-                Candidates::new(&secrets, &given, request.mechanism(), request.username())?;
+                Candidates::new(&keys, &given, request.mechanism(), request.username())?;
             let challenge = request.challenge(candidates.parameters(), &server_nonce);
             let server_first = challenge.server_first().to_owned();
             exchange.say(

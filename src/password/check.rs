@@ -8,8 +8,9 @@ use pgrx::prelude::*;
 use scram_core::search::Md5Hash;
 use scram_core::{Mechanism, Parameters, Password, Verifier};
 
+use crate::cluster_keys::ClusterKeys;
 use crate::error::Error;
-use crate::handshake::{self, Secrets};
+use crate::handshake;
 use crate::roles::Role;
 use crate::text::Text;
 use crate::verifier::interrupts;
@@ -26,7 +27,7 @@ pub(super) fn is_password_of(role: Option<&Role>, name: &Text, raw: &Text) -> Re
     let nobodys = Text::from_bytes(handshake::DECOY.as_bytes());
     let verifier = stored_verifier(secret.unwrap_or(&nobodys)).filter(|_| secret.is_some());
     let md5 = secret.and_then(|secret| Md5Hash::new(secret.ascii(), name.as_bytes()));
-    let decoy = Secrets::of_this_cluster(Secrets::ROLE)?.decoy(name.as_bytes())?;
+    let decoy = ClusterKeys::of_this_cluster().role_mock_with_target(name.as_bytes())?;
     let is_real = verifier.is_some();
     let matches = verifier.unwrap_or(decoy).verify(&password, interrupts);
     let matches_md5 = md5.is_some_and(|md5| md5.is_of(raw.as_bytes()));

@@ -83,8 +83,8 @@ impl Key {
         &self.bytes[..self.len]
     }
 
-    /// Copies at most [`MAX_KEY_LEN`] bytes: the output of one of the hash functions above.
-    fn copy(bytes: &[u8]) -> Self {
+    /// Copies at most [`MAX_KEY_LEN`] bytes: the output of a hash function or a derivation.
+    pub(crate) fn copy(bytes: &[u8]) -> Self {
         let mut key = Self { bytes: [0; MAX_KEY_LEN], len: bytes.len().min(MAX_KEY_LEN) };
         key.bytes[..bytes.len()].copy_from_slice(bytes);
         key

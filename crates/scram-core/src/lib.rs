@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod channel_binding;
 pub mod client;
+pub mod derivation;
 pub mod explain;
 pub mod identify;
 pub mod keys;

@@ -1,46 +1,64 @@
-//! What an unknown user is challenged with, so that the answer tells nobody that he is unknown.
+//! The verifiers that stand in for those of unknown users, so that an answer does not tell that a user
+//! is unknown.
 
 use std::num::NonZeroU32;
 
 use sha2::{Digest, Sha256};
 
-use crate::keys::Key;
+use crate::derivation::RootKey;
 use crate::mechanism::Mechanism;
-use crate::verifier::{ParameterError, Parameters, Verifier};
+use crate::verifier::{MAX_SALT_LEN, ParameterError, Parameters, Verifier};
 
 /// The salt length of PostgreSQL's own verifiers and mocks, in bytes (`SCRAM_DEFAULT_SALT_LEN`,
 /// src/include/common/scram-common.h).
 pub const POSTGRES_SALT_LEN: usize = 16;
 
-/// A verifier that belongs to nobody: the same for the same name at every try and on every server
-/// with the same secret, another one for another name.
+/// Whose accounts a mock is like: the salts of real accounts differ by all of this.
+#[derive(Clone, Copy, Debug)]
+pub struct Account<'a> {
+    /// The table of accounts: two tables have different salts for one name.
+    pub realm: &'a [u8],
+    /// The user's name.
+    pub name: &'a [u8],
+    /// The mechanism: a user has a salt for each.
+    pub mechanism: Mechanism,
+}
+
+impl Account<'_> {
+    fn context(&self, label: &'static str) -> [&[u8]; 4] {
+        [label.as_bytes(), self.realm, self.mechanism.name().as_bytes(), self.name]
+    }
+}
+
+/// A verifier of no password: the same for an account at every try and on every server with the same
+/// secret, another one for another account.
 ///
-/// `secret` is known to the servers only: whoever knows it can tell mocks from users. `salt_len` in
-/// bytes: that of the verifiers which real users have.
+/// `secret` is known to the servers only: with it mocks can be told from users. `salt_len` in bytes:
+/// that of the verifiers which real users have.
 ///
-/// Its keys are no keys of any password; give it to [`crate::server::Candidate::new`] as not usable
-/// all the same.
+/// Give it to [`crate::server::Candidate::new`] as not usable all the same.
 ///
 /// # Errors
 ///
 /// [`ParameterError`] if no real user could have such parameters.
 pub fn verifier(
-    secret: &Key,
-    mechanism: Mechanism,
-    username: &str,
+    secret: &RootKey,
+    account: Account<'_>,
     iterations: NonZeroU32,
     salt_len: usize,
 ) -> Result<Verifier, ParameterError> {
-    let salt = expand(secret, b"salt", username, salt_len);
-    let parameters = Parameters::new(mechanism, iterations, salt)?;
-    Ok(with_parameters(secret, username.as_bytes(), parameters))
+    if salt_len > MAX_SALT_LEN {
+        return Err(ParameterError::Salt);
+    }
+    let salt = secret.bytes(&account.context("mock salt"), salt_len).to_vec();
+    Ok(with_parameters(secret, account, Parameters::new(account.mechanism, iterations, salt)?))
 }
 
-/// A verifier that belongs to nobody, with the very salt and count that PostgreSQL's own server
-/// answers with for this role name.
+/// The mock of a role: with SCRAM-SHA-256 the very salt and count that PostgreSQL's own server answers
+/// with for an unknown role of this name, in the server's encoding. The server knows no other mechanism,
+/// so that the others have salts of their own, as a real role's mocks of them have.
 ///
-/// `nonce`: the cluster's mock authentication nonce. `role`: its name in the server's encoding.
-/// `iterations`: that server's mock count. The server itself knows SCRAM-SHA-256 only.
+/// `nonce`: the cluster's mock authentication nonce. `iterations`: the server's mock count.
 ///
 /// Source: `scram_mock_salt` in src/backend/libpq/auth-scram.c.
 ///
@@ -48,34 +66,20 @@ pub fn verifier(
 ///
 /// None that can happen with a count that fits.
 pub fn postgres_verifier(
-    secret: &Key,
+    secret: &RootKey,
     nonce: &[u8],
-    mechanism: Mechanism,
-    role: &[u8],
+    account: Account<'_>,
     iterations: NonZeroU32,
 ) -> Result<Verifier, ParameterError> {
-    let digest = Sha256::new().chain_update(role).chain_update(nonce).finalize();
-    let salt = digest[..POSTGRES_SALT_LEN].to_vec();
-    let parameters = Parameters::new(mechanism, iterations, salt)?;
-    Ok(with_parameters(secret, role, parameters))
-}
-
-fn with_parameters(secret: &Key, username: &[u8], parameters: Parameters) -> Verifier {
-    let mechanism = parameters.mechanism();
-    let key = |label| secret.hmac(mechanism, &[label, b"\0", username]);
-    Verifier::from_keys(parameters, key(b"StoredKey"), key(b"ServerKey"))
-}
-
-/// `len` bytes: HMAC-SHA-256 in counter mode.
-fn expand(secret: &Key, label: &[u8], username: &str, len: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(len + Mechanism::ScramSha256.key_len());
-    for block in 0_u32.. {
-        if bytes.len() >= len {
-            break;
-        }
-        let parts = [label, b"\0", &block.to_be_bytes(), username.as_bytes()];
-        bytes.extend_from_slice(secret.hmac(Mechanism::ScramSha256, &parts).as_bytes());
+    if account.mechanism != Mechanism::ScramSha256 {
+        return verifier(secret, account, iterations, POSTGRES_SALT_LEN);
     }
-    bytes.truncate(len);
-    bytes
+    let digest = Sha256::new().chain_update(account.name).chain_update(nonce).finalize();
+    let salt = digest[..POSTGRES_SALT_LEN].to_vec();
+    Ok(with_parameters(secret, account, Parameters::new(account.mechanism, iterations, salt)?))
+}
+
+fn with_parameters(secret: &RootKey, account: Account<'_>, parameters: Parameters) -> Verifier {
+    let key = |label| secret.mechanism_key(account.mechanism, &account.context(label));
+    Verifier::from_keys(parameters, key("mock StoredKey"), key("mock ServerKey"))
 }

@@ -51,9 +51,9 @@ pub struct Seal {
 }
 
 impl Seal {
-    /// `purpose` separates uses of one secret: a state sealed for another purpose does not open.
-    pub fn new(secret: &Key, purpose: &str) -> Self {
-        Self { key: secret.hmac(Mechanism::ScramSha256, &[purpose.as_bytes()]) }
+    /// A state that was sealed under another key does not open: each purpose has a key of its own.
+    pub fn new(key: Key) -> Self {
+        Self { key }
     }
 
     /// A keyed digest of a verifier's text: tells verifiers apart, is of no use for guessing.

@@ -3,11 +3,12 @@
 use std::num::NonZeroU32;
 
 use scram_core::channel_binding::{BindingType, ChannelBinding};
-use scram_core::keys::Key;
+use scram_core::derivation::RootKey;
 use scram_core::message::{ErrorValue, Fault};
+use scram_core::mock::{self, Account};
 use scram_core::server::{Candidate, Challenge, Outcome, Request, Terms};
 use scram_core::state::{Seal, SealError, State};
-use scram_core::{Mechanism, Parameters, Password, Selection, Verifier, mock};
+use scram_core::{Mechanism, Parameters, Password, Selection, Verifier};
 
 // RFC 7677 section 3.
 const FIRST: &str = "n,,n=user,r=rOprNGfwEbeRWgbNEkqO";
@@ -187,7 +188,7 @@ fn usernames() {
 
 #[test]
 fn sealed_state() {
-    let seal = Seal::new(&secret(1), "purpose");
+    let seal = Seal::new(secret(1).key(&[b"purpose"]));
     let digest = seal.digest(VERIFIER);
     let state = State {
         issued_at: 1_000_000,
@@ -211,7 +212,8 @@ fn sealed_state() {
         assert_eq!(seal.open(&altered).err(), Some(SealError), "bit 0 of byte {position}");
         assert_eq!(seal.open(&sealed[..position]).err(), Some(SealError), "cut at {position}");
     }
-    let others = [Seal::new(&secret(1), "another purpose"), Seal::new(&secret(2), "purpose")];
+    let others =
+        [secret(1).key(&[b"another purpose"]), secret(2).key(&[b"purpose"])].map(Seal::new);
     for other in others {
         assert_eq!(other.open(&sealed).err(), Some(SealError));
         assert!(!opened.knows(&other.digest(VERIFIER)));
@@ -222,23 +224,45 @@ fn sealed_state() {
 #[test]
 fn mocks() {
     let iterations = NonZeroU32::new(4096).expect("a count");
-    let mock = |secret, name, salt_len| {
-        mock::verifier(&secret, Mechanism::ScramSha256, name, iterations, salt_len)
-            .expect("a verifier")
+    let account = |realm, name, mechanism| Account { realm, name, mechanism };
+    let mock = |secret, account, salt_len| {
+        mock::verifier(&secret, account, iterations, salt_len).expect("a verifier")
     };
-    let ghost = mock(secret(1), "ghost", 16);
-    assert_eq!(ghost.salt().len(), 16);
-    assert_eq!(ghost.to_string(), mock(secret(1), "ghost", 16).to_string(), "stable");
-    assert_ne!(ghost.salt(), mock(secret(1), "ghosts", 16).salt(), "another name");
-    assert_ne!(ghost.salt(), mock(secret(2), "ghost", 16).salt(), "another cluster");
-    for salt_len in [1, 16, 28, 32, 33, 100, 200] {
-        assert_eq!(mock(secret(1), "ghost", salt_len).salt().len(), salt_len);
+    let ghost = account(b"app", b"ghost", Mechanism::ScramSha256);
+    let first = mock(secret(1), ghost, 16);
+    assert_eq!(first.salt().len(), 16);
+    assert_eq!(first.to_string(), mock(secret(1), ghost, 16).to_string(), "stable");
+    for other in [
+        account(b"app", b"ghosts", Mechanism::ScramSha256),
+        account(b"apps", b"ghost", Mechanism::ScramSha256),
+        account(b"appg", b"host", Mechanism::ScramSha256),
+        account(b"app", b"ghost", Mechanism::ScramSha1),
+        account(b"app", b"ghost", Mechanism::ScramSha512),
+    ] {
+        assert_ne!(first.salt(), mock(secret(1), other, 16).salt(), "{other:?}");
     }
+    assert_ne!(first.salt(), mock(secret(2), ghost, 16).salt(), "another cluster");
+    for salt_len in [1, 16, 28, 32, 33, 100, 200] {
+        assert_eq!(mock(secret(1), ghost, salt_len).salt().len(), salt_len);
+    }
+    assert!(mock::verifier(&secret(1), ghost, iterations, usize::MAX).is_err());
     for mechanism in Mechanism::ALL {
-        let mock = mock::verifier(&secret(1), mechanism, "ghost", iterations, 16);
-        let text = mock.expect("a verifier").to_string();
+        let text = mock(secret(1), account(b"app", b"ghost", mechanism), 16).to_string();
         assert!(text.parse::<Verifier>().is_ok(), "{mechanism}: one like any other");
     }
+}
+
+/// Test case 3 of RFC 5869, appendix A: no salt; the info is empty there, and here it is not framed.
+#[test]
+fn derived_bytes_are_hkdf() {
+    let root = RootKey::new(&[0x0b; 22]);
+    let expected =
+        "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8";
+    let found: String = root.bytes(&[], 42).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(found, expected);
+    // Framed: no two lists of strings are one input.
+    assert_ne!(*root.bytes(&[b"ab", b"c"], 32), *root.bytes(&[b"a", b"bc"], 32));
+    assert_ne!(*root.bytes(&[b"abc"], 32), *root.bytes(&[b"abc", b""], 32));
 }
 
 fn challenge() -> Challenge {
@@ -263,8 +287,8 @@ fn wrong_proof() -> Outcome {
     Outcome::Refused { error: ErrorValue::InvalidProof, fault: None }
 }
 
-fn secret(byte: u8) -> Key {
-    Key::new(Mechanism::ScramSha256, &[byte; 32]).expect("a key")
+fn secret(byte: u8) -> RootKey {
+    RootKey::new(&[byte; 32])
 }
 
 #[test]

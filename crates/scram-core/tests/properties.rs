@@ -95,7 +95,7 @@ proptest! {
 
     #[test]
     fn no_reader_panics(bytes in any::<Vec<u8>>(), text in ".{0,200}") {
-        let seal = Seal::new(&Key::new(Mechanism::ScramSha256, &[0; 32]).expect("a key"), "");
+        let seal = Seal::new(Key::new(Mechanism::ScramSha256, &[0; 32]).expect("a key"));
         for message in [bytes.as_slice(), text.as_bytes()] {
             let _ = ClientFirst::read(message);
             let _ = ServerFirst::read(message);

@@ -21,7 +21,7 @@ fuzz_target!(|input: &[u8]| {
     let mut parts = input.splitn(3, |byte| *byte == b'\n');
     let [first, last, sealed] = [(); 3].map(|()| parts.next().unwrap_or_default());
     let verifier: Verifier = VERIFIER.parse().expect("a verifier");
-    let seal = Seal::new(&Key::new(Mechanism::ScramSha256, &[7; 32]).expect("a key"), "fuzz");
+    let seal = Seal::new(Key::new(Mechanism::ScramSha256, &[7; 32]).expect("a key"));
     assert!(seal.open(sealed).is_err(), "a state that was never sealed");
 
     let terms = Terms::new(Mechanism::ScramSha256.into(), None).expect("terms");
