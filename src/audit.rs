@@ -10,13 +10,16 @@ mod read;
 pub(crate) mod source;
 pub(crate) mod stream;
 
+use pgrx::datum::Interval;
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use scram_core::audit::{self, CHECKS, Finding};
 
-use crate::text::Utf8;
-use crate::{crew, guc};
+use crate::acting::as_owner;
+use crate::spi::ServerText;
+use crate::text::{Text, Utf8};
+use crate::{caller, crew, guc};
 
 /// `scram.audit_checks() returns table (check_id text, severity text, title text, remedy text)`
 ///
@@ -109,16 +112,61 @@ fn audit_ready() -> Result<(), ErrorReport> {
     Ok(())
 }
 
-/// `scram.audit_restricted() returns boolean`
+/// `scram.audit_begin(budget interval) returns bigint`
 ///
-/// Whether the server runs this on somebody's behalf in a maintenance command (a function in an
-/// index at ANALYZE, say): then the session's user has not asked for it.
+/// Starts a run; NULL if another one is at work. The work is done as the extension's owner.
 ///
-/// Internal: a part of who may run an audit.
-#[pg_extern(schema = "scram", volatile)]
-fn audit_restricted() -> bool {
-    // SAFETY: reads the state of the backend.
-    unsafe { pg_sys::InSecurityRestrictedOperation() }
+/// Raises 42501 unless the caller may execute `scram.run_audit`, and asked for it: a SECURITY DEFINER
+/// function or a maintenance command runs another role's code in the caller's session.
+///
+/// Internal: `scram.run_audit`.
+#[pg_extern(sql = "
+CREATE FUNCTION scram.audit_begin(budget interval) RETURNS bigint
+VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'audit_begin_wrapper';
+")]
+fn audit_begin(budget: Option<Interval>) -> Result<Option<i64>, ErrorReport> {
+    caller::require("procedure", c"run_audit")?;
+    let run = "SELECT scram.audit_begin_run($1)";
+    let run = as_owner(c"audit_run", run, &[budget.into()], |row| row.get::<i64>(1))?;
+    Ok(run.into_iter().next().flatten())
+}
+
+/// `scram.audit_step(run bigint) returns boolean`
+///
+/// Does a part of a run; false when it has ended. Raises as `audit_begin` does.
+///
+/// Internal: `scram.run_audit`.
+#[pg_extern(sql = "
+CREATE FUNCTION scram.audit_step(run bigint) RETURNS boolean
+VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'audit_step_wrapper';
+")]
+fn audit_step(run: Option<i64>) -> Result<Option<bool>, ErrorReport> {
+    caller::require("procedure", c"run_audit")?;
+    let step = "SELECT scram.audit_run_step($1)";
+    let more = as_owner(c"audit_run", step, &[run.into()], |row| row.get::<bool>(1))?;
+    Ok(more.into_iter().next().flatten())
+}
+
+/// `scram.schedule_hidden_user(job_name text) returns text`
+///
+/// The user of a job of `scram.schedule_audit` that pg_cron hides from the caller; NULL where there is
+/// none. Raises 42501 unless the caller may execute `scram.unschedule_audit`, and asked for it.
+///
+/// Internal: `scram.unschedule_audit`.
+#[pg_extern(sql = "
+CREATE FUNCTION scram.schedule_hidden_user(job_name text) RETURNS text
+VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'schedule_hidden_user_wrapper';
+")]
+fn schedule_hidden_user(job_name: Option<Text>) -> Result<Option<Text>, ErrorReport> {
+    caller::require("function", c"unschedule_audit")?;
+    let user = "SELECT scram.schedule_job_user($1)";
+    let user = as_owner(c"audit_run", user, &[job_name.map(ServerText).into()], |row| {
+        row.get::<ServerText>(1)
+    })?;
+    Ok(user.into_iter().next().flatten().map(|user| user.0))
 }
 
 /// As a row of [`audit_scan`].

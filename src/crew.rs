@@ -7,12 +7,11 @@
 use core::mem::MaybeUninit;
 use std::thread::{self, ScopedJoinHandle};
 
-use pgrx::pg_sys;
 use scram_core::Search;
 
 use crate::error::Error;
 use crate::verifier::interrupts;
-use crate::{guc, latch};
+use crate::{caller, guc, latch};
 
 /// How long the backend sleeps at a time when it has nothing left to do but to wait for the others,
 /// in milliseconds.
@@ -23,45 +22,9 @@ const NAP: i64 = 1;
 pub(crate) fn threads_of_caller() -> usize {
     match guc::audit_workers() {
         0 | 1 => 1,
-        threads if may_run_audit() => threads,
+        threads if caller::may_execute(c"run_audit") => threads,
         _ => 1,
     }
-}
-
-fn may_run_audit() -> bool {
-    // SAFETY: reads the catalogs; the list of procedures of this name is released after its last use.
-    unsafe {
-        let schema = pg_sys::get_namespace_oid(c"scram".as_ptr(), true);
-        let list = pg_sys::SearchSysCacheList(
-            pg_sys::SysCacheIdentifier::PROCNAMEARGSNSP.cast_signed(),
-            1,
-            pg_sys::Datum::from(c"run_audit".as_ptr()),
-            pg_sys::Datum::null(),
-            pg_sys::Datum::null(),
-        );
-        let members = usize::try_from((*list).n_members).unwrap_or_default();
-        let may = (*list).members.as_slice(members).iter().any(|member| {
-            let tuple = &raw mut (**member).tuple;
-            let procedure = &*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_proc>();
-            procedure.pronamespace == schema && may_execute(procedure.oid)
-        });
-        pg_sys::ReleaseCatCacheList(list);
-        may
-    }
-}
-
-fn may_execute(routine: pg_sys::Oid) -> bool {
-    let mode = pg_sys::AclMode::from(pg_sys::ACL_EXECUTE);
-    // SAFETY: reads the catalogs.
-    let result = unsafe {
-        let caller = pg_sys::GetUserId();
-        #[cfg(feature = "pg15")]
-        let result = pg_sys::pg_proc_aclcheck(routine, caller, mode);
-        #[cfg(not(feature = "pg15"))]
-        let result = pg_sys::object_aclcheck(pg_sys::ProcedureRelationId, routine, caller, mode);
-        result
-    };
-    result == pg_sys::AclResult::ACLCHECK_OK
 }
 
 /// Searches on this thread and up to `limit - 1` others. A cancel, a timeout or a shutdown ends it.

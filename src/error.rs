@@ -60,7 +60,9 @@ pub(crate) enum Error {
     Random,
     #[error("unknown format of a report")]
     ReportFormat,
-    #[error("\"{function}\" cannot be called within a security-restricted operation")]
+    #[error(
+        "\"{function}\" cannot be called within a SECURITY DEFINER function or a maintenance command"
+    )]
     Restricted { function: &'static str },
     #[error("the password of role \"{role}\" must not come back yet")]
     Reuse { role: String, last: usize },
@@ -74,6 +76,8 @@ pub(crate) enum Error {
     RotationTaken { role: String },
     #[error("role \"{role}\" could not log in")]
     RotationUnready { role: String },
+    #[error("permission denied for {kind} {routine}")]
+    RoutinePermission { kind: &'static str, routine: &'static str },
     #[error("a thread that tried candidates has failed")]
     Search,
     #[error("column \"{column}\" of relation \"{relation}\" does not exist")]
@@ -207,7 +211,7 @@ impl From<Error> for ErrorReport {
             ),
             Error::Restricted { .. } => (
                 ERRCODE_INSUFFICIENT_PRIVILEGE,
-                Some("A maintenance command runs this on somebody else's behalf.".to_owned()),
+                Some("Another role's code calls it in this session.".to_owned()),
                 None,
             ),
             Error::Reuse { last, .. } => (
@@ -226,6 +230,7 @@ impl From<Error> for ErrorReport {
                 Some("It has no LOGIN, no password, or its VALID UNTIL has passed.".to_owned()),
                 Some("See to its VALID UNTIL, then call scram.rotate()."),
             ),
+            Error::RoutinePermission { .. } => (ERRCODE_INSUFFICIENT_PRIVILEGE, None, None),
             Error::SourceColumn { .. } => (ERRCODE_UNDEFINED_COLUMN, None, None),
             Error::SourceColumnChanged { .. } => (
                 ERRCODE_DATATYPE_MISMATCH,

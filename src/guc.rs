@@ -13,6 +13,7 @@ use scram_core::verifier::MAX_SALT_LEN;
 /// src/include/common/scram-common.h).
 const POSTGRES_ITERATIONS: i32 = 4096;
 
+static AUTHENTICATE_SUPERUSERS: GucSetting<bool> = GucSetting::<bool>::new(false);
 static AUDIT_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(5 * 60);
 static AUDIT_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(1);
 static CLIENT_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(100_000);
@@ -156,8 +157,21 @@ pub(crate) fn define() {
             *flags,
         );
     }
+    GucRegistry::define_bool_guc(
+        c"scram.authenticate_superusers",
+        c"Sets whether scram.role_handshake_finish() and scram.verify_role() accept superusers.",
+        c"It applies to roles with REPLICATION too. They are challenged in any case.",
+        &AUTHENTICATE_SUPERUSERS,
+        GucContext::Suset,
+        GucFlags::empty(),
+    );
     // SAFETY: a NUL-terminated constant, after the last definition.
     unsafe { pg_sys::MarkGUCPrefixReserved(c"scram".as_ptr()) };
+}
+
+/// `scram.authenticate_superusers`.
+pub(crate) fn authenticate_superusers() -> bool {
+    AUTHENTICATE_SUPERUSERS.get()
 }
 
 /// `scram.audit_workers`: how many threads try candidates, the backend's own among them.

@@ -99,7 +99,7 @@ fn handshake_finish(
     let given = Given::read(verifier.as_ref(), verifier_alt.as_ref())?;
     let challenge = &state.challenge;
     let candidates = Candidates::new(&keys, &given, challenge.mechanism(), challenge.username())?;
-    Ok(finish(&seal, state, client_final.as_ref(), &candidates))
+    Ok(finish(&seal, state, client_final.as_ref(), &candidates).record)
 }
 
 /// The longest sealed state, in bytes: with the longest name and the longest salt that a server stores.
@@ -143,13 +143,20 @@ pub(crate) fn open(seal: &Seal, state: Option<&[u8]>) -> Result<State, Error> {
     Ok(seal.open(state)?)
 }
 
+/// How an exchange ended.
+pub(crate) struct Finished {
+    pub(crate) record: Record<5>,
+    /// Whether the proof was right; `None` where it was not looked at.
+    pub(crate) decided: Option<bool>,
+}
+
 /// Checks client-final against an open state.
 pub(crate) fn finish(
     seal: &Seal,
     state: State,
     client_final: Option<&Text>,
     candidates: &Candidates,
-) -> Record<5> {
+) -> Finished {
     let Some(client_final) = client_final else {
         return finish_error(ErrorValue::InvalidEncoding);
     };
@@ -159,13 +166,16 @@ pub(crate) fn finish(
     let list = candidates.known_to(&state, seal);
     let username = state.challenge.username().to_owned();
     match Challenge::finish(state.challenge, &client_final.utf8(), &list) {
-        Outcome::Accepted { server_final, matched } => Record([
-            true.into_datum(),
-            server_final.into_datum(),
-            Utf8(username).into_datum(),
-            None,
-            matched.cast_signed().into_datum(),
-        ]),
+        Outcome::Accepted { server_final, matched } => Finished {
+            record: Record([
+                true.into_datum(),
+                server_final.into_datum(),
+                Utf8(username).into_datum(),
+                None,
+                matched.cast_signed().into_datum(),
+            ]),
+            decided: Some(true),
+        },
         Outcome::Refused { error, .. } => finish_error(error),
     }
 }
@@ -174,14 +184,15 @@ pub(crate) fn start_error(error: ErrorValue) -> Record<3> {
     Record([None, None, error.as_str().into_datum()])
 }
 
-fn finish_error(error: ErrorValue) -> Record<5> {
-    Record([
+fn finish_error(error: ErrorValue) -> Finished {
+    let record = Record([
         false.into_datum(),
         ServerFinal::Error(error).write().into_datum(),
         None,
         error.as_str().into_datum(),
         None,
-    ])
+    ]);
+    Finished { record, decided: (error == ErrorValue::InvalidProof).then_some(false) }
 }
 
 /// The longest channel-binding data, in bytes: longer than any type has, short enough for a message.

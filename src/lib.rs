@@ -7,6 +7,8 @@ use pgrx::{extension_sql_file, pg_module_magic};
 
 mod acting;
 mod audit;
+mod caller;
+mod check_log;
 mod cluster_keys;
 mod crew;
 mod error;
@@ -67,10 +69,11 @@ extension_sql_file!(
     requires = [
         "roles",
         "types",
+        audit::audit_begin,
         audit::audit_checks,
         audit::audit_ready,
-        audit::audit_restricted,
         audit::audit_scan,
+        audit::audit_step,
         audit::attempts::audit_common,
         audit::attempts::audit_edition,
         audit::attempts::audit_guesses,
@@ -92,7 +95,10 @@ extension_sql_file!(
     "../sql/schema/report.sql",
     requires = ["audit", report::audit_kind, report::audit_report]
 );
-extension_sql_file!("../sql/schema/schedule.sql", requires = ["findings"]);
+extension_sql_file!(
+    "../sql/schema/schedule.sql",
+    requires = ["findings", audit::schedule_hidden_user]
+);
 extension_sql_file!("../sql/schema/privileges.sql", finalize);
 
 /// Called once in each backend that loads the library.

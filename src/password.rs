@@ -22,7 +22,7 @@ use crate::roles::{Name, Role};
 use crate::text::Text;
 use crate::veil::veiled;
 use crate::verifier::{interrupts, read_bounded};
-use crate::{guc, handshake, random};
+use crate::{caller, check_log, guc, handshake, random};
 
 pub(crate) use alter::{Alteration, lock, require_writable};
 pub(crate) use permission::{Change, require};
@@ -31,7 +31,8 @@ pub(crate) use permission::{Change, require};
 ///
 /// Whether the server's own check of this password would succeed now: SCRAM or md5, LOGIN, VALID
 /// UNTIL. A role that is unknown, or has no such secret, costs what a role with the target's count
-/// does. Logged.
+/// does, and so does a superuser or replication role without `scram.authenticate_superusers`, which is
+/// false. Logged.
 ///
 /// SECURITY DEFINER like all that reads pg_authid: that is why PUBLIC may not call it.
 #[pg_extern(sql = "
@@ -45,10 +46,13 @@ fn verify_role(role: Option<Name>, password: Option<Text>) -> Result<bool, Error
         let (Some(name), Some(password)) = (role, password) else { return Ok(false) };
         let role = Role::lookup(name.text().as_bytes());
         let matches = check::is_password_of(role.as_ref(), name.text(), &password)?;
+        let oid = role.as_ref().map(|role| role.oid);
         let is_open = role.is_some_and(|role| {
-            role.can_login & role.valid_until.is_none_or(|until| until >= handshake::now())
+            role.can_login
+                & role.may_be_authenticated()
+                & role.valid_until.is_none_or(|until| until >= handshake::now())
         });
-        check::log("verify_role", name.text(), matches & is_open);
+        check_log::log("verify_role", oid, name.text(), matches & is_open);
         Ok(matches & is_open)
     })
 }
@@ -118,6 +122,8 @@ fn set_role_verifier(
         let valid_until = valid_until.map(TimestampWithTimeZone::into_inner);
         let role = lock(name.text(), change(valid_until))?;
         let is_stored = role.secret.as_ref().is_some_and(|s| s.as_bytes() == text.as_bytes());
+        // The caller may have derived it from a guess, as salt and count are no secrets.
+        check_log::log("set_role_verifier", Some(role.oid), name.text(), is_stored);
         let verifier = (!is_stored).then(|| verifier.to_string());
         let new = verifier.as_deref().map(|text| New { text, is_same_password: false });
         store(name.text(), &role, new, valid_until)
@@ -185,11 +191,11 @@ fn change_own_password(
         let old = old_password.ok_or(Error::Null { argument: "old_password" })?;
         let new = new_password.ok_or(Error::Null { argument: "new_password" })?;
         let request = Request::read(&new, None, None)?;
-        // SAFETY: reads the state of the backend.
-        if unsafe { pg_sys::InSecurityRestrictedOperation() } {
+        // The session's user has not asked for a change that another role's function makes.
+        if !caller::asked_for_it() {
             return Err(Error::Restricted { function: "scram.change_own_password" }.into());
         }
-        // SAFETY: as above; the session's user exists, or this is an error of the server's.
+        // SAFETY: reads the state of the backend; the session's user exists, or this is an error of the server's.
         let (user, name) = unsafe {
             let user = pg_sys::GetSessionUserId();
             let name = core::ffi::CStr::from_ptr(pg_sys::GetUserNameFromId(user, false));
@@ -198,7 +204,7 @@ fn change_own_password(
         let _self = Acting::as_role(user);
         let role = lock(&name, Change::Password)?;
         let matches = check::is_password_of(Some(&role), &name, &old)?;
-        check::log("change_own_password", &name, matches);
+        check_log::log("change_own_password", Some(role.oid), &name, matches);
         if !matches {
             return Err(Error::OldPassword.into());
         }
@@ -240,7 +246,7 @@ impl Request {
 
     fn apply(&self, function: &str, name: &Text, role: &Role) -> Result<Record<2>, ErrorReport> {
         let is_current = self.is_current(role);
-        check::log(function, name, is_current);
+        check_log::log(function, Some(role.oid), name, is_current);
         self.store(name, role, is_current)
     }
 

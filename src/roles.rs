@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::handshake::{self, Candidates};
 use crate::record::Record;
 use crate::text::{Text, Utf8};
-use crate::{random, served};
+use crate::{check_log, guc, random, served};
 
 /// `scram.role_handshake_start(…, OUT server_first text, OUT state bytea, OUT error text)`
 ///
@@ -73,7 +73,8 @@ fn role_handshake_start(
 /// OUT error text)`
 ///
 /// As `handshake_finish`, for a role of the cluster. The role is looked up again: one that was
-/// locked, dropped or given another password in between is not let in.
+/// locked, dropped or given another password in between is not let in. A superuser or a role with
+/// REPLICATION is let in only with `scram.authenticate_superusers`. Each checked proof is logged.
 #[pg_extern(sql = "
 CREATE FUNCTION scram.role_handshake_finish(
     state bytea,
@@ -93,10 +94,13 @@ fn role_handshake_finish(
     let seal = keys.seal(Purpose::RoleHandshakeState);
     let state = handshake::open(&seal, state)?;
     let challenge = &state.challenge;
-    let Login { candidates, name, .. } =
+    let Login { candidates, name, oid, .. } =
         Login::of(&keys, challenge.mechanism(), challenge.username())?;
-    let [accepted, server_final, username, error, _] =
-        handshake::finish(&seal, state, client_final.as_ref(), &candidates).0;
+    let finished = handshake::finish(&seal, state, client_final.as_ref(), &candidates);
+    if let Some(matches) = finished.decided {
+        check_log::log("role_handshake_finish", oid, &name, matches);
+    }
+    let [accepted, server_final, username, error, _] = finished.record.0;
     // The role, not what the client sent: of a name that is too long only the start counts.
     let username = username.and_then(|_| Utf8(name.name()).into_datum());
     Ok(Record([accepted, server_final, username, error]))
@@ -106,6 +110,8 @@ fn role_handshake_finish(
 struct Login {
     /// The role's name, as it is looked up.
     name: Text,
+    /// `None` for an unknown role.
+    oid: Option<pg_sys::Oid>,
     candidates: Candidates,
     /// What the server would challenge with; `None` for its mock.
     served: Option<served::Secret>,
@@ -131,10 +137,12 @@ impl Login {
             role.secret.is_some() & role.valid_until.is_none_or(|until| until >= handshake::now())
         });
         let is_served = is_valid & (mechanism == Mechanism::ScramSha256);
-        let can_login = role.is_some_and(|role| role.can_login);
+        let oid = role.as_ref().map(|role| role.oid);
+        let can_login = role.is_some_and(|role| role.can_login & role.may_be_authenticated());
         let verifier = verifier.filter(|v| is_valid & can_login & (v.mechanism() == mechanism));
         Ok(Self {
             name,
+            oid,
             candidates: Candidates::with_mock(verifier, None, mock),
             served: served.filter(|_| is_served),
         })
@@ -156,6 +164,12 @@ pub(crate) struct Role {
 }
 
 impl Role {
+    /// Whether the extension may let this role in: it lets superusers and replication roles in only where
+    /// `scram.authenticate_superusers` says so.
+    pub(crate) fn may_be_authenticated(&self) -> bool {
+        !(self.is_superuser | self.is_replication) | guc::authenticate_superusers()
+    }
+
     /// Reads the server's cache. Asks for no privilege: what is returned must not reach a caller.
     /// Names are compared byte for byte, in the server's encoding.
     pub(crate) fn lookup(name: &[u8]) -> Option<Self> {

@@ -130,6 +130,22 @@ impl Text {
         self.bytes.iter().map(escape).collect()
     }
 
+    /// As a name in a log line: quoted, on one line and in ASCII where the database is not UTF8. No name
+    /// can end its quotes or begin another line.
+    pub(crate) fn quoted(&self) -> String {
+        let mut quoted = String::from("\"");
+        for character in self.in_message().chars() {
+            match character {
+                '"' => quoted.push_str("\"\""),
+                '\u{2028}' | '\u{2029}' => quoted.extend(character.escape_unicode()),
+                _ if character.is_control() => quoted.extend(character.escape_default()),
+                _ => quoted.push(character),
+            }
+        }
+        quoted.push('"');
+        quoted
+    }
+
     /// As text, if it is text in the server's encoding and was copied.
     pub(crate) fn text(&self) -> Option<String> {
         if self.unread.is_some() {

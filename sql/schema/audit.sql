@@ -159,7 +159,6 @@ COMMENT ON FUNCTION scram.audit_edition() IS 'internal to scram.run_audit(): tel
 COMMENT ON FUNCTION scram.audit_guesses() IS 'internal to scram.run_audit(): the checks that try passwords';
 COMMENT ON FUNCTION scram.audit_read(text, integer) IS 'internal to scram.audit(): the rows of a registered source, judged';
 COMMENT ON FUNCTION scram.audit_ready() IS 'internal to scram.run_audit(): raises where it could not commit or store';
-COMMENT ON FUNCTION scram.audit_restricted() IS 'internal to scram.run_audit(): whether a maintenance command runs this';
 COMMENT ON FUNCTION scram.audit_scan(boolean) IS 'internal to scram.audit(): what the checks find on roles and server';
 COMMENT ON FUNCTION scram.audit_secrets() IS 'internal to scram.run_audit(): digests of the roles'' secrets';
 COMMENT ON FUNCTION scram.audit_try(text, text[], bytea[], boolean, bigint[], integer) IS

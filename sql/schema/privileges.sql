@@ -70,8 +70,8 @@ GRANT EXECUTE ON FUNCTION
 TO PUBLIC;
 
 -- What run_audit(), add_audit_source(), load_wordlist(), schedule_audit() and audit_diff() call as their caller. The
--- administrator grants the procedure alone, so the steps ask for that very privilege themselves (audit_authorize); the
--- others do nothing that their caller could not.
+-- administrator grants the procedure alone, so audit_begin() and audit_step() ask for that very privilege themselves, and
+-- schedule_hidden_user() for that on unschedule_audit(); the others do nothing that their caller could not.
 GRANT EXECUTE ON FUNCTION
     scram.audit_begin(interval),
     scram.audit_findings_of(bigint),

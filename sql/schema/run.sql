@@ -20,37 +20,12 @@ BEGIN
 END
 $$;
 
--- Raises 42501 unless the session's user, or the role chosen with SET ROLE, may execute this function or procedure. For SECURITY
--- DEFINER functions that PUBLIC may execute, because the administrator grants only what calls them; their current_user is
--- their owner. Internal.
-CREATE FUNCTION scram.audit_require_execute(routine regprocedure) RETURNS void
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    caller CONSTANT name :=
-        CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role')::name END;
-BEGIN
-    IF scram.audit_restricted() OR NOT has_function_privilege(caller, routine, 'EXECUTE') THEN
-        RAISE insufficient_privilege USING
-            MESSAGE = format('permission denied for %s %s',
-                             (SELECT CASE p.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END FROM pg_proc p WHERE p.oid = routine),
-                             (SELECT p.proname FROM pg_proc p WHERE p.oid = routine));
-    END IF;
-END
-$$;
-
--- Raises 42501 unless the caller may run the audit. Internal.
-CREATE FUNCTION scram.audit_authorize() RETURNS void
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT scram.audit_require_execute('scram.run_audit(bigint, interval)'::regprocedure)
-$$;
+-- The functions below run as the owner: scram.audit_begin() and scram.audit_step(), which run_audit() calls as its caller,
+-- first make sure that the caller may run the audit.
 
 -- Starts a run; NULL if another one is at work. Internal.
-CREATE FUNCTION scram.audit_begin(budget interval) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+CREATE FUNCTION scram.audit_begin_run(budget interval) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -59,7 +34,6 @@ DECLARE
     run bigint;
     progress scram.audit_progress;
 BEGIN
-    PERFORM scram.audit_authorize();
     IF budget < interval '0' THEN
         RAISE invalid_parameter_value USING MESSAGE = 'the budget of an audit must not be negative';
     END IF;
@@ -98,8 +72,8 @@ END
 $$;
 
 -- Does a part of a run; false when it has ended. Internal.
-CREATE FUNCTION scram.audit_step(run bigint) RETURNS boolean
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+CREATE FUNCTION scram.audit_run_step(run bigint) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 -- The cost of what it calls is high, but it isn't the executor's: compiling would be a tenth of a second for nothing.
 SET jit = off
@@ -107,7 +81,6 @@ AS $$
 DECLARE
     progress scram.audit_progress;
 BEGIN
-    PERFORM scram.audit_authorize();
     SELECT p.* INTO progress FROM scram.audit_progress p WHERE p.run_id = run AND p.pid = pg_backend_pid() FOR UPDATE;
     IF NOT FOUND THEN
         RAISE object_not_in_prerequisite_state
@@ -182,11 +155,11 @@ $$;
 
 COMMENT ON PROCEDURE scram.run_audit(bigint, interval) IS
     'runs a whole audit and stores it, committing as it goes; send the CALL on its own';
-COMMENT ON FUNCTION scram.audit_authorize() IS 'internal to scram.run_audit(): raises unless the caller may run the audit';
-COMMENT ON FUNCTION scram.audit_require_execute(regprocedure) IS 'internal: raises unless the caller may execute a function';
-COMMENT ON FUNCTION scram.audit_begin(interval) IS 'internal to scram.run_audit(): starts a run';
+COMMENT ON FUNCTION scram.audit_begin(interval) IS 'internal to scram.run_audit(): checks the caller, then starts a run';
+COMMENT ON FUNCTION scram.audit_begin_run(interval) IS 'internal to scram.run_audit(): starts a run';
 COMMENT ON FUNCTION scram.audit_finish(bigint) IS 'internal to scram.run_audit(): ends a run';
-COMMENT ON FUNCTION scram.audit_step(bigint) IS 'internal to scram.run_audit(): does a part of a run';
+COMMENT ON FUNCTION scram.audit_run_step(bigint) IS 'internal to scram.run_audit(): does a part of a run';
+COMMENT ON FUNCTION scram.audit_step(bigint) IS 'internal to scram.run_audit(): checks the caller, then does a part of a run';
 
 -- A procedure is executable by everybody until it is revoked: here, in the same script that makes it.
 REVOKE ALL ON PROCEDURE scram.run_audit(bigint, interval) FROM PUBLIC;

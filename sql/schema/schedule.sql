@@ -134,16 +134,15 @@ BEGIN
 END
 $$;
 
--- Returns the user of a job of scram.schedule_audit() that the caller cannot see, as pg_cron hides other users' jobs; NULL where
--- there is none. The table is pg_cron's own and a superuser's, so that no other role can put a view in its place. Internal.
-CREATE FUNCTION scram.schedule_hidden_user(job_name text) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER
+-- Returns the user of a job of scram.schedule_audit(), run as the owner because pg_cron hides other users' jobs; NULL where there
+-- is no such job. The table is pg_cron's own and a superuser's, so that no other role can put a view in its place. Internal.
+CREATE FUNCTION scram.schedule_job_user(job_name text) RETURNS text
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     job_user text;
 BEGIN
-    PERFORM scram.audit_require_execute('scram.unschedule_audit(text)');
     IF EXISTS (
         SELECT FROM pg_class c
         JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -192,10 +191,11 @@ COMMENT ON FUNCTION scram.schedule_audit(text, text, name, name) IS
 COMMENT ON FUNCTION scram.schedule_check(text) IS 'internal: raises unless pg_cron is installed in this database';
 COMMENT ON FUNCTION scram.schedule_hidden_user(text) IS
     'internal to scram.unschedule_audit(): user of a job that pg_cron hides from the caller';
+COMMENT ON FUNCTION scram.schedule_job_user(text) IS 'internal to scram.unschedule_audit(): user of a job';
 COMMENT ON FUNCTION scram.schedule_require_safe(name, name) IS
     'internal to scram.schedule_audit(): raises for a job that could run code of another role as a superuser';
 COMMENT ON FUNCTION scram.unschedule_audit(text) IS 'removes the job that scram.schedule_audit() made';
 
 REVOKE ALL ON FUNCTION scram.schedule_audit(text, text, name, name), scram.schedule_check(text),
-    scram.schedule_hidden_user(text), scram.schedule_require_safe(name, name), scram.unschedule_audit(text)
+    scram.schedule_hidden_user(text), scram.schedule_job_user(text), scram.schedule_require_safe(name, name), scram.unschedule_audit(text)
 FROM PUBLIC;

@@ -185,7 +185,7 @@ CREATE FUNCTION scram.audit()
 RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
--- As for scram.audit_step().
+-- As for scram.audit_run_step().
 SET jit = off
 AS $$
 #variable_conflict use_column
