@@ -26,7 +26,8 @@ const TABLE: &core::ffi::CStr = c"rotation";
 const LISTED: usize = 20;
 
 const READ: &str = "
-SELECT r.role_a::text, r.role_b::text, r.active_is_a, r.pending FROM scram.rotation r WHERE r.name = $1";
+SELECT r.role_a::text, r.role_b::text, r.active_is_a, r.pending, r.member_of::text
+FROM scram.rotation r WHERE r.name = $1";
 
 const CREATE: &str = "
 INSERT INTO scram.rotation (name, member_of, role_a, role_b)
@@ -81,12 +82,7 @@ fn create_rotation(
             require(member, role, Change::Attributes)?;
         }
         for (member, role) in members.into_iter().zip(&roles) {
-            // SAFETY: reads the catalogs; a superuser is no member of everything here.
-            let is_member = unsafe { pg_sys::is_member_of_role_nosuper(role.oid, group.oid) };
-            if !is_member || role.oid == group.oid {
-                let (role, of) = (member.in_message(), member_of.text().in_message());
-                return Err(Error::RotationMember { role, of }.into());
-            }
+            require_member(member, role, member_of.text(), &group)?;
         }
         if role_a.text().as_bytes() == role_b.text().as_bytes() {
             return Err(Error::RotationAlike.into());
@@ -112,7 +108,8 @@ fn create_rotation(
 /// Gives the idle role LOGIN and a new random password, which is returned this once. Called again
 /// before `finish_rotation`: the same role gets another one, never the active one.
 ///
-/// Raises 55000, and changes nothing, where the role could not log in all the same: it has expired.
+/// Raises 55000, and changes nothing, where the role could not log in all the same: it has expired;
+/// 22023 where one of the two roles is no member of `member_of` any more.
 #[pg_extern(sql = "
 CREATE FUNCTION scram.rotate(name text, OUT role name, OUT password text)
 VOLATILE SET search_path = pg_catalog, pg_temp
@@ -140,7 +137,8 @@ fn rotate(name: Option<Text>) -> Result<Record<2>, ErrorReport> {
 /// Takes LOGIN from the old role once nobody is logged in as it; until then says who is. Nothing
 /// pending: NULL and 0.
 ///
-/// Raises 55000 where the new role can't log in any more.
+/// Raises 55000 where the new role cannot log in any more, and 22023 where one of the two roles is no
+/// member of `member_of` any more.
 #[pg_extern(sql = "
 CREATE FUNCTION scram.finish_rotation(name text, OUT retired name, OUT sessions_left integer)
 VOLATILE SET search_path = pg_catalog, pg_temp
@@ -217,6 +215,7 @@ struct Rotation {
     active_is_a: bool,
     /// The idle role has got its password, the active one still has LOGIN.
     pending: bool,
+    member_of: Text,
 }
 
 impl Rotation {
@@ -229,7 +228,8 @@ impl Rotation {
     }
 }
 
-/// The rotation, for a caller who may alter both roles; a second one waits for his transaction.
+/// The rotation, for a caller who may alter both roles; a second caller waits for the first one's
+/// transaction. Membership can change at any time, so it is checked again under the lock.
 fn lock_rotation(name: &Text) -> Result<Rotation, ErrorReport> {
     let mut seen = read(name, false)?.ok_or_else(|| unknown(name))?;
     loop {
@@ -241,10 +241,25 @@ fn lock_rotation(name: &Text) -> Result<Rotation, ErrorReport> {
         let is_same = locked.role_a.as_bytes() == seen.role_a.as_bytes()
             && locked.role_b.as_bytes() == seen.role_b.as_bytes();
         if is_same {
+            let group = find(&locked.member_of)?;
+            for member in [&locked.role_a, &locked.role_b] {
+                require_member(member, &find(member)?, &locked.member_of, &group)?;
+            }
             return Ok(locked);
         }
         seen = locked;
     }
+}
+
+/// Raises 22023 unless the role is a member of the group: otherwise it does not have the rights that
+/// the application needs.
+fn require_member(name: &Text, role: &Role, of: &Text, group: &Role) -> Result<(), Error> {
+    // SAFETY: reads the catalogs. A superuser is not taken for a member of every role here.
+    let is_member = unsafe { pg_sys::is_member_of_role_nosuper(role.oid, group.oid) };
+    if is_member && role.oid != group.oid {
+        return Ok(());
+    }
+    Err(Error::RotationMember { role: name.in_message(), of: of.in_message() })
 }
 
 fn read(name: &Text, for_update: bool) -> Result<Option<Rotation>, ErrorReport> {
@@ -256,6 +271,7 @@ fn read(name: &Text, for_update: bool) -> Result<Option<Rotation>, ErrorReport> 
             role_b: text(row.get(2)?),
             active_is_a: row.get(3)?.unwrap_or_default(),
             pending: row.get(4)?.unwrap_or_default(),
+            member_of: text(row.get(5)?),
         })
     })?;
     Ok(rows.pop())
