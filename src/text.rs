@@ -3,7 +3,7 @@
 //! pgrx's own `&str` panics on non-ASCII text in a database that is not UTF8; passwords must reach
 //! the core in the very bytes that ALTER ROLE would hash.
 
-use core::ffi::{c_char, c_int};
+use core::ffi::c_int;
 
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::datum::{Datum, UnboxDatum};
@@ -49,7 +49,7 @@ impl Text {
         self.unread.unwrap_or(self.bytes.len())
     }
 
-    /// UTF-8 in the server's encoding; the server raises 22P05 for a character that it has not.
+    /// UTF-8 in the server's encoding, with escapes for characters that it has not.
     pub(crate) fn from_utf8(text: &str) -> Self {
         let datum = Utf8(text.to_owned()).into_datum();
         // SAFETY: the datum is the text made the line before.
@@ -112,7 +112,10 @@ impl Text {
         if let Some(len) = self.unread {
             return format!("({len} bytes)");
         }
-        self.text().unwrap_or_else(|| escaped(self.converted().as_ref().unwrap_or(&self.bytes)))
+        match self.converted() {
+            Some(utf8) => escaped(&utf8),
+            None => ascii_escaped(&self.bytes),
+        }
     }
 
     /// As a name in an error or a log line: these take UTF-8 only where the database has it, so that
@@ -123,11 +126,7 @@ impl Text {
         if encoding == pg_sys::pg_enc::PG_UTF8.cast_signed() || self.bytes.is_ascii() {
             return self.name();
         }
-        let escape = |byte: &u8| match byte {
-            0..=0x7F => char::from(*byte).to_string(),
-            _ => format!("\\x{byte:02x}"),
-        };
-        self.bytes.iter().map(escape).collect()
+        ascii_escaped(&self.bytes)
     }
 
     /// As a name in a log line: quoted, on one line and in ASCII where the database is not UTF8. No name
@@ -155,39 +154,51 @@ impl Text {
     }
 
     fn converted(&self) -> Option<Zeroizing<Vec<u8>>> {
-        // SAFETY: both buffers are as long as is said; without raising, the conversion stops at what
-        // it can't convert and says how far it came. Up to four bytes come of one.
-        unsafe {
-            let from = pg_sys::GetDatabaseEncoding();
-            let to = pg_sys::pg_enc::PG_UTF8.cast_signed();
-            if from == to
-                || from == pg_sys::pg_enc::PG_SQL_ASCII.cast_signed()
-                || self.bytes.is_ascii()
-            {
-                return Some(self.bytes.clone());
-            }
-            let procedure = pg_sys::FindDefaultConversionProc(from, to);
-            let len = c_int::try_from(self.bytes.len()).ok()?;
-            let mut source = self.bytes.clone();
-            let mut utf8 = Zeroizing::new(vec![0_u8; self.bytes.len() * 4 + 1]);
-            let room = c_int::try_from(utf8.len()).ok()?;
-            let converted = pg_sys::pg_do_encoding_conversion_buf(
-                procedure,
-                from,
-                to,
-                source.as_mut_ptr(),
-                len,
-                utf8.as_mut_ptr(),
-                room,
-                true,
-            );
-            if converted != len {
-                return None;
-            }
-            let end = utf8.iter().position(|byte| *byte == 0)?;
-            utf8.truncate(end);
-            Some(utf8)
+        // SAFETY: reads the state of the backend.
+        let from = unsafe { pg_sys::GetDatabaseEncoding() };
+        if from == SQL_ASCII {
+            return Some(self.bytes.clone());
         }
+        convert(&self.bytes, from, UTF8)
+    }
+}
+
+const SQL_ASCII: c_int = pg_sys::pg_enc::PG_SQL_ASCII as c_int;
+const UTF8: c_int = pg_sys::pg_enc::PG_UTF8 as c_int;
+
+/// Text in another encoding; `None` where a character has no counterpart in it, or where the server has
+/// no conversion at all, as for MULE_INTERNAL and UTF8. Never raises.
+fn convert(bytes: &[u8], from: c_int, to: c_int) -> Option<Zeroizing<Vec<u8>>> {
+    if from == to || bytes.is_ascii() {
+        return Some(Zeroizing::new(bytes.to_vec()));
+    }
+    // SAFETY: both buffers are as long as is said; without raising, the conversion stops at what it
+    // cannot convert and says how far it came. Up to four bytes come of one.
+    unsafe {
+        let procedure = pg_sys::FindDefaultConversionProc(from, to);
+        if procedure == pg_sys::InvalidOid {
+            return None;
+        }
+        let len = c_int::try_from(bytes.len()).ok()?;
+        let mut source = Zeroizing::new(bytes.to_vec());
+        let mut converted = Zeroizing::new(vec![0_u8; bytes.len() * 4 + 1]);
+        let room = c_int::try_from(converted.len()).ok()?;
+        let done = pg_sys::pg_do_encoding_conversion_buf(
+            procedure,
+            from,
+            to,
+            source.as_mut_ptr(),
+            len,
+            converted.as_mut_ptr(),
+            room,
+            true,
+        );
+        if done != len {
+            return None;
+        }
+        let end = converted.iter().position(|byte| *byte == 0)?;
+        converted.truncate(end);
+        Some(converted)
     }
 }
 
@@ -196,6 +207,15 @@ impl AsRef<[u8]> for Text {
     fn as_ref(&self) -> &[u8] {
         self.as_bytes()
     }
+}
+
+/// Text with every byte that is not ASCII as `\xNN`.
+fn ascii_escaped(bytes: &[u8]) -> String {
+    let escape = |byte: &u8| match byte {
+        0..=0x7F => char::from(*byte).to_string(),
+        _ => format!("\\x{byte:02x}"),
+    };
+    bytes.iter().map(escape).collect()
 }
 
 /// Text with every byte that is no UTF-8 as `\xNN`.
@@ -291,27 +311,40 @@ unsafe impl BoxRet for Text {
 
 impl_sql_translatable!(Text, "text");
 
-/// A `text` result given in UTF-8; converted to the server's encoding on its way out.
+/// A `text` result given in UTF-8; converted to the server's encoding on its way out, and what has no
+/// counterpart there is written as `\u{…}`.
 pub(crate) struct Utf8(pub(crate) String);
+
+impl Utf8 {
+    /// In the encoding of this database.
+    fn encoded(&self) -> Zeroizing<Vec<u8>> {
+        // SAFETY: reads the state of the backend.
+        let to = unsafe { pg_sys::GetDatabaseEncoding() };
+        if to == SQL_ASCII {
+            return Zeroizing::new(self.0.as_bytes().to_vec());
+        }
+        if let Some(bytes) = convert(self.0.as_bytes(), UTF8, to) {
+            return bytes;
+        }
+        let mut bytes = Zeroizing::new(Vec::with_capacity(self.0.len()));
+        for character in self.0.chars() {
+            let mut buffer = [0; 4];
+            match convert(character.encode_utf8(&mut buffer).as_bytes(), UTF8, to) {
+                Some(known) => bytes.extend_from_slice(&known),
+                None => bytes.extend(character.escape_unicode().map(|ascii| ascii as u8)),
+            }
+        }
+        bytes
+    }
+}
 
 impl IntoDatum for Utf8 {
     fn into_datum(self) -> Option<pg_sys::Datum> {
-        let len = c_int::try_from(self.0.len()).ok()?;
-        // SAFETY: the pointer is to `len` bytes; the server verifies and converts them, raising
-        // 22021 or 22P05 where it can't. cstring_to_text_with_len copies.
-        unsafe {
-            let source = self.0.as_ptr().cast::<c_char>();
-            if pg_sys::GetDatabaseEncoding() == pg_sys::pg_enc::PG_SQL_ASCII.cast_signed() {
-                return Some(pg_sys::cstring_to_text_with_len(source, len).into());
-            }
-            let text = pg_sys::pg_any_to_server(source, len, pg_sys::pg_enc::PG_UTF8.cast_signed());
-            let len = if text.cast_const() == source {
-                len
-            } else {
-                c_int::try_from(core::ffi::CStr::from_ptr(text).to_bytes().len()).ok()?
-            };
-            Some(pg_sys::cstring_to_text_with_len(text, len).into())
-        }
+        let bytes = self.encoded();
+        let len = c_int::try_from(bytes.len()).ok()?;
+        // SAFETY: copies `len` bytes, which are valid in the server's encoding.
+        let text = unsafe { pg_sys::cstring_to_text_with_len(bytes.as_ptr().cast(), len) };
+        Some(text.into())
     }
 
     fn type_oid() -> pg_sys::Oid {

@@ -122,7 +122,7 @@ pub(crate) fn audit_try(
         .collect();
 
     let mut attempts = Attempts::begin(until)?;
-    let found = attempts.secrets(&source.name(), &names, &wanted)?;
+    let found = attempts.secrets(&source, &names, &wanted)?;
     let mut results = Vec::with_capacity(wanted.len());
     let mut unfinished = Vec::new();
     for (place, ((_, through), subject)) in (1..).zip(wanted.into_iter().zip(found)) {
@@ -194,7 +194,7 @@ impl Attempts {
     /// The subjects that still have the wanted secrets, in the order of these.
     fn secrets(
         &self,
-        source: &str,
+        source: &Text,
         names: &[String],
         wanted: &[(Vec<u8>, i64)],
     ) -> Result<Vec<Option<Subject>>, ErrorReport> {
@@ -207,7 +207,7 @@ impl Attempts {
                 found[*place] = Some(subject);
             }
         };
-        if source == ROLES {
+        if source.as_bytes() == ROLES {
             read::roles_named(names)?.into_iter().for_each(&mut take);
         } else {
             let names: HashSet<&str> = names.iter().map(String::as_str).collect();
@@ -263,7 +263,7 @@ impl Attempts {
 }
 
 /// The source whose subjects are the cluster's roles.
-const ROLES: &str = "role";
+const ROLES: &[u8] = b"role";
 
 /// Words that were read last.
 struct Words {

@@ -29,7 +29,8 @@ SELECT a.rolname::text,
             WHEN a.rolvaliduntil = '-infinity' THEN -1
        END,
        CASE WHEN isfinite(a.rolvaliduntil)
-            THEN to_char(a.rolvaliduntil AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
+            THEN translate(to_json(date_trunc('second', a.rolvaliduntil AT TIME ZONE 'UTC')) #>> '{}', 'T', ' ')
+                || ' UTC'
             ELSE a.rolvaliduntil::text
        END,
        (SELECT string_agg(c || coalesce(' in database ' || quote_ident(d.datname), ''), '; '
@@ -53,7 +54,7 @@ SELECT a.rolname::text,
        a.oid,
        t.digest,
        floor(extract(epoch FROM statement_timestamp() - t.first_seen) / 60)::bigint,
-       to_char(t.first_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC',
+       translate(to_json(date_trunc('second', t.first_seen AT TIME ZONE 'UTC')) #>> '{}', 'T', ' ') || ' UTC',
        a.rolreplication
 FROM pg_authid a
 LEFT JOIN scram.audit_secret t ON t.source = 'role' AND t.subject = a.rolname

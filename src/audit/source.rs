@@ -108,15 +108,16 @@ pub(super) struct Source {
 
 impl Source {
     /// Reads the registration. Raises 42P01 where there is none.
-    pub(super) fn find(name: &str) -> Result<Self, ErrorReport> {
-        let argument = ServerText(Text::from_utf8(name));
+    pub(super) fn find(source: &Text) -> Result<Self, ErrorReport> {
+        let argument = ServerText(Text::from_bytes(source.as_bytes()));
+        let name: Arc<str> = source.name().into();
         let found = rows(SOURCE, &[argument.into()], |row| {
             let text = |column| {
                 let text = row.get::<ServerText>(column)?;
                 Ok::<_, pgrx::spi::Error>(text.map_or_else(|| Text::from_bytes(&[]), |text| text.0))
             };
             Ok(Self {
-                name: name.into(),
+                name: Arc::clone(&name),
                 relation: row.get(1)?.unwrap_or(pg_sys::InvalidOid),
                 system: row.get::<String>(2)?.and_then(|client| System::named(&client)),
                 subject_column: text(3)?,

@@ -78,7 +78,7 @@ pub(crate) fn audit_read(source: Option<Text>, milliseconds: Option<i32>) -> Row
         let time = milliseconds.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
         let until = time.map(|time| Instant::now() + time);
         let (policy, key) = (read::policy()?, read::digest_key());
-        let source = Source::find(&source.name())?;
+        let source = Source::find(&source)?;
         let unread = source.read(
             until,
             |_| true,

@@ -274,12 +274,13 @@ fn checks() -> Vec<Check> {
     CHECKS.iter().map(check).collect()
 }
 
-/// Two columns that [`moment`] reads. An infinite time is none.
+/// Two columns that [`moment`] reads. An infinite time is none. JSON has one form of a time whatever the
+/// settings; to_char() raises in databases of an encoding that UTF-8 cannot be converted to.
 fn moment_of(time: &str) -> String {
     format!(
         "CASE WHEN isfinite({time}) THEN extract(epoch FROM {time})::float8 END, \
          CASE WHEN isfinite({time}) \
-              THEN to_char({time} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') END"
+              THEN (to_json(date_trunc('second', {time} AT TIME ZONE 'UTC')) #>> '{{}}') || 'Z' END"
     )
 }
 
