@@ -44,6 +44,8 @@ pub(crate) enum Error {
     Nonce,
     #[error("the password of role \"{role}\" was not stored as it was given")]
     NotStored { role: String },
+    #[error("a report on more than {max} findings is not made")]
+    Findings { max: usize },
     #[error("\"{argument}\" must not be null")]
     Null { argument: &'static str },
     #[error("the old password is wrong")]
@@ -172,6 +174,11 @@ impl From<Error> for ErrorReport {
                 ERRCODE_UNDEFINED_OBJECT,
                 None,
                 Some("Run the audit first: CALL scram.run_audit()."),
+            ),
+            Error::Findings { .. } => (
+                ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                None,
+                Some("scram.audit_finding has them all. scram.prune_audit() removes old ones."),
             ),
             Error::Null { .. } => (ERRCODE_NULL_VALUE_NOT_ALLOWED, None, None),
             Error::Nonce => (

@@ -228,6 +228,26 @@ impl Cluster {
         psql.output()
     }
 
+    /// What one of PostgreSQL's client programs prints to this role.
+    ///
+    /// # Errors
+    ///
+    /// What the program says when it fails.
+    pub fn run(&self, program: &str, user: &str, arguments: &[&str]) -> Result<String, String> {
+        let mut run = Program::new(program);
+        run.args(["-U", user, "-h"]).arg(self.dir.path()).arg("-p").arg(self.port.to_string());
+        for argument in arguments {
+            run.arg(argument);
+        }
+        let output = run.output();
+        let printed = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() {
+            Ok(printed(&output.stdout))
+        } else {
+            Err(printed(&output.stderr))
+        }
+    }
+
     /// `pg_dump` of one database into a new one, which `template0` is the origin of; in the plain format,
     /// through psql, or in the custom one, through pg_restore. Returns the dump.
     pub fn copy_database(&self, from: &str, to: &str, custom: bool) -> Vec<u8> {

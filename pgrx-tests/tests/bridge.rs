@@ -62,6 +62,13 @@ fn roles_get_the_same_answer_as_on_the_servers_own_port() {
             .expect(name);
     }
     let ask = (cluster.dir(), cluster.port());
+    // Superusers come in through the server's own port only, unless a superuser allows it.
+    let bridge = Bridge::start(&cluster, Users::Roles, ask, false);
+    let by_default = Foreign::Psql.login(bridge.port(), "superuser", "secret", false);
+    assert_eq!(by_default, Login::Refused);
+    session
+        .batch_execute("ALTER DATABASE postgres SET scram.authenticate_superusers = on")
+        .expect("a setting");
     let bridge = Bridge::start(&cluster, Users::Roles, ask, false);
     let mut let_in = 0;
     for client in Foreign::ALL {

@@ -56,6 +56,69 @@ fn a_copy_goes_on_where_the_dump_was_made() {
     }
 }
 
+/// The owner of a database is no superuser, and not the owner of the extension.
+#[test]
+fn the_databases_owner_dumps_and_restores_with_the_grants_of_the_readme() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    seed(&mut client);
+    client
+        .batch_execute(
+            "DROP MATERIALIZED VIEW brokers; DELETE FROM scram.audit_source;
+             INSERT INTO scram.rotation (name, member_of, role_a, role_b) VALUES ('pair', 'ann', 'ann', 'hit');
+             SET scram.password_history = 3;
+             SELECT scram.set_role_password('hit', 'kept in the history');
+             CREATE ROLE app_owner LOGIN;
+             ALTER DATABASE postgres OWNER TO app_owner; ALTER TABLE account OWNER TO app_owner;
+             RESET scram.password_history",
+        )
+        .expect("a database of app_owner");
+    client.batch_execute("CREATE DATABASE copy OWNER app_owner").expect("a database");
+    let file = cluster.dir().join("app.dump").display().to_string();
+    let dump = ["-Fc", "-f", &file, "postgres"];
+    let refused = cluster.run("pg_dump", "app_owner", &dump).expect_err("no grant yet");
+    assert!(refused.contains("permission denied"), "{refused}");
+
+    let readme = include_str!("../../README.md");
+    let grants = readme.split("CREATE ROLE app_owner LOGIN;").nth(1).expect("the README's grants");
+    let grants = grants.split("```").next().expect("the end of the block");
+    client.batch_execute(grants).expect("the README's grants");
+    cluster.run("pg_dump", "app_owner", &dump).expect("a dump");
+
+    let mut there = cluster.client_as("postgres", "copy");
+    let more = grants
+        .replace("SELECT ON SEQUENCE", "UPDATE ON SEQUENCE")
+        .replace("GRANT SELECT ON scram", "GRANT INSERT ON scram");
+    assert_ne!(more, grants);
+    there.batch_execute("CREATE EXTENSION scram_ext").expect("the extension");
+    there.batch_execute(&more).expect("the grants to restore");
+    let list = cluster.run("pg_restore", "app_owner", &["-l", &file]).expect("a list");
+    let kept: Vec<_> = list
+        .lines()
+        .filter(|line| {
+            !line.contains(" COMMENT - EXTENSION scram_ext") && !line.contains(" ACL scram ")
+        })
+        .collect();
+    assert_ne!(kept.len(), list.lines().count());
+    let chosen = cluster.dir().join("app.list").display().to_string();
+    std::fs::write(&chosen, kept.join("\n")).expect("the list");
+    let restore = ["-L", &chosen, "--exit-on-error", "-d", "copy", &file];
+    cluster.run("pg_restore", "app_owner", &restore).expect("restored");
+
+    for sql in KEPT.iter().filter(|sql| !sql.contains("audit_source")) {
+        let kept = rows(&mut client, sql);
+        assert!(kept.len() > 1, "{sql}");
+        assert_eq!(rows(&mut there, sql), kept, "{sql}");
+    }
+    let pair = "SELECT name, role_a, role_b FROM scram.rotation";
+    assert_eq!(rows(&mut there, pair), rows(&mut client, pair));
+    let history = "SELECT count(*) FROM scram.password_history";
+    assert_ne!(number(&mut client, history), 0);
+    assert_eq!(number(&mut there, history), 0);
+    let run = Run::call(&mut there);
+    assert_eq!(&*run.status, "done", "{run:?}");
+}
+
 /// A copy of a copy, made of a source whose table is gone: it must come back as it was.
 #[test]
 fn a_source_without_its_table_is_restored() {

@@ -3,7 +3,7 @@
 
 use postgres::Client;
 use scram_ext_client_tests::foreign::metrics;
-use scram_ext_client_tests::{Cluster, Page, cell, rows};
+use scram_ext_client_tests::{Cluster, Page, Raised, cell, rows};
 
 /// Names of roles, and how people are to see them.
 const HOSTILE: [(&str, &str); 7] = [
@@ -298,6 +298,17 @@ fn ten_thousand_findings_are_all_there() {
     let text = report(&mut client, "text", "1");
     let told = text.lines().filter(|line| line.contains(" in accounts: ")).count();
     assert_eq!(told, 10_000);
+
+    client
+        .batch_execute(
+            "INSERT INTO scram.audit_finding
+                 (source, subject, check_id, severity, evidence, first_run, last_run, status)
+             SELECT 'more', 'user ' || i, 'md5_hash', 'critical', 'stored as md5', 1, 1, 'open'
+             FROM generate_series(1, 200000) i",
+        )
+        .expect("findings");
+    let raised = Raised::by(&mut client, "SELECT scram.audit_report()");
+    assert_eq!(raised.code, "54000", "{raised:?}");
 }
 
 #[test]

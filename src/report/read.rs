@@ -57,7 +57,11 @@ SELECT s.finding_id, source, subject, check_id, coalesce(s.severity, b.severity)
 FROM (SELECT *, true AS here FROM standing) s
 FULL JOIN before b USING (source, subject, check_id)
 LEFT JOIN scram.audit_run r ON r.run_id = s.first_run
-ORDER BY source, subject, check_id";
+ORDER BY source, subject, check_id
+LIMIT $4";
+
+/// More findings, standing or fixed, are more than a report holds in memory at a time.
+const MAX_FINDINGS: usize = 200_000;
 
 /// Whether a finding `s` is accepted now: once its time is over the next run opens it again.
 const ACCEPTED: &str =
@@ -187,8 +191,9 @@ fn findings(
         .replace("{accepted}", ACCEPTED)
         .replace("{seen}", &moment_of("r.started_at"))
         .replace("{until}", &moment_of("s.accepted_until"));
-    let arguments: [DatumWithOid<'_>; 3] =
-        [run.run_id.into(), before.map(|before| before.run_id).into(), latest.into()];
+    let limit = i64::try_from(MAX_FINDINGS + 1).unwrap_or(i64::MAX);
+    let arguments: [DatumWithOid<'_>; 4] =
+        [run.run_id.into(), before.map(|before| before.run_id).into(), latest.into(), limit.into()];
     let rows = rows(&query, &arguments, |row| {
         let fixed = Fixed {
             source: text(&row, 2)?.unwrap_or_default(),
@@ -220,6 +225,9 @@ fn findings(
         }))
     })?;
 
+    if rows.len() > MAX_FINDINGS {
+        return Err(Error::Findings { max: MAX_FINDINGS }.into());
+    }
     let (mut findings, mut fixed) = (Vec::new(), Vec::new());
     for row in rows {
         match row {
