@@ -65,7 +65,7 @@ fn audit_scan(
 > {
     let (policy, (server, roles)) = (read::policy()?, read::cluster()?);
     let findings = if passwords {
-        let workers = guc::audit_workers();
+        let workers = guc::search_threads();
         audit::run(&roles, &server, &policy, |search| crew::run(search, workers))?
     } else {
         audit::scan(&roles, &server, &policy)

@@ -17,10 +17,10 @@ use crate::{caller, guc, latch};
 /// in milliseconds.
 const NAP: i64 = 1;
 
-/// How many threads a search may have that any user can call: `scram.audit_workers` for those who may
+/// How many threads a search may have that any user can call: `scram.search_threads` for those who may
 /// run the audit, one for all others.
 pub(crate) fn threads_of_caller() -> usize {
-    match guc::audit_workers() {
+    match guc::search_threads() {
         0 | 1 => 1,
         threads if caller::may_execute(c"run_audit") => threads,
         _ => 1,

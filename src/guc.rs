@@ -15,14 +15,14 @@ const POSTGRES_ITERATIONS: i32 = 4096;
 
 static AUTHENTICATE_SUPERUSERS: GucSetting<bool> = GucSetting::<bool>::new(false);
 static AUDIT_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(5 * 60);
-static AUDIT_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(1);
-static CLIENT_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(100_000);
+static SEARCH_THREADS: GucSetting<i32> = GucSetting::<i32>::new(1);
+static CLIENT_MAX_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(100_000);
 static DEFAULT_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(0);
 static EXPIRY_WARNING: GucSetting<i32> = GucSetting::<i32>::new(7 * 24 * 60);
 static HANDSHAKE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60);
 static MAX_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(1_000_000);
 static MIN_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(POSTGRES_ITERATIONS);
-static PASSWORD_AGE: GucSetting<i32> = GucSetting::<i32>::new(0);
+static MAX_PASSWORD_AGE: GucSetting<i32> = GucSetting::<i32>::new(0);
 static PASSWORD_HISTORY: GucSetting<i32> = GucSetting::<i32>::new(0);
 static SALT_LENGTH: GucSetting<i32> = GucSetting::<i32>::new(16);
 
@@ -49,19 +49,19 @@ const DEFINITIONS: &[Definition] = &[
         flags: GucFlags::UNIT_S,
     },
     Definition {
-        name: c"scram.audit_workers",
+        name: c"scram.search_threads",
         short: c"Sets the number of threads that try candidate passwords.",
         long: c"The backend itself is one of them; the others end with the call.",
-        setting: &AUDIT_WORKERS,
+        setting: &SEARCH_THREADS,
         min: 1,
         max: 64,
         flags: GucFlags::empty(),
     },
     Definition {
-        name: c"scram.client_iterations",
+        name: c"scram.client_max_iterations",
         short: c"Sets the iteration count above which common clients refuse to log in.",
         long: c"The audit reports stored verifiers with more.",
-        setting: &CLIENT_ITERATIONS,
+        setting: &CLIENT_MAX_ITERATIONS,
         min: 1,
         max: i32::MAX,
         flags: GucFlags::empty(),
@@ -114,11 +114,11 @@ const DEFINITIONS: &[Definition] = &[
         flags: GucFlags::empty(),
     },
     Definition {
-        name: c"scram.password_age",
+        name: c"scram.max_password_age",
         short: c"Sets the age from which the audit reports an unchanged password.",
         long:
             c"It counts from the first stored audit that saw the password. 0 turns the check off.",
-        setting: &PASSWORD_AGE,
+        setting: &MAX_PASSWORD_AGE,
         min: 0,
         max: i32::MAX,
         flags: GucFlags::UNIT_MIN,
@@ -174,9 +174,9 @@ pub(crate) fn authenticate_superusers() -> bool {
     AUTHENTICATE_SUPERUSERS.get()
 }
 
-/// `scram.audit_workers`: how many threads try candidates, the backend's own among them.
-pub(crate) fn audit_workers() -> usize {
-    usize::try_from(AUDIT_WORKERS.get()).unwrap_or(1)
+/// `scram.search_threads`: how many threads try candidates, the backend's own among them.
+pub(crate) fn search_threads() -> usize {
+    usize::try_from(SEARCH_THREADS.get()).unwrap_or(1)
 }
 
 /// Lowest and highest count of new verifiers.
@@ -199,14 +199,14 @@ pub(crate) fn expiry_warning() -> i64 {
     EXPIRY_WARNING.get().into()
 }
 
-/// `scram.password_age` in minutes, 0 for off.
-pub(crate) fn password_age() -> i64 {
-    PASSWORD_AGE.get().into()
+/// `scram.max_password_age` in minutes, 0 for off.
+pub(crate) fn max_password_age() -> i64 {
+    MAX_PASSWORD_AGE.get().into()
 }
 
-/// `scram.client_iterations`.
-pub(crate) fn client_iterations() -> u32 {
-    positive(CLIENT_ITERATIONS.get()).get()
+/// `scram.client_max_iterations`.
+pub(crate) fn client_max_iterations() -> u32 {
+    positive(CLIENT_MAX_ITERATIONS.get()).get()
 }
 
 /// The count that new verifiers and answers to unknown users have: `scram.default_iterations`, or

@@ -104,7 +104,7 @@ fn verify(password: Text, verifier: Text) -> Result<bool, ErrorReport> {
 /// `scram.match_any(verifier text, candidates text[]) returns integer`
 ///
 /// The 1-based position of the first candidate that is the password, else NULL. NULL elements are
-/// skipped. Works on `scram.audit_workers` threads where the caller may execute `scram.run_audit`, else
+/// skipped. Works on `scram.search_threads` threads where the caller may execute `scram.run_audit`, else
 /// on one: processors are not for every user to take.
 ///
 /// Raises as `verify` does, before any work.

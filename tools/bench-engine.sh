@@ -155,7 +155,7 @@ sql_rate() {
 }
 
 match_rate() {
-    query "LOAD 'scram_ext'" "SET scram.audit_workers = $3" \
+    query "LOAD 'scram_ext'" "SET scram.search_threads = $3" \
         "CREATE TEMP TABLE t AS SELECT clock_timestamp() AS t0" \
         "SELECT scram.match_any(v, words) FROM $2" \
         "SELECT $1 / extract(epoch FROM clock_timestamp() - t0) FROM t" | tail -n 1
@@ -163,7 +163,7 @@ match_rate() {
 
 # A whole run, by its own clock, that remembers nothing of the one before.
 audit_rate() {
-    query "LOAD 'scram_ext'" "SET scram.audit_workers = $cores" \
+    query "LOAD 'scram_ext'" "SET scram.search_threads = $cores" \
         "TRUNCATE scram.audit_secret, scram.audit_word" \
         "CALL scram.run_audit(budget => '1 day')" \
         "SELECT candidates_tested / extract(epoch FROM finished_at - started_at) FROM scram.audit_run

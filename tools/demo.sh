@@ -16,7 +16,7 @@ main() {
     echo "scram_ext: verifiers, logins, a handshake and an audit, on a server made for this demo."
     server_start scram_ext_demo "shared_preload_libraries = 'pg_cron'" \
         "cron.database_name = 'postgres'" "cron.host = '@dir@'" \
-        "session_preload_libraries = 'scram_ext'" "scram.audit_workers = $(nproc)"
+        "session_preload_libraries = 'scram_ext'" "scram.search_threads = $(nproc)"
     echo "$("$bin/postgres" --version), user $(stat -c %U "$dir/data"), port $port of 127.0.0.1 with scram-sha-256"
 
     verifier

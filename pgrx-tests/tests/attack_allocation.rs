@@ -188,7 +188,7 @@ fn a_gigabyte_ends_no_server() {
 /// Only callers who may run the audit take more than one processor.
 #[test]
 fn a_plain_user_searches_on_one_thread() {
-    let cluster = Cluster::builder().conf("scram.audit_workers = 4").start();
+    let cluster = Cluster::builder().conf("scram.search_threads = 4").start();
     let mut admin = cluster.client();
     admin
         .batch_execute(

@@ -17,7 +17,7 @@ const SHORT: &str =
 
 fn cluster() -> Cluster {
     let cluster = Cluster::builder()
-        .conf("scram.audit_workers = 4")
+        .conf("scram.search_threads = 4")
         .conf("scram.max_iterations = 2147483647")
         .start();
     cluster

@@ -68,7 +68,7 @@ const SEEDS: &[Seed] = &[
     ),
     good("most", "make('most', scram.generate(random_password(), 100000))"),
     bad(
-        "iterations_discernible",
+        "iterations_reveal_role",
         "outstanding",
         "make('outstanding', scram.generate(random_password(), 4097))",
     ),
@@ -135,8 +135,8 @@ const SEEDS: &[Seed] = &[
         "make('later', scram.generate(random_password())), run(format('ALTER ROLE later VALID UNTIL %L', now() + interval '8 days'))",
     ),
     // By the rules of [`HBA`].
-    bad("locked_out", "rejected", "make('rejected', scram.generate(random_password()))"),
-    bad("locked_out", "asked", "make('asked', 'md5' || md5('not guessed' || 'asked'))"),
+    bad("no_matching_hba_rule", "rejected", "make('rejected', scram.generate(random_password()))"),
+    bad("no_matching_hba_rule", "asked", "make('asked', 'md5' || md5('not guessed' || 'asked'))"),
     good("asked_too", "make('asked_too', scram.generate(random_password()))"),
     bad("password_unchanged", "stale", "make('stale', scram.generate(random_password()))"),
     good("fresh", "make('fresh', scram.generate(random_password()))"),
@@ -195,9 +195,9 @@ const SEEDS: &[Seed] = &[
 
 /// What comes with the seeds above, whatever is done.
 const ALSO: &[(&str, &str, &str)] = &[
-    ("role", "few", "iterations_discernible"),
-    ("role", "many", "iterations_discernible"),
-    ("role", "most", "iterations_discernible"),
+    ("role", "few", "iterations_reveal_role"),
+    ("role", "many", "iterations_reveal_role"),
+    ("role", "most", "iterations_reveal_role"),
     ("role", "asked", "md5_hash"),
     // initdb's.
     ("role", "postgres", "login_without_password"),
@@ -228,7 +228,7 @@ fn what_was_seeded_is_found_and_nothing_else() {
         .conf("log_statement = ddl")
         .conf("log_min_duration_statement = 1h")
         .conf("session_preload_libraries = scram_ext")
-        .conf("scram.password_age = '180 d'")
+        .conf("scram.max_password_age = '180 d'")
         .conf("scram.expiry_warning = '7 d'");
     for rule in HBA {
         builder = builder.hba(rule);

@@ -233,7 +233,7 @@ fn a_run_uses_its_threads() {
             "INSERT INTO scram.wordlist SELECT 'Zq8-word' || i FROM generate_series(1, 2000) i",
         )
         .expect("words");
-    client.batch_execute("SET scram.audit_workers = 3").expect("a setting");
+    client.batch_execute("SET scram.search_threads = 3").expect("a setting");
     let pid = cell(&mut client, "SELECT pg_backend_pid()").expect("a process");
     let threads = || fs::read_dir(format!("/proc/{pid}/task")).expect("a process").count();
     assert_eq!(threads(), 1);

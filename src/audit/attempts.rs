@@ -185,7 +185,7 @@ impl Attempts {
             key: read::digest_key(),
             policy: read::policy()?,
             until,
-            workers: guc::audit_workers(),
+            workers: guc::search_threads(),
             searched: false,
             words: Words { after: -1, list: Vec::new() },
         })

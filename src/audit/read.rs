@@ -221,13 +221,13 @@ pub(super) fn policy() -> Result<Policy, ErrorReport> {
     names.push(host);
     names.retain(|name| !name.is_empty());
     Ok(Policy {
-        client_iterations: guc::client_iterations(),
+        client_max_iterations: guc::client_max_iterations(),
         expiry_warning: guc::expiry_warning(),
         max_iterations: guc::max_iterations(),
         min_iterations: guc::min_iterations(),
         mock_iterations: mock_iterations(),
         names,
-        password_age: guc::password_age(),
+        max_password_age: guc::max_password_age(),
         salt_len: guc::salt_length(),
         server_iterations: guc::server_iterations(),
         year: year.unwrap_or_default(),

@@ -8,7 +8,7 @@ mod tests {
 
     /// What `match_any` says of the password `pencil`, on so many threads.
     fn match_any(workers: i32, mechanism: &str, candidates: &str) -> Option<i32> {
-        Spi::run(&format!("SET LOCAL scram.audit_workers = {workers}")).expect("the setting");
+        Spi::run(&format!("SET LOCAL scram.search_threads = {workers}")).expect("the setting");
         let sql = format!(
             "SELECT scram.match_any(scram.generate('pencil', 4096, '\\x01', '{mechanism}'), {candidates})"
         );
@@ -73,7 +73,7 @@ mod tests {
     fn match_any_of_a_long_list() {
         Spi::run("SET LOCAL scram.min_iterations = 1").expect("the setting");
         for workers in [1, 2] {
-            Spi::run(&format!("SET LOCAL scram.audit_workers = {workers}")).expect("the setting");
+            Spi::run(&format!("SET LOCAL scram.search_threads = {workers}")).expect("the setting");
             for (count, place) in [(8192, 8192), (8193, 8193), (20000, 16385), (16384, 0)] {
                 let found = Spi::get_one::<i32>(&format!(
                     "SELECT scram.match_any(scram.generate('pencil', 1), array_agg(
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[pg_test(
-        error = "65 is outside the valid range for parameter \"scram.audit_workers\" (1 .. 64)"
+        error = "65 is outside the valid range for parameter \"scram.search_threads\" (1 .. 64)"
     )]
     fn workers_have_a_limit() {
         match_any(65, "SCRAM-SHA-256", "ARRAY['a']");

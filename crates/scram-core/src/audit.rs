@@ -91,8 +91,8 @@ pub struct ServerHit {
 /// What the checks measure by: the settings of this server.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// `scram.client_iterations`.
-    pub client_iterations: u32,
+    /// `scram.client_max_iterations`.
+    pub client_max_iterations: u32,
     /// `scram.expiry_warning`, in minutes; 0 turns the warning off.
     pub expiry_warning: i64,
     /// `scram.max_iterations`: no candidate is tried on a secret with more.
@@ -103,8 +103,8 @@ pub struct Policy {
     pub mock_iterations: i32,
     /// Names of this server that passwords are made of: its databases and its host.
     pub names: Vec<String>,
-    /// `scram.password_age`, in minutes; 0 turns the check off.
-    pub password_age: i64,
+    /// `scram.max_password_age`, in minutes; 0 turns the check off.
+    pub max_password_age: i64,
     /// `scram.salt_length`, in bytes.
     pub salt_len: usize,
     /// The count that the server itself gives to new passwords.

@@ -73,22 +73,22 @@ fn roles() {
         (
             "served with one iteration",
             role("lax", served_once()),
-            &["password_is_name", "scram_lax", "iterations_below_policy", "iterations_discernible"],
+            &["password_is_name", "scram_lax", "iterations_below_policy", "iterations_reveal_role"],
         ),
         (
             "few",
             role("bob", strict("pw", 4095, SALT)),
-            &["iterations_below_policy", "iterations_discernible"],
+            &["iterations_below_policy", "iterations_reveal_role"],
         ),
         (
             "many",
             role("bob", strict("pw", 5001, SALT)),
-            &["iterations_above_clients", "iterations_discernible"],
+            &["iterations_above_clients", "iterations_reveal_role"],
         ),
         (
             "too many to try",
             role("bob", strict("bob", 6001, SALT)),
-            &["iterations_above_clients", "iterations_discernible"],
+            &["iterations_above_clients", "iterations_reveal_role"],
         ),
         ("short salt", role("bob", strict("pw", 4096, &SALT[1..])), &["salt_short"]),
         ("no password", role("bob", None), &["login_without_password"]),
@@ -249,7 +249,7 @@ fn sources() {
         (row("a", None, plain("SCRAM-SHA-256$4096:x")), &["scram_malformed"]),
         (row("a", None, None), &[]),
     ];
-    let policy = Policy { client_iterations: 20_000, max_iterations: 20_000, ..policy() };
+    let policy = Policy { client_max_iterations: 20_000, max_iterations: 20_000, ..policy() };
     for (subject, expected) in cases {
         let printed = format!("{subject:?}");
         let one: Vec<_> = audit::scan_one(&subject, &policy).iter().map(|(c, _)| c.id).collect();
@@ -273,7 +273,7 @@ fn sources() {
 fn age() {
     let seen =
         |minutes| with(|role| role.first_seen = Some(Seen { minutes, text: "then".to_owned() }));
-    let aged = Policy { password_age: 60, ..policy() };
+    let aged = Policy { max_password_age: 60, ..policy() };
     assert_eq!(ids(&run(&[seen(60)], &Server::default(), &aged)), ["password_unchanged"]);
     assert_eq!(ids(&run(&[seen(59)], &Server::default(), &aged)), [""; 0]);
     assert_eq!(ids(&run(&[seen(60)], &Server::default(), &policy())), [""; 0]);
@@ -333,13 +333,13 @@ fn run(subjects: &[Subject], server: &Server, policy: &Policy) -> Vec<Finding> {
 
 fn policy() -> Policy {
     Policy {
-        client_iterations: 5000,
+        client_max_iterations: 5000,
         expiry_warning: 60,
         max_iterations: 6000,
         min_iterations: 4096,
         mock_iterations: 4096,
         names: Vec::new(),
-        password_age: 0,
+        max_password_age: 0,
         salt_len: 16,
         server_iterations: 4096,
         year: 2026,

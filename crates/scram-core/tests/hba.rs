@@ -9,7 +9,7 @@ const MD5: &str = "md50123456789abcdef0123456789abcdef";
 
 /// A file, a stored secret, and the evidence that `ann` is locked out.
 #[test]
-fn locked_out() {
+fn no_matching_hba_rule() {
     let cases: &[(&str, Option<&str>, Option<&str>)] = &[
         ("host all all all scram-sha-256", Some(SCRAM), None),
         (
@@ -130,7 +130,7 @@ fn locked_out() {
         let mut subjects = [role("ann", *secret)];
         hba::join(&mut server, &mut subjects, &doors);
         assert_eq!(
-            evidence(&subjects, &server, "locked_out").as_deref(),
+            evidence(&subjects, &server, "no_matching_hba_rule").as_deref(),
             *expected,
             "{file} {secret:?}"
         );
@@ -145,7 +145,7 @@ fn where_the_server_does_not_listen() {
         change(&mut doors);
         let mut subjects = [role("ann", Some(SCRAM))];
         hba::join(&mut server, &mut subjects, &doors);
-        evidence(&subjects, &server, "locked_out").is_some()
+        evidence(&subjects, &server, "no_matching_hba_rule").is_some()
     };
     assert!(!closed(|_| ()));
     assert!(closed(|doors| doors.tcp = false));
@@ -241,13 +241,13 @@ fn evidence(subjects: &[Subject], server: &Server, id: &str) -> Option<String> {
 
 fn policy() -> Policy {
     Policy {
-        client_iterations: 100_000,
+        client_max_iterations: 100_000,
         expiry_warning: 0,
         max_iterations: 1_000_000,
         min_iterations: 4096,
         mock_iterations: 4096,
         names: Vec::new(),
-        password_age: 0,
+        max_password_age: 0,
         salt_len: 16,
         server_iterations: 4096,
         year: 2026,

@@ -83,11 +83,11 @@ pub const CHECKS: &[Check] = &[
         rule: Rule::Subject(secret::iterations_above_clients),
     },
     Check {
-        id: "iterations_discernible",
+        id: "iterations_reveal_role",
         severity: Severity::Notice,
         title: "the iteration count tells the role from one that does not exist",
         remedy: "Give all roles the iteration count that the server answers for unknown ones.",
-        rule: Rule::Subject(secret::iterations_discernible),
+        rule: Rule::Subject(secret::iterations_reveal_role),
     },
     Check {
         id: "salt_short",
@@ -147,17 +147,17 @@ pub const CHECKS: &[Check] = &[
         rule: Rule::Subject(role::password_expires_soon),
     },
     Check {
-        id: "locked_out",
+        id: "no_matching_hba_rule",
         severity: Severity::Warning,
         title: "no rule of pg_hba.conf lets the role in with what it has",
         remedy: "Set the password again as the rules ask for it: \\password ROLE in psql; or add a \
                  rule that fits.",
-        rule: Rule::Subject(role::locked_out),
+        rule: Rule::Subject(role::no_matching_hba_rule),
     },
     Check {
         id: "password_unchanged",
         severity: Severity::Warning,
-        title: "the password is older than scram.password_age",
+        title: "the password is older than scram.max_password_age",
         remedy: "Set a new password: \\password ROLE in psql.",
         rule: Rule::Subject(role::password_unchanged),
     },

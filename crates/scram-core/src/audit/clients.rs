@@ -50,7 +50,7 @@ pub(super) fn refused(subject: &Subject, secret: &Secret, policy: &Policy) -> Op
     let system = System::of(subject, secret);
     // PostgreSQL's clients have a setting; another system's have their own limits alone.
     let limit = match system {
-        None => i64::from(policy.client_iterations),
+        None => i64::from(policy.client_max_iterations),
         Some(_) => CLIENTS.iter().filter(|c| c.system == system).map(|c| c.limit.into()).min()?,
     };
     // What is above that is not looked into: it must not pass in silence.

@@ -49,7 +49,7 @@ pub(super) fn password_never_expires(subject: &Subject, _: &Policy) -> Option<St
 /// The server stores no time with a password: its age is counted from the first audit that saw it.
 pub(super) fn password_unchanged(subject: &Subject, policy: &Policy) -> Option<String> {
     let seen = subject.role()?.first_seen.as_ref()?;
-    (policy.password_age > 0 && seen.minutes >= policy.password_age)
+    (policy.max_password_age > 0 && seen.minutes >= policy.max_password_age)
         .then(|| format!("an audit saw this very password first at {}; it may be older", seen.text))
 }
 
@@ -63,7 +63,7 @@ pub(super) fn hash_readable(subject: &Subject, _: &Policy) -> Option<String> {
 
 /// Only what is certain: where a rule asks for something else than a password, a role whose password
 /// opens no other rule is said to be so, with what is unknown; one that has none is silent.
-pub(super) fn locked_out(subject: &Subject, _: &Policy) -> Option<String> {
+pub(super) fn no_matching_hba_rule(subject: &Subject, _: &Policy) -> Option<String> {
     let role = subject.role().filter(|role| role.can_login)?;
     let meets = role.meets.as_ref()?;
     let has = Has::of(role, subject.secret.as_ref());

@@ -75,7 +75,7 @@ pub(super) fn iterations_above_clients(subject: &Subject, policy: &Policy) -> Op
 }
 
 /// The server's first answer carries the count before the client has proved anything.
-pub(super) fn iterations_discernible(subject: &Subject, policy: &Policy) -> Option<String> {
+pub(super) fn iterations_reveal_role(subject: &Subject, policy: &Policy) -> Option<String> {
     subject.role().filter(|role| role.can_login)?;
     let iterations = subject.secret.as_ref()?.iterations()?;
     (iterations != policy.mock_iterations).then(|| {

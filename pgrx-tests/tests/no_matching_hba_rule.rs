@@ -1,4 +1,4 @@
-//! `locked_out` beside real logins: whom the audit calls locked out psql does not get in, and the
+//! `no_matching_hba_rule` beside real logins: whom the audit calls locked out psql does not get in, and the
 //! other way round.
 
 use scram_ext_client_tests::{Cluster, cell, rows};
@@ -77,7 +77,7 @@ fn the_audit_and_psql_agree() {
 
         let found = rows(
             &mut admin,
-            "SELECT subject FROM scram.audit() WHERE check_id = 'locked_out' AND subject <> 'postgres'",
+            "SELECT subject FROM scram.audit() WHERE check_id = 'no_matching_hba_rule' AND subject <> 'postgres'",
         );
         for (name, _, password) in ROLES {
             let said = found.iter().flatten().any(|subject| subject.as_deref() == Some(*name));
