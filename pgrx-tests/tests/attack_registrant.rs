@@ -3,7 +3,7 @@
 use postgres::Client;
 use scram_ext_client_tests::{Cluster, Raised, cell, rows, text};
 
-/// An auditor with the grants of the README, and a table that it may read.
+/// An auditor with the grants of docs/audit.md, and a table that it may read.
 fn auditor(cluster: &Cluster) -> Client {
     let mut admin = cluster.client();
     admin

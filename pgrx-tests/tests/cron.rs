@@ -2,10 +2,9 @@
 //! these tests takes up to one.
 
 use std::fs;
-use std::path::Path;
 
 use postgres::Client;
-use scram_ext_client_tests::{Builder, Cluster, Raised, cell, rows, until};
+use scram_ext_client_tests::{Builder, Cluster, Raised, cell, docs, rows, until};
 
 #[test]
 fn pg_cron_runs_the_audit() {
@@ -89,7 +88,7 @@ fn with_cron() -> Builder {
         .conf("cron.database_name = 'postgres'")
 }
 
-/// A role that is no superuser, with the grants that the README names, no more.
+/// A role that is no superuser, with the grants that docs/audit.md names, no more.
 fn an_auditor_schedules_it(cluster: &Cluster) {
     let mut admin = cluster.client();
     admin
@@ -101,7 +100,7 @@ fn an_auditor_schedules_it(cluster: &Cluster) {
     admin
         .batch_execute("CREATE ROLE ann LOGIN PASSWORD 'ann' VALID UNTIL 'infinity'")
         .expect("a role");
-    admin.batch_execute(&grants()).expect("what the README says");
+    admin.batch_execute(&grants()).expect("the grants of docs/audit.md");
     let mut auditor = cluster.client_as("auditor", "postgres");
 
     // Under one name one job, whatever it was before.
@@ -197,13 +196,9 @@ fn the_auditor_does_the_rest(auditor: &mut Client) {
     }
 }
 
-/// The README's statements for an auditor, as they stand there.
+/// The statements of docs/audit.md for an auditor, exactly as that page has them.
 fn grants() -> String {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let readme = fs::read_to_string(readme).expect("README.md");
-    let (_, section) = readme.split_once("### Let somebody else do it").expect("the section");
-    let (_, block) = section.split_once("```sql\n").expect("a block");
-    block.split_once("```").expect("its end").0.to_owned()
+    docs::block("docs/audit.md", "sql", "CREATE ROLE auditor LOGIN")
 }
 
 fn jobs(client: &mut Client) -> Vec<String> {

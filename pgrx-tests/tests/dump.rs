@@ -2,7 +2,7 @@
 //! next audit goes on.
 
 use postgres::Client;
-use scram_ext_client_tests::{Cluster, Run, cell, make_role, rows};
+use scram_ext_client_tests::{Cluster, Run, cell, docs, make_role, rows};
 
 /// As they are to be found in the copy, by name and not by OID.
 const KEPT: [&str; 5] = [
@@ -58,7 +58,7 @@ fn a_copy_goes_on_where_the_dump_was_made() {
 
 /// The owner of a database is no superuser, and not the owner of the extension.
 #[test]
-fn the_databases_owner_dumps_and_restores_with_the_grants_of_the_readme() {
+fn the_databases_owner_dumps_and_restores_with_the_grants_of_the_page() {
     let cluster = Cluster::with_extension();
     let mut client = cluster.client();
     seed(&mut client);
@@ -79,10 +79,9 @@ fn the_databases_owner_dumps_and_restores_with_the_grants_of_the_readme() {
     let refused = cluster.run("pg_dump", "app_owner", &dump).expect_err("no grant yet");
     assert!(refused.contains("permission denied"), "{refused}");
 
-    let readme = include_str!("../../README.md");
-    let grants = readme.split("CREATE ROLE app_owner LOGIN;").nth(1).expect("the README's grants");
-    let grants = grants.split("```").next().expect("the end of the block");
-    client.batch_execute(grants).expect("the README's grants");
+    let grants = docs::block("docs/audit.md", "sql", "CREATE ROLE app_owner LOGIN;");
+    let grants = grants.replace("CREATE ROLE app_owner LOGIN;", "");
+    client.batch_execute(&grants).expect("the grants of docs/audit.md");
     cluster.run("pg_dump", "app_owner", &dump).expect("a dump");
 
     let mut there = cluster.client_as("postgres", "copy");

@@ -322,7 +322,7 @@ fn a_standby_tells_the_same() {
     assert_eq!(there, report(&mut client, "text", &run));
 }
 
-/// As the README says it: three tables and the function, no more.
+/// As docs/audit.md says it: three tables and the function, no more.
 #[test]
 fn an_auditor_reads_the_report_with_four_grants() {
     let cluster = Cluster::with_extension();

@@ -1,5 +1,5 @@
-//! The ways into `set_role_password` that the README calls safe, as it writes them, on a server that
-//! writes down whatever it can.
+//! The ways into `set_role_password` that docs/roles.md calls safe, exactly as that page has them, on a
+//! server that logs all it can.
 
 use std::fs;
 use std::io::Write as _;
@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::Command;
 
 use scram_ext_client_tests::foreign::{Foreign, Login};
-use scram_ext_client_tests::{Cluster, cell};
+use scram_ext_client_tests::{Cluster, cell, docs};
 
 #[test]
-fn the_readmes_ways_leave_no_password_behind() {
+fn the_pages_ways_leave_no_password_behind() {
     let cluster = Cluster::builder()
         .conf("shared_preload_libraries = 'pgaudit, pg_stat_statements, auto_explain'")
         .conf("log_statement = 'all'")
@@ -104,15 +104,9 @@ fn is_installation(line: &str) -> bool {
     line.contains("COMMENT ON") || line.trim_start().starts_with("--")
 }
 
-/// The block of the README in this language that has this text in it.
+/// The block of the page in this language that has this text in it.
 fn block(language: &str, text: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let readme = fs::read_to_string(path).expect("README.md");
-    let fence = format!("```{language}\n");
-    let blocks = readme.split(&fence).skip(1);
-    let mut blocks = blocks.filter_map(|block| block.split("```").next());
-    let block = blocks.find(|block| block.contains(text));
-    block.unwrap_or_else(|| panic!("no block with {text}")).to_owned()
+    docs::block("docs/roles.md", language, text)
 }
 
 fn assert_logs_in(cluster: &Cluster, role: &str, password: &str) {

@@ -1,0 +1,226 @@
+//! The pages are right: each SQL block runs, psql prints the output that follows a block, tables and
+//! headings are the extension's, and links lead to something.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use scram_ext_client_tests::docs::{self, Block};
+use scram_ext_client_tests::{Cluster, rows};
+
+macro_rules! pages {
+    ($($test:ident: $page:literal,)*) => {
+        /// Every page with SQL blocks. Each runs on a server of its own.
+        const PAGES: &[&str] = &[$($page),*];
+
+        $(
+            #[test]
+            fn $test() {
+                assert_runs($page);
+            }
+        )*
+    };
+}
+
+pages! {
+    readme_runs: "README.md",
+    audit_runs: "docs/audit.md",
+    checks_run: "docs/checks.md",
+    handshake_runs: "docs/handshake.md",
+    logging_runs: "docs/logging.md",
+    privileges_run: "docs/privileges.md",
+    report_runs: "docs/report.md",
+    roles_run: "docs/roles.md",
+    settings_run: "docs/settings.md",
+    verifiers_run: "docs/verifiers.md",
+}
+
+/// Where a line of this is printed, the output of the block at that line begins.
+const MARK: &str = "@@ line ";
+
+/// Runs the ```sql blocks of a page in one psql session, as a reader would, on a server that has the
+/// extension, unless the page is the README, which creates it. An ```output block that follows a ```sql
+/// block must be what psql prints for it. `UPDATE_EXPECTED=1` writes it there instead.
+fn assert_runs(page: &str) {
+    let text = docs::read(page);
+    let blocks = docs::blocks(&text);
+    // pg_cron is where the pages on schedules expect it.
+    let cluster = Cluster::builder()
+        .conf("shared_preload_libraries = 'pg_cron'")
+        .conf("cron.database_name = 'postgres'")
+        .start();
+    if page != "README.md" {
+        cluster.client().batch_execute("CREATE EXTENSION scram_ext").expect("the extension");
+    }
+
+    let file = cluster.dir().join("page.sql");
+    fs::write(&file, script(&blocks)).expect("the script");
+    let file = file.display().to_string();
+    let aligned = ["-P", "format=aligned", "-P", "tuples_only=off"];
+    let output = cluster.psql(&[&aligned[..], &["-v", "ON_ERROR_STOP=1", "-f", &file]].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr).replace(&format!("psql:{file}:"), "");
+    let said = stderr.lines().filter(|line| !line.starts_with(MARK));
+    assert!(output.status.success(), "{page}: {}", said.collect::<Vec<_>>().join("\n"));
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+
+    let mut updated = text.clone();
+    for (sql, expected) in pairs(&blocks) {
+        let printed = [printed(&stderr, sql), printed(&stdout, sql)].concat().join("\n");
+        let printed = format!("{}\n", printed.trim_matches('\n'));
+        if std::env::var_os("UPDATE_EXPECTED").is_some() {
+            updated = updated.replacen(&output_block(&expected.text), &output_block(&printed), 1);
+        } else {
+            assert_eq!(printed, expected.text, "{page}, line {}", expected.line);
+        }
+    }
+    if updated != text {
+        fs::write(docs::root().join(page), updated).expect("the page");
+    }
+}
+
+fn output_block(text: &str) -> String {
+    format!("```output\n{text}```\n")
+}
+
+/// The SQL blocks that are followed by their output.
+fn pairs(blocks: &[Block]) -> impl Iterator<Item = (&Block, &Block)> {
+    blocks.windows(2).filter_map(|pair| match pair {
+        [sql, output] if output.language == "output" => {
+            let follows = sql.language == "sql" && output.follows_a_block;
+            assert!(follows, "line {}: output of nothing", output.line);
+            Some((sql, output))
+        }
+        _ => None,
+    })
+}
+
+/// The SQL blocks, each line with the number that it has in the page. The line of the fence prints a mark.
+fn script(blocks: &[Block]) -> String {
+    let fails: Vec<_> = pairs(blocks)
+        .filter(|(_, output)| output.text.contains("ERROR:"))
+        .map(|(sql, _)| sql.line)
+        .collect();
+    let mut script = String::new();
+    let sql: Vec<_> = blocks.iter().filter(|block| block.language == "sql").collect();
+    assert!(!sql.is_empty(), "no SQL: is the page read correctly?");
+    for block in sql {
+        let lines = script.lines().count();
+        script.push_str(&"\n".repeat(block.line - 1 - lines));
+        let stop = if fails.contains(&block.line) { "off" } else { "on" };
+        script.push_str(&format!(
+            "\\set ON_ERROR_STOP {stop} \\\\ \\echo '{MARK}{line}' \\\\ \\warn '{MARK}{line}'\n{text}",
+            line = block.line,
+            text = block.text
+        ));
+    }
+    script
+}
+
+/// The lines that psql printed for a block, without the numbers of lines in front of messages.
+fn printed(output: &str, block: &Block) -> Vec<String> {
+    let mark = format!("{MARK}{}", block.line);
+    let lines = output.lines().skip_while(|line| *line != mark).skip(1);
+    let without_number = |line: &str| match line.split_once(": ") {
+        Some((number, message)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+            message.trim_end().to_owned()
+        }
+        _ => line.trim_end().to_owned(),
+    };
+    lines.take_while(|line| !line.starts_with(MARK)).map(without_number).collect()
+}
+
+#[test]
+fn every_page_with_sql_is_run() {
+    let with_sql = pages_of("docs").into_iter().chain(["README.md".to_owned()]);
+    let with_sql: BTreeSet<_> = with_sql
+        .filter(|page| docs::blocks(&docs::read(page)).iter().any(|block| block.language == "sql"))
+        .collect();
+    let run: BTreeSet<_> = PAGES.iter().map(|page| (*page).to_owned()).collect();
+    assert_eq!(with_sql, run);
+}
+
+#[test]
+fn the_readme_has_at_most_250_lines() {
+    let lines = docs::read("README.md").lines().count();
+    assert!(lines <= 250, "README.md has {lines} lines");
+}
+
+#[test]
+fn the_page_on_checks_has_each_check_in_order() {
+    let cluster = Cluster::with_extension();
+    let checks = "SELECT check_id, severity, title FROM scram.audit_checks()";
+    let checks: Vec<Vec<_>> = rows(&mut cluster.client(), checks)
+        .into_iter()
+        .map(|row| row.into_iter().flatten().collect())
+        .collect();
+
+    let page = docs::read("docs/checks.md");
+    let linked = |mut row: Vec<String>| {
+        let id = row[0].split_once(']').map(|(id, _)| id.trim_start_matches('[').to_owned());
+        row[0] = id.unwrap_or_else(|| panic!("no link: {}", row[0]));
+        row
+    };
+    let table: Vec<_> =
+        docs::table(&page, "| check | severity | title |").into_iter().map(linked).collect();
+    assert_eq!(table, checks);
+
+    let headings: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let ids: Vec<_> = checks.iter().map(|check| format!("`{}`", check[0])).collect();
+    assert_eq!(headings, ids);
+}
+
+#[test]
+fn the_page_on_settings_has_each_setting() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    client.batch_execute("LOAD 'scram_ext'").expect("the library");
+    let known = "SELECT name FROM pg_settings WHERE name LIKE 'scram.%'";
+    let known: BTreeSet<_> = rows(&mut client, known).into_iter().flatten().flatten().collect();
+
+    let settings = docs::table(&docs::read("docs/settings.md"), "| setting | default |");
+    let listed: BTreeSet<_> = settings.iter().map(|row| row[0].clone()).collect();
+    assert_eq!(listed, known);
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading() {
+    let pages = ["", "docs", "docs/decisions"].into_iter().flat_map(pages_of);
+    for page in pages {
+        let text = docs::read(&page);
+        let folder = page.rsplit_once('/').map_or("", |(folder, _)| folder);
+        for link in links(&text) {
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { page.clone() } else { format!("{folder}/{path}") };
+            let target = docs::root().join(target.trim_start_matches('/'));
+            assert!(target.exists(), "{page}: {link}");
+            if !anchor.is_empty() {
+                let there = fs::read_to_string(&target).expect("a page");
+                let headings: Vec<_> = anchors(&there).collect();
+                assert!(headings.iter().any(|heading| heading == anchor), "{page}: {link}");
+            }
+        }
+    }
+}
+
+/// The Markdown files of a folder, by their path from the root.
+fn pages_of(folder: &str) -> Vec<String> {
+    let files = fs::read_dir(docs::root().join(folder)).expect("a folder");
+    let names = files.map(|file| file.expect("a file").file_name().into_string().expect("a name"));
+    let pages = names.filter(|name| name.ends_with(".md"));
+    pages.map(|name| format!("{folder}/{name}").trim_start_matches('/').to_owned()).collect()
+}
+
+/// The targets of a page's links that are not addresses of the web.
+fn links(page: &str) -> impl Iterator<Item = &str> {
+    let links = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    links.filter(|link| !link.contains("://") && !link.contains(' '))
+}
+
+/// The anchors that GitHub makes of a page's headings.
+fn anchors(page: &str) -> impl Iterator<Item = String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    headings.map(|heading| {
+        let heading = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    })
+}
