@@ -80,6 +80,6 @@ clients:
 clienttest: clients
 	cargo test --no-fail-fast -p scram-ext-client-tests
 
-# Writes pgrx-tests/expected/ anew from the installed extension: read the diff.
+# Rewrites pgrx-tests/expected/ and the output blocks of the pages from the installed extension: read the diff.
 expected: install
-	UPDATE_EXPECTED=1 cargo test -p scram-ext-client-tests --test catalog --test errors
+	UPDATE_EXPECTED=1 cargo test -p scram-ext-client-tests --test catalog --test docs --test errors

@@ -30,7 +30,7 @@ main() {
     report
 
     heading "All of it worked"
-    say "What ran here stands in README.md, function by function. \`make test\` runs every test."
+    say "README.md and the pages in docs/ explain each function. \`make test\` runs every test."
 }
 
 verifier() {

@@ -62,23 +62,22 @@ fn assert_runs(page: &str) {
     assert!(output.status.success(), "{page}: {}", said.collect::<Vec<_>>().join("\n"));
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
 
-    let mut updated = text.clone();
-    for (sql, expected) in pairs(&blocks) {
+    let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+    // From the last block to the first, so that the numbers of the lines above stay right.
+    for (sql, expected) in pairs(&blocks).collect::<Vec<_>>().into_iter().rev() {
         let printed = [printed(&stderr, sql), printed(&stdout, sql)].concat().join("\n");
-        let printed = format!("{}\n", printed.trim_matches('\n'));
+        let printed = printed.trim_matches('\n');
         if std::env::var_os("UPDATE_EXPECTED").is_some() {
-            updated = updated.replacen(&output_block(&expected.text), &output_block(&printed), 1);
+            let length = expected.text.lines().count();
+            lines.splice(expected.line..expected.line + length, [printed.to_owned()]);
         } else {
-            assert_eq!(printed, expected.text, "{page}, line {}", expected.line);
+            assert_eq!(printed, expected.text.trim_end(), "{page}, line {}", expected.line);
         }
     }
+    let updated = lines.join("\n") + "\n";
     if updated != text {
         fs::write(docs::root().join(page), updated).expect("the page");
     }
-}
-
-fn output_block(text: &str) -> String {
-    format!("```output\n{text}```\n")
 }
 
 /// The SQL blocks that are followed by their output.
