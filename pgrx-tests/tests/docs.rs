@@ -26,9 +26,7 @@ pages! {
     audit_runs: "docs/audit.md",
     checks_run: "docs/checks.md",
     handshake_runs: "docs/handshake.md",
-    logging_runs: "docs/logging.md",
     privileges_run: "docs/privileges.md",
-    report_runs: "docs/report.md",
     roles_run: "docs/roles.md",
     settings_run: "docs/settings.md",
     verifiers_run: "docs/verifiers.md",
@@ -166,6 +164,86 @@ fn the_page_on_checks_has_each_check_in_order() {
     let ids: Vec<_> = checks.iter().map(|check| format!("`{}`", check[0])).collect();
     assert_eq!(headings, ids);
 }
+
+#[test]
+fn the_page_on_checks_shows_real_evidence() {
+    let cluster = Cluster::builder()
+        .hba("local all postgres trust")
+        .hba("local all all scram-sha-256")
+        .hba("host all billing 10.0.0.0/8 md5")
+        .hba("host all reports 192.168.0.0/16 password")
+        .conf("session_preload_libraries = 'scram_ext'")
+        .conf("password_encryption = 'md5'")
+        .conf("log_statement = 'ddl'")
+        .conf("scram.min_iterations = 10000")
+        .conf("scram.max_password_age = '90 d'")
+        .conf("scram.expiry_warning = '36500 d'")
+        .start();
+    cluster.psql_script(EVIDENCE);
+    let findings = "SELECT check_id, subject || ': ' || evidence FROM scram.audit_finding";
+    let findings: BTreeSet<_> = rows(&mut cluster.client(), findings).into_iter().collect();
+
+    let page = docs::read("docs/checks.md");
+    for section in page.split("\n## `").skip(1) {
+        let id = section.split('`').next().expect("an id");
+        let blocks = docs::blocks(section);
+        let example = blocks.iter().find(|block| block.language == "text").expect("an example");
+        let example = example.text.trim_end();
+        let found = findings.contains(&vec![Some(id.to_owned()), Some(example.to_owned())]);
+        assert!(found, "{id}: {example}\nis not among\n{findings:#?}");
+    }
+}
+
+/// A server on which each check finds something.
+const EVIDENCE: &str = r"
+CREATE EXTENSION scram_ext;
+CREATE FUNCTION pg_temp.password() RETURNS text LANGUAGE sql AS 'SELECT gen_random_uuid()::text';
+CREATE FUNCTION pg_temp.make(role name, secret text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE ROLE %I LOGIN', role);
+    -- ALTER ROLE would take a malformed verifier for a password, and hash it.
+    UPDATE pg_authid SET rolpassword = secret WHERE rolname = role;
+END $$;
+SET scram.min_iterations = 1;
+SELECT FROM (VALUES
+    ('nightly', 'md5' || md5('nightly')),
+    ('shop', scram.generate('SHOP', 1)),
+    ('intern', scram.generate('football', 1)),
+    ('billing', 'md5' || md5(pg_temp.password() || 'billing')),
+    ('legacy', 'md5' || md5(pg_temp.password() || 'legacy')),
+    ('import', left(scram.generate(pg_temp.password()), 80)),
+    ('lenient', replace(scram.generate(pg_temp.password(), 4096), '$4096:', '$ 4096:')),
+    ('backup', scram.generate(pg_temp.password(), 1000)),
+    ('etl', scram.generate(pg_temp.password(), 200000)),
+    ('web', scram.generate(pg_temp.password(), 20000)),
+    ('short', scram.generate(pg_temp.password(), 1, '\x0011223344556677')),
+    ('node_1', scram.generate(pg_temp.password(), 1, '\x00112233445566778899aabbccddeeff')),
+    ('node_2', scram.generate(pg_temp.password(), 1, '\x00112233445566778899aabbccddeeff')),
+    ('blue', 'SCRAM-SHA-256$1:AAECAwQFBgcICQoLDA0ODw==$zHCdol2044/ZyWzPLi7oxApCkamKw9Z+E4U/QApd/5Y=:dd5peBOitVnLNFu7VmwP+HiDaaw4OUCv396eVCWhYiE='),
+    ('green', 'SCRAM-SHA-256$1:AAECAwQFBgcICQoLDA0ODw==$zHCdol2044/ZyWzPLi7oxApCkamKw9Z+E4U/QApd/5Y=:dd5peBOitVnLNFu7VmwP+HiDaaw4OUCv396eVCWhYiE='),
+    ('reports', scram.generate(pg_temp.password(), 1)),
+    ('reporting', NULL),
+    ('monitor', NULL),
+    ('old_group', scram.generate(pg_temp.password(), 1)),
+    ('contractor', scram.generate(pg_temp.password(), 1)),
+    ('student', scram.generate(pg_temp.password(), 1))
+) role (name, secret), pg_temp.make(role.name, role.secret);
+RESET scram.min_iterations;
+SET TimeZone = 'UTC';
+ALTER ROLE shop SET password_encryption = 'md5';
+ALTER ROLE old_group NOLOGIN;
+ALTER ROLE contractor VALID UNTIL '2024-06-30';
+ALTER ROLE student VALID UNTIL '2040-01-31';
+GRANT pg_read_all_data TO monitor;
+CREATE TABLE account (name text, secret text);
+INSERT INTO account VALUES ('eve', 'hunter2');
+SELECT scram.add_audit_source('accounts', 'account', 'name', 'secret');
+INSERT INTO scram.wordlist VALUES ('football');
+CALL scram.run_audit();
+DROP TABLE account;
+UPDATE scram.audit_secret SET first_seen = '2026-05-10 12:50:08+00';
+CALL scram.run_audit();
+";
 
 #[test]
 fn the_page_on_settings_has_each_setting() {
