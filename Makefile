@@ -23,6 +23,15 @@ unexport RUST_BACKTRACE
 
 FEATURES := --no-default-features --features pg$(PG)
 
+# One file, one test: `make clienttest TEST=file NAME=test`, `make pgtest NAME=test`. From the command line only,
+# because some systems have a NAME in the environment.
+ifneq ($(origin TEST),command line)
+TEST :=
+endif
+ifneq ($(origin NAME),command line)
+NAME :=
+endif
+
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help demo test install check installcheck order bench fuzz clean setup core pgtest clients clienttest expected
@@ -70,7 +79,7 @@ core:
 	cargo test --no-fail-fast $(addprefix -p ,$(CORE))
 
 pgtest: setup
-	@tools/pgtest.sh
+	@tools/pgtest.sh $(NAME)
 
 # The programs that the client tests log in with.
 clients:
@@ -78,7 +87,7 @@ clients:
 
 # Last in `make test`, so that its closing lines are the last ones.
 clienttest: clients
-	cargo test --no-fail-fast -p scram-ext-client-tests
+	cargo test --no-fail-fast -p scram-ext-client-tests $(if $(TEST),--test $(TEST)) $(NAME)
 
 # Rewrites pgrx-tests/expected/ and the output blocks of the pages from the installed extension: read the diff.
 expected: install

@@ -2,7 +2,7 @@
 //!
 //! Each is read from storage, by OID and under its lock: no name is resolved a second time, and no
 //! view, rule, policy, operator, cast or function of another role runs. See
-//! docs/decisions/0008-sources-from-storage.md.
+//! docs/decisions/0007-sources-from-storage.md.
 
 mod access;
 mod column;
