@@ -82,13 +82,14 @@ report() {
     cat <<EOF
 # Benchmarks
 
-Candidate passwords a second, SCRAM-SHA-256 at 4096 iterations, all in one run of \`make bench\`: of the crates the median, of the server
-and of hashcat the best of $ROUNDS rounds. Rates move from machine to machine and with what else runs on it; the ratios are what counts.
+The table has candidate passwords a second, for SCRAM-SHA-256 with 4096 iterations, all from one run of \`make bench\`.
+The crates' rates are medians; those of the server and of hashcat are the best of $ROUNDS rounds.
+Rates differ between machines and with their load, so compare the ratios.
 
 * Processor: $(processor)
 * PostgreSQL $("$PG_CONFIG" --version | sed 's/[^0-9]*\([0-9.]*\).*/\1/'), $cores cores$(has_hashcat && echo ", hashcat $(hashcat --version | tr -d v)" || echo "; hashcat is not installed")
 
-| what | per second | beside | ratio |
+| measured | per second | compared with | ratio |
 |---|---|---|---|
 EOF
     rate[pbkdf2]=$(criterion "one password/pbkdf2 crate" 1)
@@ -110,19 +111,19 @@ EOF
     row "server: \`scram.verify\`" "${rate[verify]}" alter_role "\`ALTER ROLE … PASSWORD\`"
     row "server: \`scram.verify\`" "${rate[verify]}" raw_one "the raw one-stream loop"
     row "server: \`scram.generate\`" "${rate[generate]}" alter_role "\`ALTER ROLE … PASSWORD\`"
-    row "server: \`scram.match_any\`, 1,000 candidates, one worker" "${rate[match_1]}" raw_all "the engine itself"
-    row "server: \`scram.match_any\`, 1,000 candidates, two workers" "${rate[match_2]}" match_1 "one worker"
+    row "server: \`scram.match_any\`, 1,000 candidates, one thread" "${rate[match_1]}" raw_all "the engine itself"
+    row "server: \`scram.match_any\`, 1,000 candidates, two threads" "${rate[match_2]}" match_1 "one thread"
     if has_hashcat; then
         row "hashcat -m 28600, $WORDS candidates, $cores cores" "${rate[hashcat]}"
-        row "server: \`scram.match_any\`, the same list, $cores workers" "${rate[list]}" hashcat hashcat
-        row "server: \`scram.run_audit\`, the same list as \`scram.wordlist\`, $cores workers" "${rate[audit]}" hashcat hashcat
+        row "server: \`scram.match_any\`, the same list, $cores threads" "${rate[list]}" hashcat hashcat
+        row "server: \`scram.run_audit\`, the same list as \`scram.wordlist\`, $cores threads" "${rate[audit]}" hashcat hashcat
     else
-        row "server: \`scram.match_any\`, $WORDS candidates, $cores workers" "${rate[list]}"
-        row "server: \`scram.run_audit\`, the same list as \`scram.wordlist\`, $cores workers" "${rate[audit]}"
+        row "server: \`scram.match_any\`, $WORDS candidates, $cores threads" "${rate[list]}"
+        row "server: \`scram.run_audit\`, the same list as \`scram.wordlist\`, $cores threads" "${rate[audit]}"
     fi
     cat <<EOF
 
-\`scram.run_audit\` is the whole run on one role: its first look at the server, the numbering of the words and every commit are in it.
+The rate of \`scram.run_audit\` is that of a whole run on one role, with its first step, the numbers for the words, and every commit.
 
 The checks that derive no keys take $(awk -v r="${rate[scan]}" 'BEGIN { printf "%.1f", 1e6 / r }') µs a role at $ROLES roles, on one thread: \`scram.audit_scan\`, part of the first step of a run.
 EOF

@@ -84,8 +84,8 @@ ORDER BY p.proname";
 fn the_reference_lists_every_function() {
     let cluster = Cluster::with_extension();
     let intro = "# Function reference\n\n\
-                 Signatures, labels and grants as they are at install; a test compares this page with the \
-                 extension. What the functions are for: [README](../README.md).\n";
+                 Signatures, labels and grants at install; a test compares this page with the extension.\n\
+                 The pages that the [README](../README.md#pages) lists explain the functions.\n";
     let lines = intro.lines().map(str::to_owned).chain([String::new()]);
     let lines = lines.chain(strings(&mut cluster.client(), REFERENCE)).collect::<Vec<_>>();
     assert_matches_file("../../docs/reference.md", &lines);

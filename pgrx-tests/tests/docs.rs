@@ -278,6 +278,41 @@ fn every_link_leads_to_a_file_and_a_heading() {
     }
 }
 
+#[test]
+fn each_line_of_prose_is_a_whole_sentence() {
+    let pages = ["", "docs", "docs/decisions"].into_iter().flat_map(pages_of);
+    // The reference has a line for each function.
+    for page in pages.filter(|page| page != "docs/reference.md") {
+        let text = docs::read(&page);
+        let mut in_block = false;
+        let mut wrapped = false;
+        for (index, line) in text.lines().enumerate() {
+            let place = format!("{page}, line {}: {line}", index + 1);
+            if line.starts_with("```") {
+                in_block = !in_block;
+            }
+            let is_prose =
+                !in_block && !["```", "|", "#"].iter().any(|mark| line.starts_with(mark));
+            if !is_prose || line.is_empty() {
+                wrapped = false;
+                continue;
+            }
+            let item = line.trim_start();
+            let number = item.find(". ").filter(|end| item[..*end].parse::<u32>().is_ok());
+            let starts = item.starts_with("- ") || item.starts_with("* ") || number.is_some();
+            assert!(!wrapped || starts, "a sentence on two lines: {place}");
+            let lead = item.find(".** ").map_or(0, |end| end + 4);
+            let body = &item[lead.max(number.map_or(0, |end| end + 2))..];
+            let second = body.match_indices(". ").any(|(end, _)| {
+                body[end + 2..].starts_with(|c: char| c.is_uppercase() || c == '`')
+            });
+            assert!(!second, "two sentences on a line: {place}");
+            let ends = [".", ":", ";", "?", "!", ")", "**"];
+            wrapped = !ends.iter().any(|end| line.ends_with(end));
+        }
+    }
+}
+
 /// The Markdown files of a folder, by their path from the root.
 fn pages_of(folder: &str) -> Vec<String> {
     let files = fs::read_dir(docs::root().join(folder)).expect("a folder");
