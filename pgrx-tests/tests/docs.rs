@@ -259,9 +259,27 @@ fn the_page_on_settings_has_each_setting() {
 }
 
 #[test]
+fn the_page_on_privileges_has_each_function() {
+    let cluster = Cluster::with_extension();
+    let known = "SELECT DISTINCT p.proname::text,
+                        CASE WHEN has_function_privilege('public', p.oid, 'EXECUTE') THEN 'PUBLIC' ELSE 'owner only' END
+                 FROM pg_proc p
+                 WHERE p.pronamespace = 'scram'::regnamespace AND obj_description(p.oid, 'pg_proc') NOT LIKE 'internal%'";
+    let known: BTreeSet<_> = rows(&mut cluster.client(), known)
+        .into_iter()
+        .map(|row| row.into_iter().flatten().collect::<Vec<_>>())
+        .collect();
+
+    let table = docs::table(&docs::read("docs/privileges.md"), "| functions | at install |");
+    let listed = table.iter().flat_map(|row| {
+        row[0].split(", ").map(|function| vec![function.to_owned(), row[1].clone()])
+    });
+    assert_eq!(listed.collect::<BTreeSet<_>>(), known);
+}
+
+#[test]
 fn every_link_leads_to_a_file_and_a_heading() {
-    let pages = ["", "docs", "docs/decisions"].into_iter().flat_map(pages_of);
-    for page in pages {
+    for page in FOLDERS.iter().flat_map(|folder| pages_of(folder)) {
         let text = docs::read(&page);
         let folder = page.rsplit_once('/').map_or("", |(folder, _)| folder);
         for link in links(&text) {
@@ -280,7 +298,7 @@ fn every_link_leads_to_a_file_and_a_heading() {
 
 #[test]
 fn each_line_of_prose_is_a_whole_sentence() {
-    let pages = ["", "docs", "docs/decisions"].into_iter().flat_map(pages_of);
+    let pages = FOLDERS.iter().flat_map(|folder| pages_of(folder));
     // The reference has a line for each function.
     for page in pages.filter(|page| page != "docs/reference.md") {
         let text = docs::read(&page);
@@ -312,6 +330,18 @@ fn each_line_of_prose_is_a_whole_sentence() {
         }
     }
 }
+
+/// Every folder with Markdown files of the project.
+const FOLDERS: &[&str] = &[
+    "",
+    "crates/scram-core",
+    "crates/scram-core/tests/testdata",
+    "crates/sha256-lanes",
+    "data",
+    "docs",
+    "docs/decisions",
+    "pgrx-tests/clients",
+];
 
 /// The Markdown files of a folder, by their path from the root.
 fn pages_of(folder: &str) -> Vec<String> {
