@@ -7,7 +7,7 @@ PG ?= 15
 PG_CONFIG ?= /usr/lib/postgresql/$(PG)/bin/pg_config
 
 # Crates that must never depend on PostgreSQL.
-CORE := scram-core sha256-lanes audit-report
+CORE := scram-core password-audit sha256-lanes audit-report
 
 # pgrx keeps its settings in the checkout: a user's own ~/.pgrx stays as it is.
 export PGRX_HOME := $(CURDIR)/target/pgrx

@@ -5,21 +5,23 @@
 
 #![expect(clippy::type_complexity, reason = "pgrx reads a result's columns off the signature")]
 
-pub(crate) mod attempts;
-mod read;
+mod catalog;
+pub(crate) mod guess;
+pub(crate) mod report;
+pub(crate) mod scan;
 pub(crate) mod source;
-pub(crate) mod stream;
 
+use password_audit::{CHECKS, Finding};
 use pgrx::datum::Interval;
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use scram_core::audit::{self, CHECKS, Finding};
 
-use crate::acting::as_owner;
-use crate::spi::ServerText;
-use crate::text::{Text, Utf8};
-use crate::{caller, crew, guc};
+use crate::guc;
+use crate::pg::query::TextColumn;
+use crate::pg::security_context::as_owner;
+use crate::pg::text::{ServerText, Utf8};
+use crate::pg::{caller, search_threads};
 
 /// `scram.audit_checks() returns table (check_id text, severity text, title text, remedy text)`
 ///
@@ -63,12 +65,14 @@ fn audit_scan(
     >,
     ErrorReport,
 > {
-    let (policy, (server, roles)) = (read::policy()?, read::cluster()?);
+    let (policy, (server, roles)) = (catalog::policy()?, catalog::cluster()?);
     let findings = if passwords {
         let workers = guc::search_threads();
-        audit::run(&roles, &server, &policy, |search| crew::run(search, workers))?
+        password_audit::run(&roles, &server, &policy, |search| {
+            search_threads::run(search, workers)
+        })?
     } else {
-        audit::scan(&roles, &server, &policy)
+        password_audit::scan(&roles, &server, &policy)
     };
     Ok(TableIterator::new(findings.into_iter().map(row)))
 }
@@ -160,11 +164,11 @@ CREATE FUNCTION scram.schedule_hidden_user(job_name text) RETURNS text
 VOLATILE SET search_path = pg_catalog, pg_temp
 LANGUAGE c AS 'MODULE_PATHNAME', 'schedule_hidden_user_wrapper';
 ")]
-fn schedule_hidden_user(job_name: Option<Text>) -> Result<Option<Text>, ErrorReport> {
+fn schedule_hidden_user(job_name: Option<ServerText>) -> Result<Option<ServerText>, ErrorReport> {
     caller::require("function", c"unschedule_audit")?;
     let user = "SELECT scram.schedule_job_user($1)";
-    let user = as_owner(c"audit_run", user, &[job_name.map(ServerText).into()], |row| {
-        row.get::<ServerText>(1)
+    let user = as_owner(c"audit_run", user, &[job_name.map(TextColumn).into()], |row| {
+        row.get::<TextColumn>(1)
     })?;
     Ok(user.into_iter().next().flatten().map(|user| user.0))
 }

@@ -14,7 +14,8 @@ use scram_core::state::Seal;
 use scram_core::{Mechanism, Verifier};
 
 use crate::error::Error;
-use crate::{guc, random};
+use crate::guc;
+use crate::pg::random;
 
 /// What a key is for. No label is used for two purposes, and none is ever used again for another one.
 #[derive(Clone, Copy)]
@@ -36,6 +37,13 @@ impl Purpose {
         }
     }
 }
+
+/// A verifier that belongs to no account. The extension parses it in place of a stored verifier, so that an
+/// unknown user costs as much as a known one.
+pub(crate) const MOCK_VERIFIER_TEXT: &str = concat!(
+    "SCRAM-SHA-256$4096:AAAAAAAAAAAAAAAAAAAAAA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+    ":AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+);
 
 /// The realm of the mocks of roles, which belong to the whole cluster.
 const ROLES: &[u8] = b"roles";

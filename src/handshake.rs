@@ -1,7 +1,8 @@
 //! Section "Handshake": the server's side in two calls.
 
-mod parties;
-mod show;
+mod credentials;
+mod inspect;
+mod role;
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -12,13 +13,14 @@ use scram_core::state::{Seal, SealError, State};
 
 use crate::cluster_keys::{ClusterKeys, Purpose};
 use crate::error::Error;
-use crate::record::Record;
-use crate::text::{MAX_PASSWORD_LEN, MAX_SECRET_LEN, Text, Utf8};
-use crate::{guc, random};
+use crate::guc;
+use crate::pg::record::Record;
+use crate::pg::text::{MAX_PASSWORD_LEN, MAX_SECRET_LEN, ServerText, Utf8};
+use crate::pg::{clock, random};
 
-pub(crate) use parties::{Candidates, DECOY};
+use credentials::Credentials;
 
-use parties::Given;
+use credentials::GivenVerifiers;
 
 /// `scram.handshake_start(…, OUT server_first text, OUT state bytea, OUT error text)`
 ///
@@ -42,17 +44,17 @@ CREATE FUNCTION scram.handshake_start(
 LANGUAGE c AS 'MODULE_PATHNAME', 'handshake_start_wrapper';
 ")]
 fn handshake_start(
-    client_first: Option<Text>,
-    verifier: Option<Text>,
-    username: Option<Text>,
-    mechanism: Option<Text>,
-    channel_binding_type: Option<Text>,
+    client_first: Option<ServerText>,
+    verifier: Option<ServerText>,
+    username: Option<ServerText>,
+    mechanism: Option<ServerText>,
+    channel_binding_type: Option<ServerText>,
     channel_binding_data: Option<&[u8]>,
-    verifier_alt: Option<Text>,
+    verifier_alt: Option<ServerText>,
 ) -> Result<Record<3>, ErrorReport> {
     let keys = ClusterKeys::of_this_cluster();
     let seal = keys.seal(Purpose::HandshakeState);
-    let given = Given::read(verifier.as_ref(), verifier_alt.as_ref())?;
+    let given = GivenVerifiers::read(verifier.as_ref(), verifier_alt.as_ref())?;
     let binding = binding(channel_binding_type.as_ref(), channel_binding_data)?;
     let terms = Terms::new(given.selection(mechanism.as_ref())?, binding).map_err(Error::from)?;
     let username = username.as_ref().map(given_username).transpose()?;
@@ -61,7 +63,7 @@ fn handshake_start(
         Ok(request) => request,
         Err(error) => return Ok(start_error(error)),
     };
-    let candidates = Candidates::new(&keys, &given, request.mechanism(), request.username())?;
+    let candidates = Credentials::new(&keys, &given, request.mechanism(), request.username())?;
     let challenge = request.challenge(candidates.parameters(), &random::nonce()?);
     Ok(sealed(&seal, challenge, &candidates)?)
 }
@@ -89,16 +91,16 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'handshake_finish_wrapper';
 ")]
 fn handshake_finish(
     state: Option<&[u8]>,
-    client_final: Option<Text>,
-    verifier: Option<Text>,
-    verifier_alt: Option<Text>,
+    client_final: Option<ServerText>,
+    verifier: Option<ServerText>,
+    verifier_alt: Option<ServerText>,
 ) -> Result<Record<5>, ErrorReport> {
     let keys = ClusterKeys::of_this_cluster();
     let seal = keys.seal(Purpose::HandshakeState);
     let state = open(&seal, state)?;
-    let given = Given::read(verifier.as_ref(), verifier_alt.as_ref())?;
+    let given = GivenVerifiers::read(verifier.as_ref(), verifier_alt.as_ref())?;
     let challenge = &state.challenge;
-    let candidates = Candidates::new(&keys, &given, challenge.mechanism(), challenge.username())?;
+    let candidates = Credentials::new(&keys, &given, challenge.mechanism(), challenge.username())?;
     Ok(finish(&seal, state, client_final.as_ref(), &candidates).record)
 }
 
@@ -106,14 +108,14 @@ fn handshake_finish(
 const MAX_STATE_LEN: usize = 2 * MAX_PASSWORD_LEN;
 
 /// The user, where the caller names one.
-pub(crate) fn given_username(username: &Text) -> Result<String, Error> {
+pub(crate) fn given_username(username: &ServerText) -> Result<String, Error> {
     username.require_length("user name", MAX_SECRET_LEN)?;
     Ok(username.name())
 }
 
 /// Reads client-first; a NULL is a client's fault like any other.
 pub(crate) fn request(
-    client_first: Option<&Text>,
+    client_first: Option<&ServerText>,
     terms: &Terms,
     username: Option<&str>,
 ) -> Result<Request, ErrorValue> {
@@ -125,10 +127,10 @@ pub(crate) fn request(
 pub(crate) fn sealed(
     seal: &Seal,
     challenge: Challenge,
-    candidates: &Candidates,
+    candidates: &Credentials,
 ) -> Result<Record<3>, Error> {
     let digests = candidates.digests(seal);
-    let state = State { issued_at: now(), challenge, digests };
+    let state = State { issued_at: clock::now(), challenge, digests };
     let sealed = seal.seal(&state)?;
     Ok(Record([state.challenge.server_first().into_datum(), sealed.into_datum(), None]))
 }
@@ -154,13 +156,13 @@ pub(crate) struct Finished {
 pub(crate) fn finish(
     seal: &Seal,
     state: State,
-    client_final: Option<&Text>,
-    candidates: &Candidates,
+    client_final: Option<&ServerText>,
+    candidates: &Credentials,
 ) -> Finished {
     let Some(client_final) = client_final else {
         return finish_error(ErrorValue::InvalidEncoding);
     };
-    if state.is_expired(now(), guc::handshake_timeout()) {
+    if state.is_expired(clock::now(), guc::handshake_timeout()) {
         return finish_error(ErrorValue::OtherError);
     }
     let list = candidates.known_to(&state, seal);
@@ -200,7 +202,7 @@ const MAX_BINDING_LEN: usize = 512;
 
 /// Type and data go together; empty data would bind to nothing.
 pub(crate) fn binding(
-    kind: Option<&Text>,
+    kind: Option<&ServerText>,
     data: Option<&[u8]>,
 ) -> Result<Option<ChannelBinding>, Error> {
     match (kind, data) {
@@ -213,10 +215,4 @@ pub(crate) fn binding(
         }
         _ => Err(Error::Binding),
     }
-}
-
-/// The server's clock, in microseconds.
-pub(crate) fn now() -> i64 {
-    // SAFETY: reads the clock.
-    unsafe { pg_sys::GetCurrentTimestamp() }
 }

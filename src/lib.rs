@@ -5,27 +5,13 @@ use core::ffi::CStr;
 use pgrx::prelude::*;
 use pgrx::{extension_sql_file, pg_module_magic};
 
-mod acting;
 mod audit;
-mod caller;
-mod check_log;
 mod cluster_keys;
-mod crew;
 mod error;
 mod guc;
 mod handshake;
-mod latch;
-mod password;
-mod random;
-mod record;
-mod report;
-mod roles;
-mod rotation;
-mod rows;
-mod served;
-mod spi;
-mod text;
-mod veil;
+mod pg;
+mod role;
 mod verifier;
 
 #[cfg(test)]
@@ -53,15 +39,15 @@ extension_sql_file!(
     "../sql/schema/roles.sql",
     requires = [
         "types",
-        password::change_own_password,
-        password::rotate_role,
-        password::set_role_password,
-        password::set_role_verifier,
-        password::verify_role,
-        rotation::create_rotation,
-        rotation::drop_rotation,
-        rotation::finish_rotation,
-        rotation::rotate
+        role::password::change_own_password,
+        role::password::rotate_role,
+        role::password::set_role_password,
+        role::password::set_role_verifier,
+        role::password::verify_role,
+        role::rotation::create_rotation,
+        role::rotation::drop_rotation,
+        role::rotation::finish_rotation,
+        role::rotation::rotate
     ]
 );
 extension_sql_file!(
@@ -74,13 +60,13 @@ extension_sql_file!(
         audit::audit_ready,
         audit::audit_scan,
         audit::audit_step,
-        audit::attempts::audit_common,
-        audit::attempts::audit_edition,
-        audit::attempts::audit_guesses,
-        audit::attempts::audit_try,
-        audit::attempts::builtin_words,
-        audit::stream::audit_read,
-        audit::stream::audit_secrets
+        audit::guess::audit_common,
+        audit::guess::audit_edition,
+        audit::guess::audit_guesses,
+        audit::guess::audit_try,
+        audit::guess::builtin_words,
+        audit::scan::audit_read,
+        audit::scan::audit_secrets
     ]
 );
 extension_sql_file!(
@@ -93,7 +79,7 @@ extension_sql_file!("../sql/schema/tries.sql", requires = ["steps"]);
 extension_sql_file!("../sql/schema/findings.sql", requires = ["tries"]);
 extension_sql_file!(
     "../sql/schema/report.sql",
-    requires = ["audit", report::audit_kind, report::audit_report]
+    requires = ["audit", audit::report::audit_kind, audit::report::audit_report]
 );
 extension_sql_file!(
     "../sql/schema/schedule.sql",

@@ -1,20 +1,20 @@
 //! Section "Verifiers": make, read, check.
 
-use std::ffi::CString;
-use std::num::NonZeroU32;
-
+use password_audit::Kind;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use scram_core::search::{Search, Target};
 use scram_core::verifier::{MAX_SALT_LEN, Minimum, ParameterError};
-use scram_core::{Kind, Mechanism, Parameters, Verifier};
+use scram_core::{Mechanism, Parameters, Verifier};
 
 use crate::error::Error;
-use crate::record::Record;
-use crate::text::{MAX_SECRET_LEN, Text};
-use crate::{crew, guc, random};
+use crate::guc;
+use crate::pg::record::Record;
+use crate::pg::scram_secret::server_accepts;
+use crate::pg::text::{MAX_SECRET_LEN, ServerText};
+use crate::pg::{interrupt, random, search_threads, verifier_text};
 
-/// Candidates that [`match_any`] copies and searches at a time, at most.
+/// Credentials that [`match_any`] copies and searches at a time, at most.
 const PART: usize = 8192;
 
 /// Bytes of candidates that [`match_any`] holds at a time, roughly.
@@ -30,10 +30,10 @@ const PART_BYTES: usize = 16 * 1024 * 1024;
 /// VOLATILE: a new salt at every call.
 #[pg_extern(schema = "scram", volatile, parallel_safe, cost = 100000)]
 fn generate(
-    password: Option<Text>,
+    password: Option<ServerText>,
     iterations: default!(Option<i32>, "NULL"),
     salt: default!(Option<&[u8]>, "NULL"),
-    mechanism: default!(Option<Text>, "'SCRAM-SHA-256'"),
+    mechanism: default!(Option<ServerText>, "'SCRAM-SHA-256'"),
 ) -> Result<Option<String>, ErrorReport> {
     let Some(password) = password else { return Ok(None) };
     let password = password.password()?;
@@ -41,7 +41,7 @@ fn generate(
         return Err(Error::EmptyPassword.into());
     }
     let parameters = new_parameters(iterations, salt, mechanism.as_ref())?;
-    let verifier = Verifier::derive(parameters, &password, interrupts);
+    let verifier = Verifier::derive(parameters, &password, interrupt::check);
     Ok(Some(verifier.to_string()))
 }
 
@@ -60,8 +60,8 @@ CREATE FUNCTION scram.parse(
 ) IMMUTABLE STRICT PARALLEL SAFE
 LANGUAGE c AS 'MODULE_PATHNAME', 'parse_wrapper';
 ")]
-fn parse(verifier: Text) -> Result<Record<5>, ErrorReport> {
-    let verifier = read(&verifier)?;
+fn parse(verifier: ServerText) -> Result<Record<5>, ErrorReport> {
+    let verifier = verifier_text::parse(&verifier)?;
     Ok(Record([
         verifier.mechanism().name().into_datum(),
         verifier.iterations().get().cast_signed().into_datum(),
@@ -75,8 +75,8 @@ fn parse(verifier: Text) -> Result<Record<5>, ErrorReport> {
 ///
 /// Whether the text is a verifier in its strict form. Never raises.
 #[pg_extern(schema = "scram", immutable, parallel_safe)]
-fn is_verifier(secret: Text) -> bool {
-    read(&secret).is_ok()
+fn is_verifier(secret: ServerText) -> bool {
+    verifier_text::parse(&secret).is_ok()
 }
 
 /// `scram.identify(secret text) returns text`
@@ -84,7 +84,7 @@ fn is_verifier(secret: Text) -> bool {
 /// What kind of stored secret the text is. Never raises. STABLE: asks the running server, whose
 /// judgement differs between releases.
 #[pg_extern(schema = "scram", stable, parallel_safe)]
-fn identify(secret: Text) -> &'static str {
+fn identify(secret: ServerText) -> &'static str {
     kind(&secret).as_str()
 }
 
@@ -96,9 +96,9 @@ fn identify(secret: Text) -> &'static str {
 /// Takes as long as its iteration count asks for, and can be cancelled meanwhile. IMMUTABLE, so with
 /// two constants it already runs at planning.
 #[pg_extern(schema = "scram", immutable, parallel_safe, cost = 100000)]
-fn verify(password: Text, verifier: Text) -> Result<bool, ErrorReport> {
-    let verifier = read_bounded(&verifier)?;
-    Ok(verifier.verify(&password.password()?, interrupts))
+fn verify(password: ServerText, verifier: ServerText) -> Result<bool, ErrorReport> {
+    let verifier = verifier_text::parse_bounded(&verifier)?;
+    Ok(verifier.verify(&password.password()?, interrupt::check))
 }
 
 /// `scram.match_any(verifier text, candidates text[]) returns integer`
@@ -109,8 +109,11 @@ fn verify(password: Text, verifier: Text) -> Result<bool, ErrorReport> {
 ///
 /// Raises as `verify` does, before any work.
 #[pg_extern(schema = "scram", immutable, parallel_safe, cost = 1000000)]
-fn match_any(verifier: Text, candidates: Array<'_, Text>) -> Result<Option<i32>, ErrorReport> {
-    let verifier = read_bounded(&verifier)?;
+fn match_any(
+    verifier: ServerText,
+    candidates: Array<'_, ServerText>,
+) -> Result<Option<i32>, ErrorReport> {
+    let verifier = verifier_text::parse_bounded(&verifier)?;
     let mut rest = (1_i32..).zip(candidates.iter());
     loop {
         // Copied a part at a time: no candidate lives longer than its part, and the threads read
@@ -135,7 +138,7 @@ fn match_any(verifier: Text, candidates: Array<'_, Text>) -> Result<Option<i32>,
             }
         }
         let search = Search::new(Target::Scram(&verifier), &part);
-        crew::run(&search, crew::threads_of_caller())?;
+        search_threads::run(&search, search_threads::threads_of_caller())?;
         if let Some(place) = search.found() {
             return Ok(positions.get(place).copied());
         }
@@ -154,72 +157,34 @@ fn match_any(verifier: Text, candidates: Array<'_, Text>) -> Result<Option<i32>,
 /// iterations than the target or a shorter salt. Raises 22P02 if it is malformed. STABLE: follows
 /// the settings.
 #[pg_extern(schema = "scram", stable, parallel_safe)]
-fn needs_rotation(verifier: Text) -> Result<bool, ErrorReport> {
-    let verifier = read(&verifier)?;
+fn needs_rotation(verifier: ServerText) -> Result<bool, ErrorReport> {
+    let verifier = verifier_text::parse(&verifier)?;
     let target = Minimum { iterations: guc::target_iterations(), salt_len: guc::salt_length() };
     Ok(verifier.mechanism() != Mechanism::ScramSha256 || !target.is_met_by(&verifier))
 }
 
-/// Reads a verifier of any count, for what derives nothing.
-pub(crate) fn read(text: &Text) -> Result<Verifier, Error> {
-    Ok(text.ascii().parse()?)
-}
-
-/// Reads a verifier that keys are going to be derived for.
-pub(crate) fn read_bounded(text: &Text) -> Result<Verifier, Error> {
-    let verifier = read(text)?;
-    let (got, max) = (verifier.iterations().get(), guc::max_iterations());
-    if got > max {
-        return Err(Error::TooManyIterations { got, max });
-    }
-    Ok(verifier)
-}
-
 /// The kind of a stored secret, by its form and by the running server's own judgement.
-pub(crate) fn kind(secret: &Text) -> Kind {
+pub(crate) fn kind(secret: &ServerText) -> Kind {
     if secret.len() > MAX_SECRET_LEN {
         return Kind::Unknown;
     }
     let utf8 = secret.utf8();
     let text = String::from_utf8_lossy(&utf8);
-    scram_core::identify(&text, |_| server_accepts(secret.as_bytes()))
-}
-
-/// Whether the running server would store this text as it is and serve it as SCRAM-SHA-256.
-pub(crate) fn server_accepts(secret: &[u8]) -> bool {
-    let Ok(secret) = CString::new(secret) else { return false };
-    // SAFETY: a NUL-terminated string, read only.
-    let kind = unsafe { pg_sys::get_password_type(secret.as_ptr()) };
-    kind == pg_sys::PasswordType::PASSWORD_TYPE_SCRAM_SHA_256
-}
-
-/// Lets a cancel, a timeout or a shutdown end a long derivation.
-pub(crate) fn interrupts() {
-    check_for_interrupts!();
-}
-
-/// A count that a new verifier may have.
-pub(crate) fn bounded_iterations(got: i32) -> Result<NonZeroU32, Error> {
-    let (min, max) = guc::iteration_bounds();
-    u32::try_from(got)
-        .ok()
-        .and_then(NonZeroU32::new)
-        .filter(|_| (min..=max).contains(&got))
-        .ok_or(Error::Iterations { got, min, max })
+    password_audit::identify(&text, |_| server_accepts(secret.as_bytes()))
 }
 
 /// The parameters of a new verifier: what is given, within bounds, or the targets.
 fn new_parameters(
     iterations: Option<i32>,
     salt: Option<&[u8]>,
-    mechanism: Option<&Text>,
+    mechanism: Option<&ServerText>,
 ) -> Result<Parameters, Error> {
     let mechanism = match mechanism {
         Some(name) => name.ascii().parse()?,
         None => Mechanism::ScramSha256,
     };
     let iterations = match iterations {
-        Some(got) => bounded_iterations(got)?,
+        Some(got) => verifier_text::bounded_iterations(got)?,
         None => guc::target_iterations(),
     };
     let salt = match salt {

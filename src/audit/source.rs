@@ -13,17 +13,17 @@ mod scan;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use password_audit::{ClientKind, Origin, StoredSecret, Subject};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use scram_core::audit::{Origin, Secret, Subject, System};
 
 use crate::error::Error;
-use crate::record::Record;
-use crate::roles::Name;
-use crate::served;
-use crate::spi::{ServerText, rows};
-use crate::text::Text;
+use crate::pg::name::PgName;
+use crate::pg::query::{TextColumn, rows};
+use crate::pg::record::Record;
+use crate::pg::scram_secret;
+use crate::pg::text::ServerText;
 
 use column::{Columns, Value};
 use relation::Relation;
@@ -64,9 +64,9 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'audit_source_fits_wrapper';
 ")]
 pub(crate) fn audit_source_fits(
     relation: pg_sys::Oid,
-    subject_column: Name,
-    secret_column: Name,
-    registrant: Name,
+    subject_column: PgName,
+    secret_column: PgName,
+    registrant: PgName,
 ) -> Result<Record<2>, ErrorReport> {
     let registrant = Registrant::named(registrant.text());
     let until = Instant::now() + LOCK_WAIT;
@@ -83,13 +83,13 @@ pub(crate) fn audit_source_fits(
 struct Registrant {
     /// `None` where there is no such role.
     oid: Option<pg_sys::Oid>,
-    name: Text,
+    name: ServerText,
 }
 
 impl Registrant {
-    fn named(name: &Text) -> Self {
-        let role = crate::roles::Role::lookup(name.as_bytes());
-        Self { oid: role.map(|role| role.oid), name: Text::from_bytes(name.as_bytes()) }
+    fn named(name: &ServerText) -> Self {
+        let role = crate::pg::catalog_role::CatalogRole::lookup(name.as_bytes());
+        Self { oid: role.map(|role| role.oid), name: ServerText::from_bytes(name.as_bytes()) }
     }
 }
 
@@ -97,29 +97,31 @@ impl Registrant {
 pub(super) struct Source {
     name: Arc<str>,
     relation: pg_sys::Oid,
-    subject_column: Text,
-    secret_column: Text,
+    subject_column: ServerText,
+    secret_column: ServerText,
     /// The types that the columns had when they were registered; `None` where a restore did not find
     /// them.
     types: [Option<pg_sys::Oid>; 2],
     registrant: Registrant,
-    system: Option<System>,
+    client: Option<ClientKind>,
 }
 
 impl Source {
     /// Reads the registration. Raises 42P01 where there is none.
-    pub(super) fn find(source: &Text) -> Result<Self, ErrorReport> {
-        let argument = ServerText(Text::from_bytes(source.as_bytes()));
+    pub(super) fn find(source: &ServerText) -> Result<Self, ErrorReport> {
+        let argument = TextColumn(ServerText::from_bytes(source.as_bytes()));
         let name: Arc<str> = source.name().into();
         let found = rows(SOURCE, &[argument.into()], |row| {
             let text = |column| {
-                let text = row.get::<ServerText>(column)?;
-                Ok::<_, pgrx::spi::Error>(text.map_or_else(|| Text::from_bytes(&[]), |text| text.0))
+                let text = row.get::<TextColumn>(column)?;
+                Ok::<_, pgrx::spi::Error>(
+                    text.map_or_else(|| ServerText::from_bytes(&[]), |text| text.0),
+                )
             };
             Ok(Self {
                 name: Arc::clone(&name),
                 relation: row.get(1)?.unwrap_or(pg_sys::InvalidOid),
-                system: row.get::<String>(2)?.and_then(|client| System::named(&client)),
+                client: row.get::<String>(2)?.and_then(|client| ClientKind::from_name(&client)),
                 subject_column: text(3)?,
                 secret_column: text(4)?,
                 types: [row.get(5)?, row.get(6)?],
@@ -141,7 +143,7 @@ impl Source {
         until: Option<Instant>,
         wanted: impl Fn(&str) -> bool,
         mut take: impl FnMut(Subject),
-    ) -> Result<Vec<Text>, ErrorReport> {
+    ) -> Result<Vec<ServerText>, ErrorReport> {
         let lock_until = Instant::now() + LOCK_WAIT;
         let lock_until = until.map_or(lock_until, |until| until.min(lock_until));
 
@@ -174,10 +176,10 @@ impl Source {
     fn subject(&self, name: String, name_bytes: Vec<u8>, secret: Value) -> Subject {
         let secret = match secret {
             Value::Null => None,
-            Value::Text(text) => Some(served::audited(&text)),
-            Value::TooLong { bytes } => Some(Secret::unread(bytes)),
+            Value::Text(text) => Some(scram_secret::stored_secret(&text)),
+            Value::TooLong { bytes } => Some(StoredSecret::unread(bytes)),
         };
-        let origin = Origin::Registered { name: Arc::clone(&self.name), system: self.system };
+        let origin = Origin::Registered { name: Arc::clone(&self.name), client: self.client };
         Subject { name, name_bytes, origin, secret }
     }
 }

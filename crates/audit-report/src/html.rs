@@ -9,7 +9,9 @@ use base64::prelude::BASE64_STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use crate::model::{Change, Moment, Report, Severity};
+use password_audit::Severity;
+
+use crate::model::{Change, Report, Timestamp};
 use crate::show::{counted, day, duration, number, time, visible};
 use crate::text::unfinished;
 
@@ -79,12 +81,12 @@ fn head(report: &Report) -> Markup {
 
 /// The page in one sentence.
 fn verdict(report: &Report) -> String {
-    let tally = report.tally();
-    let what = match (tally.critical, tally.open()) {
+    let counts = report.counts();
+    let what = match (counts.critical, counts.open()) {
         (0, 0) if matches!(report.run.status.as_str(), "interrupted" | "running") => {
             return "Nothing was found so far.".to_owned();
         }
-        (0, 0) if tally.accepted == 0 => return "Nothing was found.".to_owned(),
+        (0, 0) if counts.accepted == 0 => return "Nothing was found.".to_owned(),
         (0, 0) => return "Nothing is open: what was found is accepted.".to_owned(),
         (0, open) => format!("{}, none critical", counted(open, "open finding", "open findings")),
         (critical, open) => {
@@ -104,7 +106,7 @@ fn verdict(report: &Report) -> String {
 }
 
 fn tiles(report: &Report) -> Markup {
-    let tally = report.tally();
+    let counts = report.counts();
     let new = |severity| {
         report
             .open()
@@ -114,14 +116,14 @@ fn tiles(report: &Report) -> Markup {
     html! {
         section.tiles aria-label="Summary" {
             @for severity in Severity::ALL {
-                div class={ "tile " (severity.name()) } data-zero[tally.of(severity) == 0] {
-                    span.figure { (number(tally.of(severity))) }
-                    span.label { (mark(severity)) (severity.name()) }
+                div class={ "tile " (severity.as_str()) } data-zero[counts.of(severity) == 0] {
+                    span.figure { (number(counts.of(severity))) }
+                    span.label { (mark(severity)) (severity.as_str()) }
                     span.note { @if report.compared_with.is_some() { (new(severity)) " new" } }
                 }
             }
             div.tile.accepted {
-                span.figure { (number(tally.accepted)) }
+                span.figure { (number(counts.accepted)) }
                 span.label { "accepted" }
                 span.note { "not counted" }
             }
@@ -150,7 +152,7 @@ fn foot(report: &Report) -> Markup {
 
 /// A severity's sign, told apart by its shape.
 fn mark(severity: Severity) -> Markup {
-    html! { span class={ "mark " (severity.name()) } aria-hidden="true" {} }
+    html! { span class={ "mark " (severity.as_str()) } aria-hidden="true" {} }
 }
 
 /// A name from a catalog: what can't be seen is written out, and what is written from right to left
@@ -161,7 +163,7 @@ fn name(text: &str) -> Markup {
     html! { @if text.is_ascii() { (text) } @else { bdi { (text) } } }
 }
 
-fn moment(moment: &Moment) -> Markup {
+fn moment(moment: &Timestamp) -> Markup {
     html! { time datetime=(moment.utc) { (time(moment)) } }
 }
 

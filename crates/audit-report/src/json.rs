@@ -1,10 +1,11 @@
 //! `json`: everything, for programs. The shape is part of the interface and described in
 //! `docs/report.md`.
 
+use password_audit::{AuditCheck, Severity};
 use serde::Serialize;
 
 use crate::model::{
-    Cell, Change, Check, Cluster, Finding, Fixed, Moment, Period, Report, Run, Tally,
+    Cell, Change, Cluster, Counts, Finding, FixedFinding, HistoryEntry, Report, Run, Timestamp,
 };
 
 /// Raised when a field changes its meaning or goes away; new fields may come without.
@@ -18,7 +19,7 @@ pub(crate) fn render(report: &Report) -> String {
         generated_at: &report.generated_at,
         cluster: &report.cluster,
         run: Timed { run: &report.run, duration_seconds: report.run.duration() },
-        summary: report.tally(),
+        summary: report.counts(),
         changes: report.compared_with.as_ref().map(|before| Changes {
             since_run: before.run_id,
             new: report.count(Change::New),
@@ -27,7 +28,7 @@ pub(crate) fn render(report: &Report) -> String {
         }),
         findings: &report.findings,
         fixed: &report.fixed,
-        checks: &report.checks,
+        checks: report.checks.iter().map(Check::new).collect(),
         census: &report.census,
         history: &report.history,
     };
@@ -40,16 +41,16 @@ struct Document<'a> {
     report: &'static str,
     version: u32,
     extension_version: &'a str,
-    generated_at: &'a Moment,
+    generated_at: &'a Timestamp,
     cluster: &'a Cluster,
     run: Timed<'a>,
-    summary: Tally,
+    summary: Counts,
     changes: Option<Changes>,
     findings: &'a [Finding],
-    fixed: &'a [Fixed],
-    checks: &'a [Check],
+    fixed: &'a [FixedFinding],
+    checks: Vec<Check>,
     census: &'a [Cell],
-    history: &'a [Period],
+    history: &'a [HistoryEntry],
 }
 
 #[derive(Serialize)]
@@ -65,6 +66,22 @@ struct Changes {
     new: usize,
     changed: usize,
     fixed: usize,
+}
+
+/// An entry of `scram.audit_checks()`.
+#[derive(Serialize)]
+struct Check {
+    check_id: &'static str,
+    severity: Severity,
+    title: &'static str,
+    remedy: &'static str,
+}
+
+impl Check {
+    fn new(check: &'static AuditCheck) -> Self {
+        let AuditCheck { id, severity, title, remedy, .. } = *check;
+        Self { check_id: id, severity, title, remedy }
+    }
 }
 
 /// Whatever is not ASCII stands in strings, where there is an escape for it.

@@ -16,8 +16,8 @@ mod show;
 mod text;
 
 pub use model::{
-    Cell, Change, Check, Cluster, Finding, Fixed, Moment, Period, Report, Run, Severity, Status,
-    Tally,
+    Cell, Change, Cluster, Counts, Finding, FixedFinding, HistoryEntry, Report, Run, Status,
+    Timestamp,
 };
 
 /// What a report looks like.

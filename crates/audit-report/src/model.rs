@@ -1,5 +1,6 @@
 //! What a report tells. The field names are those of its JSON form: part of the interface.
 
+use password_audit::{AuditCheck, Severity};
 use serde::Serialize;
 
 /// All that is known of one run of the audit.
@@ -8,7 +9,7 @@ pub struct Report {
     /// The version of the extension.
     pub version: String,
     /// When the report was made.
-    pub generated_at: Moment,
+    pub generated_at: Timestamp,
     /// Where.
     pub cluster: Cluster,
     /// What is reported on.
@@ -20,21 +21,21 @@ pub struct Report {
     /// What stands, by severity, then in the order of [`Report::checks`].
     pub findings: Vec<Finding>,
     /// What stood in [`Report::compared_with`] and no longer does.
-    pub fixed: Vec<Fixed>,
+    pub fixed: Vec<FixedFinding>,
     /// Every check that there is, in order.
-    pub checks: Vec<Check>,
+    pub checks: &'static [AuditCheck],
     /// `scram.min_iterations`, as it is now.
     pub min_iterations: i32,
     /// What is stored, counted, source by source.
     pub census: Vec<Cell>,
     /// The last finished runs and this one, oldest first.
-    pub history: Vec<Period>,
+    pub history: Vec<HistoryEntry>,
 }
 
 impl Report {
     /// The check of a finding; one that this version doesn't know has neither title nor remedy.
-    pub fn check(&self, id: &str) -> Option<&Check> {
-        self.checks.iter().find(|check| check.check_id == id)
+    pub fn check(&self, id: &str) -> Option<&'static AuditCheck> {
+        self.checks.iter().find(|check| check.id == id)
     }
 
     /// The sources of the census, the roles first.
@@ -46,15 +47,15 @@ impl Report {
     }
 
     /// How many findings stand.
-    pub fn tally(&self) -> Tally {
-        self.findings.iter().fold(Tally::default(), |mut tally, finding| {
+    pub fn counts(&self) -> Counts {
+        self.findings.iter().fold(Counts::default(), |mut counts, finding| {
             match (finding.status, finding.severity) {
-                (Status::Accepted, _) => tally.accepted += 1,
-                (Status::Open, Severity::Critical) => tally.critical += 1,
-                (Status::Open, Severity::Notice) => tally.notice += 1,
-                (Status::Open, Severity::Warning) => tally.warning += 1,
+                (Status::Accepted, _) => counts.accepted += 1,
+                (Status::Open, Severity::Critical) => counts.critical += 1,
+                (Status::Open, Severity::Notice) => counts.notice += 1,
+                (Status::Open, Severity::Warning) => counts.warning += 1,
             }
-            tally
+            counts
         })
     }
 
@@ -93,7 +94,7 @@ impl Report {
 /// A point in time.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
-pub struct Moment {
+pub struct Timestamp {
     /// In UTC: `2026-11-22T03:17:04Z`.
     pub utc: String,
     /// In seconds since 1970.
@@ -120,9 +121,9 @@ pub struct Run {
     /// `running`, `done`, `partial` or `interrupted`.
     pub status: String,
     /// When it began.
-    pub started_at: Moment,
+    pub started_at: Timestamp,
     /// When it ended; not for one that was interrupted.
-    pub finished_at: Option<Moment>,
+    pub finished_at: Option<Timestamp>,
     /// Roles and rows of sources that it looked at.
     pub subjects: i64,
     /// Passwords that it tried.
@@ -135,37 +136,6 @@ impl Run {
     /// In seconds.
     pub fn duration(&self) -> Option<f64> {
         self.finished_at.as_ref().map(|end| (end.unix - self.started_at.unix).max(0.0))
-    }
-}
-
-/// How bad a finding is, the worst first.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// The password is as good as known.
-    Critical,
-    /// Weaker than it has to be, or about to fail.
-    Warning,
-    /// Worth knowing.
-    Notice,
-}
-
-impl Severity {
-    /// The worst first.
-    pub const ALL: [Self; 3] = [Self::Critical, Self::Warning, Self::Notice];
-
-    /// The severity of this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|severity| severity.name() == name)
-    }
-
-    /// Its name in SQL.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Critical => "critical",
-            Self::Warning => "warning",
-            Self::Notice => "notice",
-        }
     }
 }
 
@@ -219,18 +189,18 @@ pub struct Finding {
     /// The first run that saw it.
     pub first_run: i64,
     /// When that run began; not where it was pruned.
-    pub first_seen: Option<Moment>,
+    pub first_seen: Option<Timestamp>,
     /// Against the run before.
     pub change: Option<Change>,
     /// Until when it is accepted; `None`, for ever.
-    pub accepted_until: Option<Moment>,
+    pub accepted_until: Option<Timestamp>,
     /// Why it is accepted.
     pub note: Option<String>,
 }
 
 /// Something that no longer stands.
 #[derive(Clone, Debug, Serialize)]
-pub struct Fixed {
+pub struct FixedFinding {
     /// As in [`Finding`].
     pub source: String,
     /// As in [`Finding`].
@@ -241,19 +211,6 @@ pub struct Fixed {
     pub severity: Severity,
     /// As it was.
     pub evidence: String,
-}
-
-/// An entry of `scram.audit_checks()`.
-#[derive(Clone, Debug, Serialize)]
-pub struct Check {
-    /// Never renamed.
-    pub check_id: String,
-    /// How bad a hit is.
-    pub severity: Severity,
-    /// What was found.
-    pub title: String,
-    /// What to type.
-    pub remedy: String,
 }
 
 /// A line of the census: how many subjects have this stored.
@@ -271,7 +228,7 @@ pub struct Cell {
 
 /// Findings that stood in a run, by severity as it was then. Accepted are those that are so today.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
-pub struct Tally {
+pub struct Counts {
     /// Open and critical.
     pub critical: i64,
     /// Open warnings.
@@ -282,7 +239,7 @@ pub struct Tally {
     pub accepted: i64,
 }
 
-impl Tally {
+impl Counts {
     /// What is open.
     pub fn open(&self) -> i64 {
         self.critical + self.warning + self.notice
@@ -300,14 +257,14 @@ impl Tally {
 
 /// A run in the history.
 #[derive(Clone, Debug, Serialize)]
-pub struct Period {
+pub struct HistoryEntry {
     /// Its number.
     pub run_id: i64,
     /// When it began.
-    pub started_at: Moment,
+    pub started_at: Timestamp,
     /// As in [`Run`].
     pub status: String,
     /// What stood.
     #[serde(flatten)]
-    pub findings: Tally,
+    pub findings: Counts,
 }

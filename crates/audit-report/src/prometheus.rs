@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use prometheus::{Encoder, Error, GaugeVec, Opts, Registry, TextEncoder};
 
-use crate::model::{Change, Report, Severity};
+use password_audit::Severity;
+
+use crate::model::{Change, Report};
 
 /// What a run can be.
 const STATUSES: [&str; 4] = ["done", "interrupted", "partial", "running"];
@@ -46,7 +48,7 @@ fn findings(report: &Report, page: &Page) -> Result<(), Error> {
         let labels = [
             finding.source.as_str(),
             &finding.check_id,
-            finding.severity.name(),
+            finding.severity.as_str(),
             finding.status.name(),
         ];
         *counts.entry(labels).or_insert(0) += 1;
@@ -61,7 +63,7 @@ fn findings(report: &Report, page: &Page) -> Result<(), Error> {
     let open =
         page.gauge("open_findings", "Findings that stand and aren't accepted.", &["severity"])?;
     for severity in Severity::ALL {
-        open.with_label_values(&[severity.name()]).set(float(report.tally().of(severity)));
+        open.with_label_values(&[severity.as_str()]).set(float(report.counts().of(severity)));
     }
     if report.compared_with.is_some() {
         let count = |count: usize| float(i64::try_from(count).unwrap_or(i64::MAX));

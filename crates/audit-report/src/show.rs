@@ -1,6 +1,6 @@
 //! How things are shown to people.
 
-use crate::model::{Finding, Moment};
+use crate::model::{Finding, Timestamp};
 
 /// A text from a catalog, with everything that isn't printable as an escape: line breaks, terminals'
 /// control sequences, marks that turn the direction of writing, characters that can't be seen. What
@@ -47,12 +47,12 @@ pub(crate) fn counted(count: i64, one: &str, many: &str) -> String {
 }
 
 /// `2026-11-22 03:17:04 UTC`.
-pub(crate) fn time(moment: &Moment) -> String {
+pub(crate) fn time(moment: &Timestamp) -> String {
     format!("{} UTC", moment.utc.trim_end_matches('Z').replace('T', " "))
 }
 
 /// `2026-11-22`.
-pub(crate) fn day(moment: &Moment) -> &str {
+pub(crate) fn day(moment: &Timestamp) -> &str {
     moment.utc.split_once('T').map_or(moment.utc.as_str(), |(day, _)| day)
 }
 

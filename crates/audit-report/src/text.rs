@@ -2,7 +2,9 @@
 
 use textwrap::{Options, WordSplitter, WrapAlgorithm};
 
-use crate::model::{Change, Finding, Report, Severity};
+use password_audit::Severity;
+
+use crate::model::{Change, Finding, Report};
 use crate::show::{
     accepted_until, counted, day, duration, name, number, since, stored, subject, time, visible,
 };
@@ -62,11 +64,11 @@ pub(crate) fn unfinished(status: &str) -> Option<&'static str> {
 }
 
 fn summary(report: &Report, page: &mut Page) {
-    let tally = report.tally();
+    let counts = report.counts();
     for severity in Severity::ALL {
-        page.line(&format!("{:>8} {}", number(tally.of(severity)), severity.name()));
+        page.line(&format!("{:>8} {}", number(counts.of(severity)), severity.as_str()));
     }
-    page.line(&format!("{:>8} accepted", number(tally.accepted)));
+    page.line(&format!("{:>8} accepted", number(counts.accepted)));
     page.line("");
 
     page.paragraph(&match &report.compared_with {
@@ -115,8 +117,8 @@ fn findings(report: &Report, severity: Severity, page: &mut Page) {
             page.title(
                 &format!(
                     "{} ({})",
-                    severity.name().to_uppercase(),
-                    number(report.tally().of(severity))
+                    severity.as_str().to_uppercase(),
+                    number(report.counts().of(severity))
                 ),
                 '-',
             );
@@ -127,7 +129,7 @@ fn findings(report: &Report, severity: Severity, page: &mut Page) {
             Some(check) => {
                 let what = format!("{} ({count}): {}", visible(id), check.title);
                 page.wrapped(&what, "", "    ");
-                page.wrapped(&check.remedy, "  To do: ", "         ");
+                page.wrapped(check.remedy, "  To do: ", "         ");
             }
             None => page.hanging("", &format!("{} ({count})", visible(id))),
         }
@@ -160,7 +162,7 @@ fn fixed(report: &Report, page: &mut Page) {
         let who = subject(&fixed.source, &fixed.subject);
         page.hanging(
             "  - ",
-            &format!("{who}: {} ({})", visible(&fixed.check_id), fixed.severity.name()),
+            &format!("{who}: {} ({})", visible(&fixed.check_id), fixed.severity.as_str()),
         );
     }
 }
@@ -171,7 +173,7 @@ fn accepted(report: &Report, page: &mut Page) {
         return;
     }
     page.line("");
-    page.title(&format!("ACCEPTED, NOT COUNTED ABOVE ({})", number(report.tally().accepted)), '-');
+    page.title(&format!("ACCEPTED, NOT COUNTED ABOVE ({})", number(report.counts().accepted)), '-');
     // Often many for one reason: told once.
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for finding in accepted {
@@ -179,7 +181,7 @@ fn accepted(report: &Report, page: &mut Page) {
         let what = format!(
             "{} ({}), {}: {note}",
             visible(&finding.check_id),
-            finding.severity.name(),
+            finding.severity.as_str(),
             accepted_until(finding)
         );
         let who = subject(&finding.source, &finding.subject);

@@ -1,9 +1,10 @@
 //! The four forms of a report, of hostile names above all.
 
 use audit_report::{
-    Cell, Change, Check, Cluster, Finding, Fixed, Format, Moment, Period, Report, Run, Severity,
-    Status, Tally, WIDTH,
+    Cell, Change, Cluster, Counts, Finding, FixedFinding, Format, HistoryEntry, Report, Run,
+    Status, Timestamp, WIDTH,
 };
+use password_audit::{AuditCheck, CheckKind, Severity};
 
 /// Names that roles and databases may have.
 const HOSTILE: [&str; 9] = [
@@ -236,7 +237,7 @@ fn sample() -> Report {
         note: Some("moves in June".to_owned()),
         ..finding("role", subject, Status::Accepted)
     };
-    let tally = Tally { critical: 1, warning: 1, notice: 0, accepted: 2 };
+    let counts = Counts { critical: 1, warning: 1, notice: 0, accepted: 2 };
     let run = |run_id, day| Run {
         run_id,
         status: "done".to_owned(),
@@ -246,17 +247,11 @@ fn sample() -> Report {
         candidates_tested: 1204,
         candidates_left: 0,
     };
-    let period = |run: Run| Period {
+    let period = |run: Run| HistoryEntry {
         run_id: run.run_id,
         started_at: run.started_at,
         status: run.status,
-        findings: tally,
-    };
-    let check = |check_id: &str, severity, title: &str| Check {
-        check_id: check_id.to_owned(),
-        severity,
-        title: title.to_owned(),
-        remedy: "Set the password again: \\password ROLE in psql.".to_owned(),
+        findings: counts,
     };
     let cell = |kind: &str, iterations, subjects| Cell {
         source: "role".to_owned(),
@@ -288,21 +283,28 @@ fn sample() -> Report {
                 ..finding("accounts", "bob", Status::Open)
             },
         ],
-        fixed: vec![Fixed {
+        fixed: vec![FixedFinding {
             source: "role".to_owned(),
             subject: "carl".to_owned(),
             check_id: "md5_hash".to_owned(),
             severity: Severity::Critical,
             evidence: "stored as md5".to_owned(),
         }],
-        checks: vec![
-            check("md5_hash", Severity::Critical, "the password is stored as an MD5 hash"),
-            check("salt_short", Severity::Warning, "the salt is shorter than scram.salt_length"),
-        ],
+        checks: CHECKS,
         min_iterations: 4096,
         census: vec![cell("scram-sha-256", Some(4096), 9), cell("none", None, 5)],
         history: vec![period(run(11, "21")), period(run(12, "22"))],
     }
+}
+
+const CHECKS: &[AuditCheck] = &[
+    check("md5_hash", Severity::Critical, "the password is stored as an MD5 hash"),
+    check("salt_short", Severity::Warning, "the salt is shorter than scram.salt_length"),
+];
+
+const fn check(id: &'static str, severity: Severity, title: &'static str) -> AuditCheck {
+    let remedy = "Set the password again: \\password ROLE in psql.";
+    AuditCheck { id, severity, title, remedy, kind: CheckKind::Unreadable }
 }
 
 fn finding(source: &str, subject: &str, status: Status) -> Finding {
@@ -322,8 +324,8 @@ fn finding(source: &str, subject: &str, status: Status) -> Finding {
     }
 }
 
-fn moment(utc: &str, unix: f64) -> Moment {
-    Moment { utc: utc.to_owned(), unix }
+fn moment(utc: &str, unix: f64) -> Timestamp {
+    Timestamp { utc: utc.to_owned(), unix }
 }
 
 /// Columns of a terminal: East Asian characters take two.

@@ -1,12 +1,10 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-pub mod audit;
 pub mod channel_binding;
 pub mod client;
 pub mod derivation;
 pub mod explain;
-pub mod identify;
 pub mod keys;
 pub mod mechanism;
 pub mod message;
@@ -19,7 +17,6 @@ pub mod state;
 pub mod transcript;
 pub mod verifier;
 
-pub use identify::{Kind, identify};
 pub use mechanism::{Mechanism, Selection};
 pub use saslprep::Password;
 pub use search::Search;

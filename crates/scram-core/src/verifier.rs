@@ -104,7 +104,7 @@ impl Verifier {
     }
 
     /// Puts a verifier together from keys that were derived elsewhere.
-    pub(crate) fn from_keys(parameters: Parameters, stored_key: Key, server_key: Key) -> Self {
+    pub fn from_keys(parameters: Parameters, stored_key: Key, server_key: Key) -> Self {
         Self { parameters, stored_key, server_key }
     }
 
@@ -264,7 +264,7 @@ impl Minimum {
 }
 
 /// `posit-number = %x31-39 *DIGIT` (RFC 5802 section 7), at most [`MAX_ITERATIONS`].
-pub(crate) fn posit_number(text: &str) -> Option<NonZeroU32> {
+pub fn posit_number(text: &str) -> Option<NonZeroU32> {
     let plain = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
     let number = text.parse::<NonZeroU32>().ok().filter(|n| n.get() <= MAX_ITERATIONS);
     number.filter(|_| plain)

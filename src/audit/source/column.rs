@@ -7,7 +7,7 @@ use pgrx::{FromDatum as _, pg_sys};
 
 use super::relation::Relation;
 use crate::error::Error;
-use crate::text::{MAX_SECRET_LEN, Text};
+use crate::pg::text::{MAX_SECRET_LEN, ServerText};
 
 /// The longest value that is read, in bytes before compression. A longer one is not detoasted.
 const MAX_VALUE_LEN: usize = MAX_SECRET_LEN;
@@ -21,7 +21,7 @@ pub(super) struct Columns {
 /// A column of one relation.
 pub(super) struct Column {
     pub(super) number: i16,
-    name: Text,
+    name: ServerText,
     type_oid: pg_sys::Oid,
     reader: Reader,
     /// Whether values can be compressed or stored out of line.
@@ -42,7 +42,7 @@ enum Reader {
 /// A value of a row.
 pub(super) enum Value {
     Null,
-    Text(Text),
+    Text(ServerText),
     /// Longer than [`MAX_VALUE_LEN`], and not read.
     TooLong {
         bytes: usize,
@@ -51,7 +51,11 @@ pub(super) enum Value {
 
 impl Columns {
     /// Raises 42703 for a column that does not exist and 42804 for one of a type that is not read.
-    pub(super) fn find(relation: &Relation, subject: &Text, secret: &Text) -> Result<Self, Error> {
+    pub(super) fn find(
+        relation: &Relation,
+        subject: &ServerText,
+        secret: &ServerText,
+    ) -> Result<Self, Error> {
         let subject = Column::find(relation, subject)?;
         let secret = Column::find(relation, secret)?;
         if subject.number == secret.number {
@@ -96,7 +100,7 @@ impl Columns {
 }
 
 impl Column {
-    fn find(relation: &Relation, name: &Text) -> Result<Self, Error> {
+    fn find(relation: &Relation, name: &ServerText) -> Result<Self, Error> {
         let missing =
             || Error::SourceColumn { column: name.in_message(), relation: relation.name() };
         let c_name = CString::new(name.as_bytes()).map_err(|_| missing())?;
@@ -120,7 +124,7 @@ impl Column {
         }
         let mut column = Self {
             number,
-            name: Text::from_bytes(name.as_bytes()),
+            name: ServerText::from_bytes(name.as_bytes()),
             type_oid,
             reader: Reader::Bytes,
             is_varlena: len == -1,
@@ -144,7 +148,7 @@ impl Column {
         Error::SourceColumnType { column: self.name.in_message(), type_name, hint }
     }
 
-    pub(super) fn name(&self) -> &Text {
+    pub(super) fn name(&self) -> &ServerText {
         &self.name
     }
 
@@ -173,12 +177,12 @@ impl Column {
                     let bytes = text.as_bytes();
                     let len =
                         bytes.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
-                    Text::from_bytes(&bytes[..len])
+                    ServerText::from_bytes(&bytes[..len])
                 }
                 Reader::Bytes => text_of(datum),
                 Reader::Output(function) => {
                     let text = pg_sys::OidOutputFunctionCall(function, datum);
-                    Text::from_bytes(core::ffi::CStr::from_ptr(text).to_bytes())
+                    ServerText::from_bytes(core::ffi::CStr::from_ptr(text).to_bytes())
                 }
             })
         }
@@ -231,9 +235,9 @@ fn servers_output_function(type_oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
 /// # Safety
 ///
 /// `datum` is a varlena.
-unsafe fn text_of(datum: pg_sys::Datum) -> Text {
+unsafe fn text_of(datum: pg_sys::Datum) -> ServerText {
     // SAFETY: as the caller vouches.
-    unsafe { Text::from_datum(datum, false) }.unwrap_or_else(|| Text::from_bytes(&[]))
+    unsafe { ServerText::from_datum(datum, false) }.unwrap_or_else(|| ServerText::from_bytes(&[]))
 }
 
 /// # Safety
@@ -241,5 +245,5 @@ unsafe fn text_of(datum: pg_sys::Datum) -> Text {
 /// `text` is a C string.
 unsafe fn c_text(text: *const c_char) -> String {
     // SAFETY: as the caller vouches.
-    Text::from_bytes(unsafe { core::ffi::CStr::from_ptr(text) }.to_bytes()).in_message()
+    ServerText::from_bytes(unsafe { core::ffi::CStr::from_ptr(text) }.to_bytes()).in_message()
 }

@@ -2,8 +2,8 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use scram_core::audit::Secret;
-use scram_core::identify::Kind;
+use password_audit::StoredSecret;
+use password_audit::identify::Kind;
 use zeroize::Zeroizing;
 
 use super::column::Value;
@@ -43,5 +43,5 @@ pub(super) fn shown(name: Value) -> (String, Vec<u8>) {
 }
 
 fn looks_like_a_secret(text: &str) -> bool {
-    Secret::read(Zeroizing::new(text.to_owned()), |_| None).kind() != Kind::Unknown
+    StoredSecret::read(Zeroizing::new(text.to_owned()), |_| None).kind() != Kind::Unknown
 }

@@ -8,8 +8,8 @@ use pgrx::list::List;
 use pgrx::pg_sys;
 
 use crate::error::Error;
-use crate::latch;
-use crate::text::Text;
+use crate::pg::interrupt;
+use crate::pg::text::ServerText;
 
 // src/include/catalog/pg_inherits.h, which pgrx does not bind. The server's binary exports it.
 unsafe extern "C-unwind" {
@@ -46,7 +46,7 @@ impl Relation {
             if Instant::now() >= until {
                 return Err(Error::SourceLocked { relation: shown_name(oid) });
             }
-            latch::wait(LOCK_RETRY);
+            interrupt::wait_for_latch(LOCK_RETRY);
         }
         // SAFETY: the lock is held; NULL is a relation that does not exist.
         let relation = unsafe { pg_sys::try_relation_open(oid, NO_LOCK) };
@@ -144,7 +144,7 @@ impl Relation {
     /// Everything with rows of this relation: itself and all that inherits from it, locked and open
     /// one after the other; `Err` is the name of one that is no table. Temporary children belong to one
     /// session, and are left out.
-    pub(super) fn members(self, until: Instant) -> Result<Vec<Result<Self, Text>>, Error> {
+    pub(super) fn members(self, until: Instant) -> Result<Vec<Result<Self, ServerText>>, Error> {
         let children = self.inheritors();
         let mut members = Vec::with_capacity(children.len());
         let root = self.oid();
@@ -211,13 +211,13 @@ fn shown_name(oid: pg_sys::Oid) -> String {
 }
 
 /// Schema and name, quoted where that is needed.
-fn qualified_name(oid: pg_sys::Oid) -> Text {
+fn qualified_name(oid: pg_sys::Oid) -> ServerText {
     // SAFETY: reads the catalogs; NULL is a relation that does not exist.
     unsafe {
         let name = pg_sys::get_rel_name(oid);
         let schema = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(oid));
         if name.is_null() || schema.is_null() {
-            return Text::from_bytes(oid.to_u32().to_string().as_bytes());
+            return ServerText::from_bytes(oid.to_u32().to_string().as_bytes());
         }
         text_of(pg_sys::quote_qualified_identifier(schema, name))
     }
@@ -226,7 +226,7 @@ fn qualified_name(oid: pg_sys::Oid) -> Text {
 /// # Safety
 ///
 /// `name` is a C string.
-unsafe fn text_of(name: *const c_char) -> Text {
+unsafe fn text_of(name: *const c_char) -> ServerText {
     // SAFETY: as the caller vouches.
-    Text::from_bytes(unsafe { CStr::from_ptr(name) }.to_bytes())
+    ServerText::from_bytes(unsafe { CStr::from_ptr(name) }.to_bytes())
 }

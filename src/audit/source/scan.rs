@@ -9,7 +9,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use super::column::{Columns, Value};
 use super::relation::Relation;
 use crate::error::Error;
-use crate::verifier::interrupts;
+use crate::pg::interrupt;
 
 /// Rows between two looks at the clock and at interrupts; their memory is freed together.
 const BATCH: usize = 1024;
@@ -33,7 +33,7 @@ pub(super) fn rows(
     let memory = Batch::new();
     loop {
         let more = memory.run(|| scan.batch(columns, &mut take));
-        interrupts();
+        interrupt::check();
         if !more {
             return Ok(());
         }

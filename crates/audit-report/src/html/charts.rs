@@ -3,7 +3,9 @@
 use maud::{Markup, html};
 
 use super::name;
-use crate::model::{Cell, Period, Report, Severity, Tally};
+use password_audit::Severity;
+
+use crate::model::{Cell, Counts, HistoryEntry, Report};
 use crate::show::{counted, day, number, stored as words};
 
 /// Lengths of the pictures, in units of their view box.
@@ -137,8 +139,8 @@ const LEGEND: [(&str, &str); 4] = [
 ];
 
 /// From the bottom: class, where it begins, how high it is.
-fn stack(findings: &Tally) -> impl Iterator<Item = (&'static str, i64, i64)> {
-    let counts = Severity::ALL.map(|severity| (severity.name(), findings.of(severity)));
+fn stack(findings: &Counts) -> impl Iterator<Item = (&'static str, i64, i64)> {
+    let counts = Severity::ALL.map(|severity| (severity.as_str(), findings.of(severity)));
     let mut from = 0;
     counts.into_iter().chain([("accepted", findings.accepted)]).filter_map(move |(class, count)| {
         let start = from;
@@ -169,7 +171,7 @@ fn weight(cell: &Cell, min_iterations: i32) -> &'static str {
     }
 }
 
-fn told(period: &Period) -> String {
+fn told(period: &HistoryEntry) -> String {
     let found = &period.findings;
     format!(
         "run {}, {}: {} critical, {} warning, {} notice, {} accepted",
@@ -182,7 +184,7 @@ fn told(period: &Period) -> String {
     )
 }
 
-fn spoken(periods: &[Period]) -> String {
+fn spoken(periods: &[HistoryEntry]) -> String {
     match (periods.first(), periods.last()) {
         (Some(first), Some(last)) if periods.len() > 1 => format!(
             "Findings that stood in the last {} runs. First {}. Last {}. The table of last runs has the numbers.",
@@ -195,7 +197,7 @@ fn spoken(periods: &[Period]) -> String {
     }
 }
 
-fn total(findings: &Tally) -> i64 {
+fn total(findings: &Counts) -> i64 {
     findings.open() + findings.accepted
 }
 

@@ -3,7 +3,9 @@
 use maud::{Markup, html};
 
 use super::{mark, moment, name};
-use crate::model::{Change, Finding, Report, Severity};
+use password_audit::Severity;
+
+use crate::model::{Change, Finding, Report};
 use crate::show::{accepted_until, number, since};
 
 /// What to do, a row for each check that found something.
@@ -49,7 +51,7 @@ pub(super) fn remedies(report: &Report) -> Markup {
 
 /// Every open finding. The script makes it sortable.
 pub(super) fn findings(report: &Report) -> Markup {
-    let open = report.tally().open();
+    let open = report.counts().open();
     html! {
         @if open > 0 {
             section aria-labelledby="findings" {
@@ -97,7 +99,7 @@ pub(super) fn fixed(report: &Report) -> Markup {
     html! {
         @if let Some(before) = report.compared_with.as_ref().filter(|_| !report.fixed.is_empty()) {
             section aria-labelledby="fixed" {
-                h2 #fixed { "Fixed since run " (before.run_id) " " span.count { (report.fixed.len()) } }
+                h2 #fixed { "FixedFinding since run " (before.run_id) " " span.count { (report.fixed.len()) } }
                 table.cards {
                     caption.sr { "Findings of the run before that no longer stand" }
                     thead { tr {
@@ -127,9 +129,9 @@ pub(super) fn fixed(report: &Report) -> Markup {
 /// What somebody has accepted, until when and why.
 pub(super) fn accepted(report: &Report) -> Markup {
     html! {
-        @if report.tally().accepted > 0 {
+        @if report.counts().accepted > 0 {
             section aria-labelledby="accepted" {
-                h2 #accepted { "Accepted " span.count { (number(report.tally().accepted)) } }
+                h2 #accepted { "Accepted " span.count { (number(report.counts().accepted)) } }
                 table.cards.notes {
                     caption.sr { "Accepted findings, which count as open again once their time is over" }
                     thead { tr {
@@ -197,7 +199,7 @@ pub(super) fn runs(report: &Report) -> Markup {
 }
 
 fn badge(severity: Severity) -> Markup {
-    html! { span.severity { (mark(severity)) (severity.name()) } }
+    html! { span.severity { (mark(severity)) (severity.as_str()) } }
 }
 
 fn rank(severity: Severity) -> u8 {

@@ -2,7 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scram_core::{Kind, Password, Verifier, identify};
+use password_audit::{Kind, identify};
+use scram_core::{Password, Verifier};
 
 fuzz_target!(|input: &[u8]| {
     let prepared = Password::prepare(input);

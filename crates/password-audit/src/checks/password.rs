@@ -1,0 +1,51 @@
+//! Candidates that one subject's own data suggest.
+
+use crate::{Policy, Subject};
+
+pub(super) fn none(_: &Policy) -> Vec<Vec<u8>> {
+    Vec::new()
+}
+
+pub(super) fn no_own(_: &Subject, _: &Policy) -> Vec<Vec<u8>> {
+    Vec::new()
+}
+
+pub(super) fn empty(_: &Subject, _: &Policy) -> Vec<Vec<u8>> {
+    vec![Vec::new()]
+}
+
+/// The name as it is and the ways in which people dress it up.
+///
+/// Where the server's encoding is not UTF-8, what ALTER ROLE hashed are the name's bytes there, and
+/// what a client hashed are most likely the ones in UTF-8.
+pub(super) fn like_the_name(subject: &Subject, policy: &Policy) -> Vec<Vec<u8>> {
+    distinct(variations(&subject.name, &subject.name_bytes, policy.year))
+}
+
+/// The same with the names of the server's databases and of its host.
+pub(super) fn like_the_server(policy: &Policy) -> Vec<Vec<u8>> {
+    let names = policy.names.iter();
+    distinct(names.flat_map(|name| variations(name, name.as_bytes(), policy.year)).collect())
+}
+
+fn variations(name: &str, name_bytes: &[u8], year: i32) -> Vec<Vec<u8>> {
+    let mut candidates: Vec<Vec<u8>> =
+        [name.to_lowercase(), name.to_uppercase(), name.chars().rev().collect()]
+            .map(String::into_bytes)
+            .into();
+    for name in [name.as_bytes(), name_bytes] {
+        candidates.push(name.repeat(2));
+        let years = [year, year - 1].map(|year| year.to_string());
+        for suffix in ["", "1", "123", "!", &years[0], &years[1]] {
+            candidates.push([name, suffix.as_bytes()].concat());
+        }
+    }
+    candidates
+}
+
+/// The same one twice would cost twice.
+fn distinct(mut candidates: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    candidates.sort();
+    candidates.dedup();
+    candidates
+}

@@ -1,0 +1,158 @@
+//! Rules on a stored secret, of a role or of a registered source.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use crate::identify::Kind;
+use crate::{Hit, Policy, StoredSecret, Subject, client_limits};
+use scram_core::verifier::Verifier;
+
+pub(super) fn md5_hash(subject: &Subject, _: &Policy) -> Option<String> {
+    (subject.secret.as_ref()?.kind() == Kind::Md5).then(|| "stored as md5".to_owned())
+}
+
+/// A text that the server takes for no hash. In the catalog of roles that is whatever is neither MD5
+/// nor SCRAM-SHA-256: no password opens such a role.
+pub(super) fn scram_malformed(subject: &Subject, _: &Policy) -> Option<String> {
+    let secret = subject.secret.as_ref()?;
+    let why = match secret.kind() {
+        Kind::ScramMalformed => secret.flaw()?.to_string(),
+        Kind::Md5 | Kind::ScramLax | Kind::ScramSha256 => return None,
+        kind if subject.role().is_some() => format!("its form is {kind}"),
+        _ => return None,
+    };
+    Some(match subject.role() {
+        Some(_) => format!("{why}; no password opens this role"),
+        None => why,
+    })
+}
+
+/// MD5 and what only begins like SCRAM are other checks' findings.
+pub(super) fn not_scram(subject: &Subject, _: &Policy) -> Option<String> {
+    let secret = subject.secret.as_ref().filter(|_| subject.role().is_none())?;
+    match secret.kind() {
+        Kind::Dovecot
+        | Kind::Kafka
+        | Kind::Md5
+        | Kind::Mongodb
+        | Kind::ScramLax
+        | Kind::ScramMalformed
+        | Kind::ScramSha1
+        | Kind::ScramSha256
+        | Kind::ScramSha512 => None,
+        Kind::Unknown => Some(match secret.unread_len() {
+            Some(bytes) => format!("{bytes} bytes, longer than any stored secret: not read"),
+            None => "no form that is known: plain text must be assumed".to_owned(),
+        }),
+        kind => Some(format!("stored as {kind}")),
+    }
+}
+
+pub(super) fn scram_lax(subject: &Subject, _: &Policy) -> Option<String> {
+    let secret = subject.secret.as_ref()?;
+    if secret.kind() != Kind::ScramLax {
+        return None;
+    }
+    let (why, iterations) = (secret.flaw()?, secret.iterations()?);
+    let once = if iterations < 1 { " (counts as 1)" } else { "" };
+    Some(format!(
+        "{why}; this server serves it with an iteration count of {iterations}{once} and a salt of \
+         {} bytes",
+        secret.salt()?.len()
+    ))
+}
+
+pub(super) fn iterations_below_policy(subject: &Subject, policy: &Policy) -> Option<String> {
+    let iterations = subject.secret.as_ref()?.iterations()?;
+    policy
+        .minimum()
+        .is_above_iterations(iterations.into())
+        .then(|| format!("iteration count {iterations}, at least {} wanted", policy.min_iterations))
+}
+
+pub(super) fn iterations_above_clients(subject: &Subject, policy: &Policy) -> Option<String> {
+    client_limits::refused(subject, subject.secret.as_ref()?, policy)
+}
+
+/// The server's first answer carries the count before the client has proved anything.
+pub(super) fn iterations_reveal_role(subject: &Subject, policy: &Policy) -> Option<String> {
+    subject.role().filter(|role| role.can_login)?;
+    let iterations = subject.secret.as_ref()?.iterations()?;
+    (iterations != policy.mock_iterations).then(|| {
+        let mock = policy.mock_iterations;
+        format!("iteration count {iterations}, the server answers {mock} for an unknown role")
+    })
+}
+
+pub(super) fn salt_short(subject: &Subject, policy: &Policy) -> Option<String> {
+    let len = subject.secret.as_ref()?.salt()?.len();
+    policy
+        .minimum()
+        .is_above_salt(len)
+        .then(|| format!("salt of {len} bytes, at least {} wanted", policy.salt_len))
+}
+
+/// Silent about subjects that share the whole verifier: [`verifier_shared`] speaks of them.
+pub(super) fn salt_shared(subjects: &[Subject], _: &Policy) -> Vec<Hit> {
+    let by_salt = grouped(subjects, |secret| secret.salt().filter(|salt| !salt.is_empty()));
+    by_salt
+        .into_iter()
+        .filter(|group| {
+            // A group that shares everything is the other rule's.
+            group.windows(2).any(|pair| keys(subjects, pair[0]) != keys(subjects, pair[1]))
+        })
+        .flat_map(|group| hits(subjects, &group, "salt"))
+        .collect()
+}
+
+pub(super) fn verifier_shared(subjects: &[Subject], _: &Policy) -> Vec<Hit> {
+    let by_keys = grouped(subjects, |secret| secret.verifier().map(stored_key));
+    by_keys.into_iter().flat_map(|group| hits(subjects, &group, "verifier")).collect()
+}
+
+fn keys(subjects: &[Subject], index: usize) -> Option<&[u8]> {
+    subjects.get(index)?.secret.as_ref()?.verifier().map(stored_key)
+}
+
+fn stored_key(verifier: &Verifier) -> &[u8] {
+    verifier.stored_key().as_bytes()
+}
+
+/// Groups of two and more subjects with the same value, in the order of the subjects.
+fn grouped<'a, T: Eq + Hash>(
+    subjects: &'a [Subject],
+    value: impl Fn(&'a StoredSecret) -> Option<T>,
+) -> Vec<Vec<usize>> {
+    let mut groups: HashMap<T, Vec<usize>> = HashMap::new();
+    for (index, subject) in subjects.iter().enumerate() {
+        if let Some(value) = subject.secret.as_ref().and_then(&value) {
+            groups.entry(value).or_default().push(index);
+        }
+    }
+    let mut groups: Vec<_> = groups.into_values().filter(|group| group.len() > 1).collect();
+    groups.sort_unstable();
+    groups
+}
+
+/// One hit for each member, which names some of the others.
+fn hits(subjects: &[Subject], group: &[usize], what: &str) -> Vec<Hit> {
+    const NAMED: usize = 3;
+
+    group
+        .iter()
+        .map(|&subject| {
+            // Bounded: a group of a million is not listed a million times.
+            let others = group.iter().filter(|&&other| other != subject).take(NAMED);
+            let names = others
+                .filter_map(|&other| subjects.get(other))
+                .map(|other| format!("\"{}\"", other.name))
+                .collect::<Vec<_>>()
+                .join(", ");
+            let more = match (group.len() - 1).saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            Hit { subject, evidence: format!("same {what} as {names}{more}") }
+        })
+        .collect()
+}

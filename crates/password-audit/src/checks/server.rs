@@ -1,0 +1,94 @@
+//! Rules on the server's settings and on pg_hba.conf.
+
+use crate::hba::Matches;
+use crate::{Policy, ServerConfig, ServerHit};
+
+pub(super) fn password_encryption_md5(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
+    server
+        .setting("password_encryption")
+        .filter(|value| *value == "md5")
+        .map(|value| hit("password_encryption", format!("password_encryption is {value}")))
+        .into_iter()
+        .collect()
+}
+
+pub(super) fn iterations_setting_low(_: &ServerConfig, policy: &Policy) -> Vec<ServerHit> {
+    if i64::from(policy.server_iterations) >= i64::from(policy.min_iterations) {
+        return Vec::new();
+    }
+    let evidence = format!(
+        "the server's own count is {}, at least {} wanted",
+        policy.server_iterations, policy.min_iterations
+    );
+    vec![hit("scram_iterations", evidence)]
+}
+
+pub(super) fn setting_override(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
+    server.overrides.iter().map(|(whose, setting)| hit(whose, setting.clone())).collect()
+}
+
+pub(super) fn hba_trust(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
+    hba(server, "trust")
+}
+
+pub(super) fn hba_password(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
+    hba(server, "password")
+}
+
+pub(super) fn hba_md5(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
+    hba(server, "md5")
+}
+
+/// Settings that write `ALTER ROLE … PASSWORD '…'`, or a call of a function with a password, down
+/// although it succeeds, and the value that keeps each from it.
+const LOGGING: &[(&str, &str)] = &[
+    ("auto_explain.log_min_duration", "-1"),
+    ("debug_print_parse", "off"),
+    ("debug_print_plan", "off"),
+    ("debug_print_rewritten", "off"),
+    ("log_min_duration_sample", "-1"),
+    ("log_min_duration_statement", "-1"),
+    ("log_statement", "none"),
+    ("log_transaction_sample_rate", "0"),
+    ("pg_stat_statements.track_utility", "off"),
+    ("pgaudit.log", "none"),
+];
+
+pub(super) fn passwords_logged(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
+    LOGGING
+        .iter()
+        .filter_map(|&(name, silent)| Some((name, silent, server.setting(name)?)))
+        .filter(|(_, silent, value)| value != silent && !value.is_empty())
+        .map(|(name, _, value)| hit(name, format!("{name} is {value}")))
+        .collect()
+}
+
+fn hba(server: &ServerConfig, method: &str) -> Vec<ServerHit> {
+    let rules = server.hba.iter().filter(|rule| rule.method == method);
+    rules
+        .map(|rule| {
+            let roles = match &rule.roles {
+                Matches::Everybody => "; meets every role that may log in".to_owned(),
+                Matches::Roles(roles) => format!("; meets {}", some_of(roles)),
+                Matches::Unknown => String::new(),
+            };
+            hit(&rule.location, format!("{}{roles}", rule.reach))
+        })
+        .collect()
+}
+
+fn some_of(roles: &[String]) -> String {
+    const NAMED: usize = 5;
+
+    let names = roles.iter().take(NAMED).map(|role| format!("\"{role}\"")).collect::<Vec<_>>();
+    match roles.len() {
+        0 => "nobody: no such role, earlier rules decide, or the server does not listen there"
+            .to_owned(),
+        len if len > NAMED => format!("{} and {} more", names.join(", "), len - NAMED),
+        _ => names.join(", "),
+    }
+}
+
+fn hit(subject: &str, evidence: String) -> ServerHit {
+    ServerHit { subject: subject.to_owned(), evidence }
+}

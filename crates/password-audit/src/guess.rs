@@ -1,0 +1,148 @@
+//! Trying candidate passwords on one stored secret.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{AuditCheck, CHECKS, CheckKind, Policy, StoredSecret, Subject};
+use crate::identify::Kind;
+use scram_core::keys::Key;
+use scram_core::mechanism::Mechanism;
+use scram_core::search::{Md5Hash, Search, Target};
+
+/// Counts up when [`candidates_by_name`] come out differently for the same subject in the same year.
+const REVISION: i32 = 1;
+
+/// A password to try, and the check that a hit belongs to.
+#[derive(Clone)]
+pub struct Candidate {
+    /// A [`CheckKind::Guess`].
+    pub check: &'static AuditCheck,
+    text: Arc<[u8]>,
+}
+
+impl Candidate {
+    /// A candidate as it would be typed, in the server's encoding.
+    pub fn new(check: &'static AuditCheck, text: &[u8]) -> Self {
+        Self { check, text: text.into() }
+    }
+}
+
+impl AsRef<[u8]> for Candidate {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+/// Never prints the text.
+impl fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Candidate").field("check", &self.check.id).finish_non_exhaustive()
+    }
+}
+
+/// What a subject's own data suggest, for all checks.
+pub fn candidates_by_name(subject: &Subject, policy: &Policy) -> Vec<Candidate> {
+    candidates(|guess| (guess.by_name)(subject, policy))
+}
+
+/// What the server suggests for every subject, for all checks. The word list comes on top.
+pub fn candidates_by_server(policy: &Policy) -> Vec<Candidate> {
+    candidates(|guess| (guess.by_server)(policy))
+}
+
+fn candidates(texts: impl Fn(&super::Guess) -> Vec<Vec<u8>>) -> Vec<Candidate> {
+    let mut candidates = Vec::new();
+    for check in CHECKS {
+        if let CheckKind::Guess(guess) = &check.kind {
+            let texts = texts(guess);
+            candidates.extend(texts.iter().map(|text| Candidate::new(check, text)));
+        }
+    }
+    candidates
+}
+
+/// As long as it stays the same, so do the [`candidates_by_name`] of a subject.
+pub fn guess_version(policy: &Policy) -> i32 {
+    policy.year.saturating_mul(100).saturating_add(REVISION)
+}
+
+/// Whether candidates are tried on a subject's secret at all: not where it is of another kind than
+/// SCRAM and MD5, or asks for more iterations than [`Policy::max_iterations`].
+pub fn is_tried(subject: &Subject, policy: &Policy) -> bool {
+    subject.secret.as_ref().is_some_and(|secret| match secret.verifier() {
+        Some(verifier) => {
+            verifier.iterations().get() <= policy.max_iterations && takes_passwords(secret)
+        }
+        None => secret.kind() == Kind::Md5,
+    })
+}
+
+/// MongoDB's SCRAM-SHA-1 is fed with a digest of user and password.
+fn takes_passwords(secret: &StoredSecret) -> bool {
+    secret.kind() != Kind::Mongodb
+        || secret.verifier().is_some_and(|v| v.mechanism() != Mechanism::ScramSha1)
+}
+
+/// The positions of all candidates that are the password: one of them may stand for several checks.
+///
+/// All candidates are tried, also after a hit, so that neither the time nor the number of tries tells
+/// which one it was.
+///
+/// # Errors
+///
+/// Those of `search`, which works each [`Search`] off; it must not return `Ok` when it stopped early.
+pub fn guess<C: AsRef<[u8]>, E>(
+    subject: &Subject,
+    policy: &Policy,
+    candidates: &[C],
+    mut search: impl FnMut(&Search<'_, C>) -> Result<(), E>,
+) -> Result<Vec<usize>, E> {
+    let mut hits = Vec::new();
+    let Some(secret) = subject.secret.as_ref().filter(|_| is_tried(subject, policy)) else {
+        return Ok(hits);
+    };
+    let md5 = Md5Hash::new(secret.text(), &subject.name_bytes);
+    let target = || secret.verifier().map(Target::Scram).or_else(|| md5.as_ref().map(Target::Md5));
+    let mut tried = 0;
+    while let (Some(target), Some(rest)) = (target(), candidates.get(tried..)) {
+        if rest.is_empty() {
+            break;
+        }
+        let run = Search::new(target, rest);
+        search(&run)?;
+        let Some(hit) = run.found() else { break };
+        hits.push(tried + hit);
+        tried += hit + 1;
+    }
+    Ok(hits)
+}
+
+/// The checks of these hits, each once.
+pub fn checks_of<'a, C>(
+    candidates: &'a [C],
+    hits: &[usize],
+    check: impl Fn(&'a C) -> &'static AuditCheck,
+) -> Vec<&'static AuditCheck> {
+    let mut checks: Vec<&'static AuditCheck> = Vec::new();
+    for candidate in hits.iter().filter_map(|hit| candidates.get(*hit)) {
+        let check = check(candidate);
+        if checks.iter().all(|known| known.id != check.id) {
+            checks.push(check);
+        }
+    }
+    checks
+}
+
+/// A digest of a subject's secret that tells when it has changed, and is of no use for guessing.
+///
+/// `None` where there is no secret.
+pub fn secret_digest(key: &Key, subject: &Subject) -> Option<Key> {
+    let secret = subject.secret.as_ref()?;
+    // All that is known of a value that was not read.
+    let unread = secret.unread_len().map(|bytes| format!("unread\0{bytes}"));
+    let secret = unread.as_deref().unwrap_or_else(|| secret.text()).as_bytes();
+    // Names hold no NUL in PostgreSQL.
+    let (source, name) = (subject.origin.name().as_bytes(), subject.name.as_bytes());
+    let parts = [b"audited secret\0", source, b"\0", name, b"\0", secret];
+    Some(key.hmac(Mechanism::ScramSha256, &parts))
+}

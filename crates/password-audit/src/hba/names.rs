@@ -1,0 +1,113 @@
+//! Login a rule is for, and for which databases: `check_role` and `check_db` in PostgreSQL's
+//! `src/backend/libpq/hba.c`.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{HbaRule, ListenConfig};
+
+/// Whether a rule is for somebody.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(super) enum Match {
+    Maybe,
+    No,
+    Yes,
+}
+
+impl Match {
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::No, _) | (_, Self::No) => Self::No,
+            (Self::Yes, Self::Yes) => Self::Yes,
+            _ => Self::Maybe,
+        }
+    }
+
+    /// The best that one of them says.
+    fn any(fits: impl Iterator<Item = Self>) -> Self {
+        let mut best = Self::No;
+        for fit in fits {
+            match fit {
+                Self::Yes => return fit,
+                Self::Maybe => best = fit,
+                Self::No => (),
+            }
+        }
+        best
+    }
+}
+
+/// What somebody wants to connect to.
+pub(super) enum Destination<'a> {
+    Database(&'a str),
+    /// The stream of changes, not a database.
+    Replication,
+}
+
+/// A role that wants to connect.
+pub(super) struct Login<'a> {
+    pub(super) name: &'a str,
+    /// The groups that it is in, itself apart, through others too.
+    pub(super) groups: Option<&'a HashSet<&'a str>>,
+    pub(super) replication: bool,
+}
+
+impl Login<'_> {
+    pub(super) fn matches(&self, rule: &HbaRule, destination: &Destination<'_>) -> Match {
+        let user = Match::any(rule.users.iter().map(|user| match user.strip_prefix('+') {
+            Some(group) => yes(self.is_in(group)),
+            None if user.starts_with('/') => Match::Maybe,
+            None => yes(user == "all" || user == self.name),
+        }));
+        let database = Match::any(rule.databases.iter().map(|database| match destination {
+            Destination::Replication => yes(database == "replication"),
+            Destination::Database(_) if database.starts_with('/') => Match::Maybe,
+            Destination::Database(name) => yes(match &**database {
+                "all" => true,
+                "replication" => false,
+                "samegroup" | "samerole" => self.is_in(name),
+                "sameuser" => *name == self.name,
+                database => database == *name,
+            }),
+        }));
+        user.and(database)
+    }
+
+    fn is_in(&self, group: &str) -> bool {
+        group == self.name || self.groups.is_some_and(|groups| groups.contains(group))
+    }
+}
+
+fn yes(fits: bool) -> Match {
+    if fits { Match::Yes } else { Match::No }
+}
+
+/// What a role may connect to.
+pub(super) fn destinations<'a>(
+    login: &'a Login<'_>,
+    listen: &'a ListenConfig,
+) -> impl Iterator<Item = Destination<'a>> {
+    let open = listen.databases.iter().filter(|database| {
+        database.open_to.as_ref().is_none_or(|open_to| open_to.contains(login.name))
+    });
+    open.map(|database| Destination::Database(&database.name))
+        .chain(login.replication.then_some(Destination::Replication))
+}
+
+/// The groups that each member is in, through others too.
+pub(super) fn groups(memberships: &[(String, String)]) -> HashMap<&str, HashSet<&str>> {
+    let mut direct: HashMap<&str, Vec<&str>> = HashMap::new();
+    for (member, group) in memberships {
+        direct.entry(member).or_default().push(group);
+    }
+    let all = |member: &str| {
+        let mut found = HashSet::new();
+        let mut next = direct.get(member).cloned().unwrap_or_default();
+        while let Some(group) = next.pop() {
+            if found.insert(group) {
+                next.extend(direct.get(group).into_iter().flatten());
+            }
+        }
+        found
+    };
+    direct.keys().map(|&member| (member, all(member))).collect()
+}

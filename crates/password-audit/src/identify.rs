@@ -1,0 +1,139 @@
+//! What kind of stored secret a text is, by its form alone. Nothing is derived.
+
+mod credentials;
+mod crypt;
+
+use std::fmt;
+
+use scram_core::mechanism::Mechanism;
+use scram_core::verifier::Verifier;
+
+/// Names the kind of a stored secret, of any length.
+///
+/// `server_accepts` is the running server's own judgement whether it would store and serve the text
+/// as SCRAM-SHA-256 (`get_password_type` in PostgreSQL's `src/backend/libpq/crypt.c`): it differs
+/// from release to release, so it is asked and not copied. It is asked at most once, and only about
+/// what isn't in the strict form.
+///
+/// Each form is read as its own system would take it, keys and counts included, so that a password
+/// which only looks alike is [`Kind::Unknown`]: to call a plain text a hash would hide it.
+pub fn identify(secret: &str, server_accepts: impl FnOnce(&str) -> bool) -> Kind {
+    if let Ok(verifier) = secret.parse::<Verifier>() {
+        return verifier.mechanism().into();
+    }
+    if server_accepts(secret) {
+        return Kind::ScramLax;
+    }
+    if secret.starts_with("SCRAM-") {
+        return Kind::ScramMalformed;
+    }
+    if is_md5(secret) {
+        return Kind::Md5;
+    }
+    credentials::identify(secret).or_else(|| crypt::identify(secret)).unwrap_or(Kind::Unknown)
+}
+
+/// The verifier inside a credential of Kafka, MongoDB or Dovecot; `None` for other kinds.
+///
+/// MongoDB's have up to two: the one for SCRAM-SHA-256 if it is there.
+pub(crate) fn credential(secret: &str, kind: Kind) -> Option<Verifier> {
+    match kind {
+        Kind::Dovecot => credentials::dovecot(secret),
+        Kind::Kafka => credentials::kafka(secret),
+        Kind::Mongodb => credentials::mongodb(secret),
+        _ => None,
+    }
+}
+
+/// PostgreSQL's: `md5` and exactly 32 lower-case hexadecimal digits (`MD5_PASSWD_CHARSET` in
+/// src/include/common/md5.h).
+fn is_md5(secret: &str) -> bool {
+    secret.strip_prefix("md5").is_some_and(|hex| {
+        hex.len() == 32 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
+/// What a stored secret is.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Argon2d, Argon2i or Argon2id in the PHC string format.
+    Argon2,
+    /// bcrypt, `$2b$…`.
+    Bcrypt,
+    /// Dovecot's `{SCRAM-SHA-256}iterations,salt,StoredKey,ServerKey`.
+    Dovecot,
+    /// Kafka's `salt=…,stored_key=…,server_key=…,iterations=…`.
+    Kafka,
+    /// PostgreSQL's, from before SCRAM.
+    Md5,
+    /// MD5-crypt, `$1$…` or Apache's `$apr1$…`.
+    Md5Crypt,
+    /// MongoDB's credentials as JSON.
+    Mongodb,
+    /// PBKDF2 in passlib's, PHC's, Django's or Werkzeug's form.
+    Pbkdf2,
+    /// Not in the strict form, but the running server takes it for SCRAM-SHA-256.
+    ScramLax,
+    /// Begins with `SCRAM-`, yet nobody accepts it: a server would take it for a password.
+    ScramMalformed,
+    /// A SCRAM-SHA-1 verifier in the strict form.
+    ScramSha1,
+    /// A SCRAM-SHA-256 verifier in the strict form.
+    ScramSha256,
+    /// A SCRAM-SHA-512 verifier in the strict form.
+    ScramSha512,
+    /// scrypt in crypt's, PHC's, Django's or Werkzeug's form.
+    Scrypt,
+    /// SHA-256-crypt, `$5$…`.
+    Sha256Crypt,
+    /// SHA-512-crypt, `$6$…`.
+    Sha512Crypt,
+    /// Anything else: plain text must be assumed.
+    Unknown,
+    /// yescrypt, `$y$…`.
+    Yescrypt,
+}
+
+impl Kind {
+    /// The label that SQL sees. Part of the interface: never renamed.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Argon2 => "argon2",
+            Self::Bcrypt => "bcrypt",
+            Self::Dovecot => "dovecot",
+            Self::Kafka => "kafka",
+            Self::Md5 => "md5",
+            Self::Md5Crypt => "md5crypt",
+            Self::Mongodb => "mongodb",
+            Self::Pbkdf2 => "pbkdf2",
+            Self::ScramLax => "scram-lax",
+            Self::ScramMalformed => "scram-malformed",
+            Self::ScramSha1 => "scram-sha-1",
+            Self::ScramSha256 => "scram-sha-256",
+            Self::ScramSha512 => "scram-sha-512",
+            Self::Scrypt => "scrypt",
+            Self::Sha256Crypt => "sha256crypt",
+            Self::Sha512Crypt => "sha512crypt",
+            Self::Unknown => "unknown",
+            Self::Yescrypt => "yescrypt",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The strict form of a verifier for this mechanism.
+impl From<Mechanism> for Kind {
+    fn from(mechanism: Mechanism) -> Self {
+        match mechanism {
+            Mechanism::ScramSha1 => Self::ScramSha1,
+            Mechanism::ScramSha256 => Self::ScramSha256,
+            Mechanism::ScramSha512 => Self::ScramSha512,
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! What the rules look at: stored secrets, roles, and the server's settings.
+
+use std::fmt;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::ClientKind;
+use super::hba::{HbaRule, MatchedRule};
+use crate::identify::{Kind, credential, identify};
+use scram_core::keys::Key;
+use scram_core::mechanism::Mechanism;
+use scram_core::verifier::{Parameters, ParseError, Verifier};
+
+/// Something that has a password, or could have one.
+#[derive(Debug)]
+pub struct Subject {
+    /// Its name, as it is.
+    pub name: String,
+    /// Its name in the server's encoding: MD5 hashes are salted with it.
+    pub name_bytes: Vec<u8>,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Its stored secret; `None` where there is none.
+    pub secret: Option<StoredSecret>,
+}
+
+impl Subject {
+    /// The role, if it is one.
+    pub fn role(&self) -> Option<&RoleFacts> {
+        match &self.origin {
+            Origin::Registered { .. } => None,
+            Origin::Role(role) => Some(role),
+        }
+    }
+
+    pub(super) fn role_mut(&mut self) -> Option<&mut RoleFacts> {
+        match &mut self.origin {
+            Origin::Registered { .. } => None,
+            Origin::Role(role) => Some(role),
+        }
+    }
+}
+
+/// Where a subject comes from.
+#[derive(Debug)]
+pub enum Origin {
+    /// A row of a registered source.
+    Registered {
+        /// Of the source.
+        name: Arc<str>,
+        /// Whose clients use it, where they aren't PostgreSQL's.
+        client: Option<ClientKind>,
+    },
+    /// A role of the cluster.
+    Role(RoleFacts),
+}
+
+impl Origin {
+    /// The source that findings name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Registered { name, .. } => name,
+            Self::Role(_) => "role",
+        }
+    }
+}
+
+/// What only a role of the cluster has.
+#[derive(Debug)]
+pub struct RoleFacts {
+    /// LOGIN.
+    pub can_login: bool,
+    /// When an audit first saw the secret that it has now; `None` if none did.
+    pub first_seen: Option<FirstSeen>,
+    /// How it can read stored hashes without being a superuser; `None` if it can't.
+    pub hash_access: Option<String>,
+    /// The rules of pg_hba.conf that decide about it; `None` where nobody knows.
+    pub hba_rules: Option<Arc<[MatchedRule]>>,
+    /// Its own settings that decide how passwords are stored, as `name=value` and where; `None`
+    /// where it has none.
+    pub overrides: Option<String>,
+    /// REPLICATION.
+    pub replication: bool,
+    /// VALID UNTIL.
+    pub valid_until: ValidUntil,
+}
+
+/// When something was first seen.
+#[derive(Clone, Debug)]
+pub struct FirstSeen {
+    /// Minutes ago.
+    pub minutes: i64,
+    /// The time as text.
+    pub text: String,
+}
+
+/// When a password stops to work.
+#[derive(Clone, Debug)]
+pub enum ValidUntil {
+    /// At a time.
+    At {
+        /// Minutes from now; negative when it has passed.
+        minutes: i64,
+        /// The time as text.
+        text: String,
+    },
+    /// Not at all.
+    Never,
+}
+
+/// A stored secret, read once for all rules. Never printed.
+pub struct StoredSecret {
+    kind: Kind,
+    served: Option<ParsedSecret>,
+    text: Zeroizing<String>,
+    flaw: Option<ParseError>,
+    verifier: Option<Verifier>,
+    unread: Option<usize>,
+}
+
+/// What the running server makes of a secret that is not in the strict form.
+pub struct ParsedSecret {
+    /// As it counts: 0 and negative ones as 1.
+    pub iterations: i32,
+    /// Raw bytes, may be empty.
+    pub salt: Vec<u8>,
+    /// Of SCRAM-SHA-256.
+    pub server_key: Key,
+    /// Of SCRAM-SHA-256.
+    pub stored_key: Key,
+}
+
+impl StoredSecret {
+    /// Reads a stored secret.
+    ///
+    /// `server_reads` is the running server's own reader of SCRAM secrets (`parse_scram_secret` in
+    /// PostgreSQL's `src/backend/libpq/auth-scram.c`), asked about what isn't in the strict form:
+    /// `None` where it accepts nothing.
+    pub fn read(
+        text: Zeroizing<String>,
+        server_reads: impl FnOnce(&str) -> Option<ParsedSecret>,
+    ) -> Self {
+        let mut served = None;
+        let kind = identify(&text, |text| {
+            served = server_reads(text);
+            served.is_some()
+        });
+        let (flaw, verifier) = match text.parse::<Verifier>() {
+            Ok(verifier) => (None, Some(verifier)),
+            Err(flaw) => {
+                let served = served.as_ref().and_then(ParsedSecret::verifier);
+                (Some(flaw), served.or_else(|| credential(&text, kind)))
+            }
+        };
+        Self { kind, served, text, flaw, verifier, unread: None }
+    }
+
+    /// A stored value of so many bytes that it was not read: no form of a secret is as long.
+    pub fn unread(bytes: usize) -> Self {
+        Self {
+            kind: Kind::Unknown,
+            served: None,
+            text: Zeroizing::default(),
+            flaw: None,
+            verifier: None,
+            unread: Some(bytes),
+        }
+    }
+
+    /// The length in bytes of a value that was not read.
+    pub fn unread_len(&self) -> Option<usize> {
+        self.unread
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// As it is stored.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Why it isn't a verifier in the strict form.
+    pub(super) fn flaw(&self) -> Option<ParseError> {
+        self.flaw
+    }
+
+    /// The verifier, as the server reads it; `None` where nothing can be derived for it.
+    pub(super) fn verifier(&self) -> Option<&Verifier> {
+        self.verifier.as_ref()
+    }
+
+    /// The iteration count as the server reads it: 0 and less are possible.
+    pub fn iterations(&self) -> Option<i32> {
+        match (&self.served, &self.verifier) {
+            (Some(served), _) => Some(served.iterations),
+            (None, Some(verifier)) => i32::try_from(verifier.iterations().get()).ok(),
+            (None, None) => None,
+        }
+    }
+
+    /// The `StoredKey`, where nothing else can be: equal where the whole verifier is.
+    pub fn stored_key(&self) -> Option<&[u8]> {
+        self.verifier().map(|verifier| verifier.stored_key().as_bytes())
+    }
+
+    /// The salt as the server reads it, may be empty.
+    pub fn salt(&self) -> Option<&[u8]> {
+        match (&self.served, &self.verifier) {
+            (Some(served), _) => Some(&served.salt),
+            (None, Some(verifier)) => Some(verifier.salt()),
+            (None, None) => None,
+        }
+    }
+}
+
+impl ParsedSecret {
+    /// As a verifier that derives the same keys: `scram_SaltedPassword` runs once at least. `None`
+    /// where there is no such verifier: the salt is empty.
+    pub fn verifier(&self) -> Option<Verifier> {
+        let iterations = u32::try_from(self.iterations.max(1)).ok()?.try_into().ok()?;
+        let parameters =
+            Parameters::new(Mechanism::ScramSha256, iterations, self.salt.clone()).ok()?;
+        Some(Verifier::from_keys(parameters, self.stored_key.clone(), self.server_key.clone()))
+    }
+}
+
+/// Never prints the text or a key.
+impl fmt::Debug for StoredSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredSecret").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// The server that the audit runs in.
+#[derive(Debug, Default)]
+pub struct ServerConfig {
+    /// The rules of pg_hba.conf, in order.
+    pub hba: Vec<HbaRule>,
+    /// Settings of databases, or of all roles, that decide how passwords are stored: whose they are,
+    /// and `name=value`.
+    pub overrides: Vec<(String, String)>,
+    /// Settings by name; one that this server doesn't have is left out.
+    pub settings: Vec<(String, String)>,
+}
+
+impl ServerConfig {
+    /// The value of a setting, in the unit that the server counts it in.
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}

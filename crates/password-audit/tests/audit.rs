@@ -1,0 +1,449 @@
+//! The audit's checks: each one on a subject that it is made for, and on harmless neighbours.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::num::NonZeroU32;
+
+use password_audit::{
+    self, CHECKS, CheckKind, ClientKind, Finding, FirstSeen, HbaRule, Origin, ParsedSecret, Policy,
+    RoleFacts, ServerConfig, Severity, StoredSecret, Subject, ValidUntil,
+};
+use scram_core::keys::Key;
+use scram_core::{Mechanism, Parameters, Password, Verifier};
+use zeroize::Zeroizing;
+
+const SALT: &[u8] = b"0123456789abcdef";
+
+#[test]
+fn registry() {
+    let ids: BTreeSet<_> = CHECKS.iter().map(|check| check.id).collect();
+    assert_eq!(ids.len(), CHECKS.len(), "an id is given twice");
+    for check in CHECKS {
+        // Databases in any encoding show these.
+        for text in [check.id, check.title, check.remedy] {
+            assert!(text.is_ascii() && !text.is_empty(), "{}", check.id);
+        }
+        assert!(check.remedy.ends_with('.'), "{}", check.id);
+        assert!(!check.title.ends_with('.'), "{}", check.id);
+        assert_eq!(password_audit::check(check.id).map(|found| found.title), Some(check.title));
+    }
+    assert!(password_audit::check("no_such_check").is_none());
+}
+
+/// One role that is to be found, by exactly these checks.
+#[test]
+fn roles() {
+    let at = |minutes| ValidUntil::At { minutes, text: "then".to_owned() };
+    let lax = || {
+        let text = verifier("pw", 4096, SALT).replace("$4096", "$+4096");
+        let served = served(&text.replace("$+", "$"), 4096);
+        Some(StoredSecret::read(Zeroizing::new(text), |_| Some(served)))
+    };
+    let served_once = || {
+        let text = verifier("lax", 1, SALT).replace("$1:", "$4294967297:");
+        let served = served(&verifier("lax", 1, SALT), 1);
+        Some(StoredSecret::read(Zeroizing::new(text), |_| Some(served)))
+    };
+    let cases = [
+        ("harmless", role("bob", strict("pw", 4096, SALT)), &[] as &[&str]),
+        ("prepared", role("bob", strict("b\u{AD}ob", 4096, SALT)), &["password_is_name"]),
+        ("same", role("bob", strict("bob", 4096, SALT)), &["password_is_name"]),
+        ("upper case", role("bob", strict("BOB", 4096, SALT)), &["password_is_name"]),
+        ("reversed", role("abc", strict("cba", 4096, SALT)), &["password_is_name"]),
+        ("doubled", role("bob", strict("bobbob", 4096, SALT)), &["password_is_name"]),
+        ("with 123", role("bob", strict("bob123", 4096, SALT)), &["password_is_name"]),
+        ("last year", role("bob", strict("bob2025", 4096, SALT)), &["password_is_name"]),
+        ("long ago", role("bob", strict("bob1999", 4096, SALT)), &[]),
+        ("empty", role("bob", strict("", 4096, SALT)), &["password_empty"]),
+        ("md5", role("bob", plain("md50123456789abcdef0123456789abcdef")), &["md5_hash"]),
+        (
+            "md5 of the name",
+            role("bob", plain(&md5_of("bob", "bob"))),
+            &["password_is_name", "md5_hash"],
+        ),
+        ("md5 of nothing", role("bob", plain(&md5_of("", "bob"))), &["password_empty", "md5_hash"]),
+        ("malformed", role("bob", plain("SCRAM-SHA-256$4096:x")), &["scram_malformed"]),
+        ("plain text", role("bob", plain("bob")), &["scram_malformed"]),
+        (
+            "another mechanism",
+            role("bob", plain(&text_of(Mechanism::ScramSha512, "pw", 4096, SALT))),
+            &["scram_malformed"],
+        ),
+        ("lax", role("bob", lax()), &["scram_lax"]),
+        (
+            "served with one iteration",
+            role("lax", served_once()),
+            &["password_is_name", "scram_lax", "iterations_below_policy", "iterations_reveal_role"],
+        ),
+        (
+            "few",
+            role("bob", strict("pw", 4095, SALT)),
+            &["iterations_below_policy", "iterations_reveal_role"],
+        ),
+        (
+            "many",
+            role("bob", strict("pw", 5001, SALT)),
+            &["iterations_above_clients", "iterations_reveal_role"],
+        ),
+        (
+            "too many to try",
+            role("bob", strict("bob", 6001, SALT)),
+            &["iterations_above_clients", "iterations_reveal_role"],
+        ),
+        ("short salt", role("bob", strict("pw", 4096, &SALT[1..])), &["salt_short"]),
+        ("no password", role("bob", None), &["login_without_password"]),
+        ("group", Subject { origin: Origin::Role(group()), ..role("bob", None) }, &[]),
+        (
+            "group with a password",
+            Subject { origin: Origin::Role(group()), ..role("bob", strict("pw", 4096, SALT)) },
+            &["password_without_login"],
+        ),
+        ("expired", until(at(-1)), &["password_expired"]),
+        ("expires now", until(at(0)), &["password_expires_soon"]),
+        ("expires soon", until(at(59)), &["password_expires_soon"]),
+        ("expires later", until(at(60)), &[]),
+        ("does not expire", until(ValidUntil::Never), &["password_never_expires"]),
+        (
+            "override",
+            with(|role| role.overrides = Some("scram_iterations=1".to_owned())),
+            &["role_setting_override"],
+        ),
+        (
+            "reader",
+            with(|role| role.hash_access = Some("SELECT on pg_authid".to_owned())),
+            &["hash_readable"],
+        ),
+    ];
+    for (name, subject, expected) in cases {
+        assert_eq!(found(&[subject], &ServerConfig::default()), expected, "{name}");
+    }
+}
+
+#[test]
+fn shared() {
+    let (same, other) = (|| strict("pw", 4096, SALT), strict("other", 4096, SALT));
+    let subjects = [role("a", same()), role("b", same())];
+    assert_eq!(found(&subjects, &ServerConfig::default()), ["verifier_shared"; 2]);
+    let subjects = [role("a", same()), role("b", other), role("c", None)];
+    let expected = ["salt_shared", "salt_shared", "login_without_password"];
+    assert_eq!(found(&subjects, &ServerConfig::default()), expected);
+
+    let many: Vec<_> = (0..9).map(|i| role(&format!("r{i}"), same())).collect();
+    let findings = password_audit::scan(&many, &ServerConfig::default(), &policy());
+    assert_eq!(findings[0].evidence, r#"same verifier as "r1", "r2", "r3" and 5 more"#);
+}
+
+#[test]
+fn server() {
+    let rule = |line: u8, method: &str| HbaRule {
+        location: format!("pg_hba.conf:{line}"),
+        reach: "host all all 0.0.0.0/0".to_owned(),
+        method: method.to_owned(),
+        ..HbaRule::default()
+    };
+    let settings = [
+        ("password_encryption", "md5"),
+        ("log_statement", "ddl"),
+        ("log_min_duration_statement", "-1"),
+        ("pg_stat_statements.track_utility", "on"),
+    ];
+    let server = ServerConfig {
+        overrides: vec![("database shop".to_owned(), "password_encryption=md5".to_owned())],
+        hba: vec![rule(1, "trust"), rule(2, "password"), rule(3, "md5"), rule(4, "scram-sha-256")],
+        settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+    };
+    let expected = [
+        "role_setting_override",
+        "password_encryption_md5",
+        "hba_trust",
+        "hba_password",
+        "hba_md5",
+        "passwords_logged",
+        "passwords_logged",
+    ];
+    assert_eq!(found(&[], &server), expected);
+
+    let findings = password_audit::scan(
+        &[],
+        &ServerConfig::default(),
+        &Policy { server_iterations: 4095, ..policy() },
+    );
+    assert_eq!(findings[0].check.id, "iterations_setting_low");
+}
+
+/// A digest changes with the secret and with whose it is, and with nothing else.
+#[test]
+fn digests() {
+    let key = Key::new(Mechanism::ScramSha256, &[7; 32]).expect("32 bytes");
+    let digest = |subject: &Subject| {
+        password_audit::secret_digest(&key, subject).map(|key| key.as_bytes().to_vec())
+    };
+    let first = digest(&role("abc", strict("pw", 4096, SALT)));
+    assert!(first.is_some());
+    assert_eq!(first, digest(&role("abc", strict("pw", 4096, SALT))));
+    assert_ne!(first, digest(&role("abc", strict("pw2", 4096, SALT))));
+    assert_ne!(first, digest(&role("abd", strict("pw", 4096, SALT))));
+    assert_ne!(first, digest(&row("abc", None, strict("pw", 4096, SALT))));
+    assert_eq!(digest(&role("abc", None)), None);
+}
+
+#[test]
+fn what_is_tried() {
+    let cases = [
+        (role("abc", strict("pw", 6000, SALT)), true),
+        (role("abc", strict("pw", 6001, SALT)), false),
+        (role("abc", plain("md50123456789abcdef0123456789abcdef")), true),
+        (role("abc", plain("plain text")), false),
+        (role("abc", None), false),
+        (row("abc", None, plain(KAFKA)), true),
+    ];
+    for (subject, expected) in cases {
+        assert_eq!(password_audit::is_tried(&subject, &policy()), expected, "{subject:?}");
+    }
+
+    let tried = |subject: &Subject, policy: &Policy| {
+        password_audit::candidates_by_name(subject, policy)
+            .iter()
+            .map(|c| (c.check.id, String::from_utf8_lossy(c.as_ref()).into_owned()))
+            .collect::<BTreeSet<_>>()
+    };
+    let subject = role("abc", strict("pw", 4096, SALT));
+    let expected = ["abc", "ABC", "cba", "abcabc", "abc1", "abc123", "abc!", "abc2026", "abc2025"];
+    let expected = expected.map(|text| ("password_is_name", text.to_owned()));
+    let empty = [("password_empty", String::new())];
+    assert_eq!(tried(&subject, &policy()), expected.into_iter().chain(empty).collect());
+    let next_year = Policy { year: 2027, ..policy() };
+    assert_ne!(tried(&subject, &policy()), tried(&subject, &next_year));
+    assert_ne!(password_audit::guess_version(&policy()), password_audit::guess_version(&next_year));
+}
+
+/// Databases and the host, dressed up like the name.
+#[test]
+fn names_of_the_server() {
+    for password in ["shop", "SHOP", "pohs", "shopshop", "shop1", "shop2025", "db7"] {
+        let policy = Policy { names: vec!["shop".to_owned(), "db7".to_owned()], ..policy() };
+        let subjects = [role("bob", strict(password, 4096, SALT))];
+        let found = run(&subjects, &ServerConfig::default(), &policy);
+        assert_eq!(ids(&found), ["password_is_name"], "{password}");
+    }
+}
+
+const KAFKA: &str = "salt=MDEyMzQ1Njc4OWFiY2RlZg==,\
+                     stored_key=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,\
+                     server_key=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,iterations=4096";
+
+/// Rows of registered sources: other systems' credentials are read, other hashes are reported.
+#[test]
+fn sources() {
+    let kafka = Some(password_audit::ClientKind::Kafka);
+    let cases = [
+        (row("a", None, strict("pw", 4096, SALT)), &[] as &[&str]),
+        (row("a", None, strict("a1", 4096, SALT)), &["password_is_name"]),
+        (row("a", None, strict("pw", 4095, SALT)), &["iterations_below_policy"]),
+        (row("a", None, plain(KAFKA)), &[]),
+        (row("a", kafka, plain(KAFKA)), &[]),
+        (row("a", None, strict("pw", 16_385, SALT)), &[]),
+        (row("a", kafka, strict("pw", 16_385, SALT)), &["iterations_above_clients"]),
+        (
+            row("a", None, plain("$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW")),
+            &["not_scram"],
+        ),
+        (row("a", None, plain("hunter2")), &["not_scram"]),
+        (row("a", None, plain("md50123456789abcdef0123456789abcdef")), &["md5_hash"]),
+        (row("a", None, plain("SCRAM-SHA-256$4096:x")), &["scram_malformed"]),
+        (row("a", None, None), &[]),
+    ];
+    let policy = Policy { client_max_iterations: 20_000, max_iterations: 20_000, ..policy() };
+    for (subject, expected) in cases {
+        let printed = format!("{subject:?}");
+        let one: Vec<_> =
+            password_audit::scan_one(&subject, &policy).iter().map(|(c, _)| c.id).collect();
+        let found = run(&[subject], &ServerConfig::default(), &policy);
+        assert_eq!(ids(&found), expected, "{printed}");
+        let derived = |id: &&str| *id != "password_is_name";
+        assert_eq!(one, expected.iter().copied().filter(derived).collect::<Vec<_>>(), "{printed}");
+    }
+
+    let many = [row("a", kafka, strict("pw", 17_000, SALT))];
+    let found = run(&many, &ServerConfig::default(), &policy);
+    assert_eq!(found[0].evidence, "iteration count 17000, refused by Kafka above 16384");
+    let limited = Policy { max_iterations: 10_000, ..policy.clone() };
+    let found = run(&many, &ServerConfig::default(), &limited);
+    assert!(
+        found[0].evidence.ends_with("no password is tried on it, as scram.max_iterations is 10000")
+    );
+}
+
+#[test]
+fn age() {
+    let seen = |minutes| {
+        with(|role| role.first_seen = Some(FirstSeen { minutes, text: "then".to_owned() }))
+    };
+    let aged = Policy { max_password_age: 60, ..policy() };
+    assert_eq!(ids(&run(&[seen(60)], &ServerConfig::default(), &aged)), ["password_unchanged"]);
+    assert_eq!(ids(&run(&[seen(59)], &ServerConfig::default(), &aged)), [""; 0]);
+    assert_eq!(ids(&run(&[seen(60)], &ServerConfig::default(), &policy())), [""; 0]);
+}
+
+/// Where the server's encoding is not UTF-8, its bytes and the client's are both tried.
+#[test]
+fn names_in_another_encoding() {
+    let latin_1 = b"\xE9lan".as_slice();
+    for bytes in [latin_1, "\u{E9}lan".as_bytes()] {
+        let verifier = derive(Mechanism::ScramSha256, &Password::prepare(bytes), 4096, SALT);
+        let secret = StoredSecret::read(Zeroizing::new(verifier), |_| None);
+        let subject = Subject { name_bytes: latin_1.to_vec(), ..role("\u{E9}lan", Some(secret)) };
+        assert_eq!(found(&[subject], &ServerConfig::default()), ["password_is_name"]);
+    }
+}
+
+/// What works the search off can end the run.
+#[test]
+fn a_search_can_fail() {
+    let subjects = [role("abc", strict("pw", 4096, SALT))];
+    let mut searches = 0;
+    let result = password_audit::run(&subjects, &ServerConfig::default(), &policy(), |search| {
+        searches += 1;
+        search.stop();
+        Err("cancelled")
+    });
+    assert_eq!((result.err(), searches), (Some("cancelled"), 1));
+}
+
+#[test]
+fn nothing_secret_is_printed() {
+    let subject = role("bob", strict("pw", 4096, SALT));
+    let printed = format!("{subject:?}");
+    assert!(printed.contains("StoredSecret { kind: ScramSha256, .. }"), "{printed}");
+    assert!(!printed.contains("SCRAM-SHA-256$"), "{printed}");
+    assert_eq!(Severity::Critical.to_string(), "critical");
+    assert!(CHECKS.iter().any(|check| matches!(check.kind, CheckKind::Guess(_))));
+}
+
+/// The ids of the checks that hit, in the order of the report.
+fn found(subjects: &[Subject], server: &ServerConfig) -> Vec<&'static str> {
+    ids(&run(subjects, server, &policy()))
+}
+
+fn ids(findings: &[Finding]) -> Vec<&'static str> {
+    findings.iter().map(|finding| finding.check.id).collect()
+}
+
+fn run(subjects: &[Subject], server: &ServerConfig, policy: &Policy) -> Vec<Finding> {
+    let found: Result<_, Infallible> = password_audit::run(subjects, server, policy, |search| {
+        search.work(|| ());
+        Ok(())
+    });
+    found.expect("it can't fail")
+}
+
+fn policy() -> Policy {
+    Policy {
+        client_max_iterations: 5000,
+        expiry_warning: 60,
+        max_iterations: 6000,
+        min_iterations: 4096,
+        mock_iterations: 4096,
+        names: Vec::new(),
+        max_password_age: 0,
+        salt_len: 16,
+        server_iterations: 4096,
+        year: 2026,
+    }
+}
+
+/// A role that may log in until next year.
+fn role(name: &str, secret: Option<StoredSecret>) -> Subject {
+    let role = RoleFacts {
+        can_login: true,
+        first_seen: None,
+        hash_access: None,
+        hba_rules: None,
+        overrides: None,
+        replication: false,
+        valid_until: ValidUntil::At { minutes: 500_000, text: "next year".to_owned() },
+    };
+    Subject {
+        name: name.to_owned(),
+        name_bytes: name.as_bytes().to_vec(),
+        origin: Origin::Role(role),
+        secret,
+    }
+}
+
+fn group() -> RoleFacts {
+    let valid_until = ValidUntil::Never;
+    RoleFacts {
+        can_login: false,
+        first_seen: None,
+        hash_access: None,
+        hba_rules: None,
+        overrides: None,
+        replication: false,
+        valid_until,
+    }
+}
+
+/// A row of a registered source.
+fn row(name: &str, client: Option<ClientKind>, secret: Option<StoredSecret>) -> Subject {
+    let origin = Origin::Registered { name: "app".into(), client };
+    Subject { origin, ..role(name, secret) }
+}
+
+/// The harmless role with one thing changed.
+fn with(change: impl FnOnce(&mut RoleFacts)) -> Subject {
+    let mut subject = role("bob", strict("pw", 4096, SALT));
+    if let Origin::Role(role) = &mut subject.origin {
+        change(role);
+    }
+    subject
+}
+
+fn until(valid_until: ValidUntil) -> Subject {
+    with(|role| role.valid_until = valid_until)
+}
+
+/// A secret that the server takes for nothing.
+fn plain(text: &str) -> Option<StoredSecret> {
+    Some(StoredSecret::read(Zeroizing::new(text.to_owned()), |_| None))
+}
+
+/// A SCRAM-SHA-256 verifier in the strict form.
+fn strict(password: &str, iterations: u32, salt: &[u8]) -> Option<StoredSecret> {
+    Some(StoredSecret::read(Zeroizing::new(verifier(password, iterations, salt)), |_| {
+        panic!("asked about a strict one")
+    }))
+}
+
+fn verifier(password: &str, iterations: u32, salt: &[u8]) -> String {
+    text_of(Mechanism::ScramSha256, password, iterations, salt)
+}
+
+fn text_of(mechanism: Mechanism, password: &str, iterations: u32, salt: &[u8]) -> String {
+    derive(mechanism, &Password::prepare(password.as_bytes()), iterations, salt)
+}
+
+fn derive(mechanism: Mechanism, password: &Password, iterations: u32, salt: &[u8]) -> String {
+    let iterations = NonZeroU32::new(iterations).expect("positive");
+    let parameters = Parameters::new(mechanism, iterations, salt.to_vec()).expect("parameters");
+    Verifier::derive(parameters, password, || ()).to_string()
+}
+
+/// What a server makes of a verifier.
+fn served(text: &str, iterations: i32) -> ParsedSecret {
+    let verifier: Verifier = text.parse().expect("a verifier");
+    ParsedSecret {
+        iterations,
+        salt: verifier.salt().to_vec(),
+        server_key: verifier.server_key().clone(),
+        stored_key: verifier.stored_key().clone(),
+    }
+}
+
+fn md5_of(password: &str, name: &str) -> String {
+    use md5::Digest;
+
+    let hash = md5::Md5::digest(format!("{password}{name}"));
+    let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("md5{digits}")
+}

@@ -1,0 +1,116 @@
+//! The verifiers of an exchange: those that the caller gave, and the mocks in their place.
+
+use scram_core::keys::Key;
+use scram_core::server::Candidate;
+use scram_core::state::{Seal, State};
+use scram_core::{Mechanism, Parameters, Selection, Verifier};
+
+use crate::cluster_keys::{ClusterKeys, MOCK_VERIFIER_TEXT};
+use crate::error::Error;
+use crate::pg::text::ServerText;
+use crate::pg::verifier_text;
+
+/// The verifiers that the caller gave, in order, or none.
+pub(super) struct GivenVerifiers {
+    verifier: Option<Verifier>,
+    alternative: Option<Verifier>,
+}
+
+impl GivenVerifiers {
+    pub(super) fn read(
+        verifier: Option<&ServerText>,
+        alternative: Option<&ServerText>,
+    ) -> Result<Self, Error> {
+        let verifier = match verifier {
+            Some(verifier) => Some(verifier_text::parse(verifier)?),
+            None => {
+                drop(core::hint::black_box(MOCK_VERIFIER_TEXT.parse::<Verifier>()));
+                None
+            }
+        };
+        let alternative = alternative.map(verifier_text::parse).transpose()?;
+        if let Some(alternative) = &alternative {
+            let fits =
+                verifier.as_ref().is_some_and(|v| v.parameters() == alternative.parameters());
+            if !fits {
+                return Err(Error::Alternative);
+            }
+        }
+        Ok(Self { verifier, alternative })
+    }
+
+    /// What the client selected; the verifier's own mechanism if nothing is said.
+    pub(super) fn selection(&self, name: Option<&ServerText>) -> Result<Selection, Error> {
+        match (name, &self.verifier) {
+            (Some(name), _) => Ok(name.ascii().parse()?),
+            (None, Some(verifier)) => Ok(verifier.mechanism().into()),
+            (None, None) => Ok(Mechanism::ScramSha256.into()),
+        }
+    }
+}
+
+/// What the client's proof is checked against. Two always: no cost tells a user who has no
+/// alternative, or who does not exist, from another.
+pub(crate) struct Credentials {
+    first: Verifier,
+    second: Verifier,
+    first_is_real: bool,
+    second_is_real: bool,
+}
+
+impl Credentials {
+    /// A verifier of another mechanism than the selected one counts as none: a name can't be probed
+    /// by mechanism.
+    pub(super) fn new(
+        keys: &ClusterKeys,
+        given: &GivenVerifiers,
+        mechanism: Mechanism,
+        username: &str,
+    ) -> Result<Self, Error> {
+        // Made for known users too: the cost is the same.
+        let mock = keys.mock(mechanism, username)?;
+        let real = |verifier: &Option<Verifier>| {
+            verifier.as_ref().filter(|verifier| verifier.mechanism() == mechanism).cloned()
+        };
+        Ok(Self::with_mock(real(&given.verifier), real(&given.alternative), mock))
+    }
+
+    /// The mock stands in for whoever is missing.
+    pub(crate) fn with_mock(
+        first: Option<Verifier>,
+        second: Option<Verifier>,
+        mock: Verifier,
+    ) -> Self {
+        Self {
+            first_is_real: first.is_some(),
+            second_is_real: second.is_some(),
+            second: second.unwrap_or_else(|| mock.clone()),
+            first: first.unwrap_or(mock),
+        }
+    }
+
+    /// What server-first hands out.
+    pub(crate) fn parameters(&self) -> &Parameters {
+        self.first.parameters()
+    }
+
+    pub(super) fn list(&self) -> [Candidate<'_>; 2] {
+        [
+            Candidate::new(&self.first, self.first_is_real),
+            Candidate::new(&self.second, self.second_is_real),
+        ]
+    }
+
+    pub(super) fn digests(&self, seal: &Seal) -> [Key; 2] {
+        [seal.digest(&self.first.to_string()), seal.digest(&self.second.to_string())]
+    }
+
+    /// As [`Self::list`], but only those that the state was made for can be accepted.
+    pub(super) fn known_to<'a>(&'a self, state: &State, seal: &Seal) -> [Candidate<'a>; 2] {
+        let [first, second] = self.digests(seal);
+        [
+            Candidate::new(&self.first, self.first_is_real & state.knows(&first)),
+            Candidate::new(&self.second, self.second_is_real & state.knows(&second)),
+        ]
+    }
+}

@@ -1,0 +1,149 @@
+//! The handshake for the cluster's own roles.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use scram_core::server::Terms;
+use scram_core::{Mechanism, Selection, Verifier};
+
+use super::Credentials;
+use crate::cluster_keys::{ClusterKeys, MOCK_VERIFIER_TEXT, Purpose};
+use crate::error::Error;
+use crate::pg::catalog_role::{CatalogRole, MAX_NAME_LEN};
+use crate::pg::name::PgName;
+use crate::pg::record::Record;
+use crate::pg::scram_secret::ParsedSecret;
+use crate::pg::text::{ServerText, Utf8};
+use crate::pg::{check_log, clock, random};
+
+/// `scram.role_handshake_start(…, OUT server_first text, OUT state bytea, OUT error text)`
+///
+/// As `handshake_start`, for a role of the cluster: the challenge is what the server itself would
+/// send on its own port, for a role that can't log in too.
+///
+/// SECURITY DEFINER like all that reads pg_authid: that is why PUBLIC may not call it.
+#[pg_extern(sql = "
+CREATE FUNCTION scram.role_handshake_start(
+    client_first text,
+    role name DEFAULT NULL,
+    mechanism text DEFAULT 'SCRAM-SHA-256',
+    channel_binding_type text DEFAULT NULL,
+    channel_binding_data bytea DEFAULT NULL,
+    OUT server_first text,
+    OUT state bytea,
+    OUT error text
+) VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'role_handshake_start_wrapper';
+")]
+fn role_handshake_start(
+    client_first: Option<ServerText>,
+    role: Option<PgName>,
+    mechanism: Option<ServerText>,
+    channel_binding_type: Option<ServerText>,
+    channel_binding_data: Option<&[u8]>,
+) -> Result<Record<3>, ErrorReport> {
+    let keys = ClusterKeys::of_this_cluster();
+    let seal = keys.seal(Purpose::RoleHandshakeState);
+    let selection = match &mechanism {
+        Some(name) => name.ascii().parse().map_err(Error::from)?,
+        None => Selection::from(Mechanism::ScramSha256),
+    };
+    let binding = super::binding(channel_binding_type.as_ref(), channel_binding_data)?;
+    let terms = Terms::new(selection, binding).map_err(Error::from)?;
+
+    let username = role.map(|role| role.text().name());
+    let request = match super::request(client_first.as_ref(), &terms, username.as_deref()) {
+        Ok(request) => request,
+        Err(error) => return Ok(super::start_error(error)),
+    };
+    let Login { candidates, served, .. } =
+        Login::new(&keys, request.mechanism(), request.username())?;
+    let nonce = random::nonce()?;
+    let challenge = match served {
+        Some(secret) => {
+            request.challenge_verbatim(&secret.salt.to_string_lossy(), secret.iterations, &nonce)
+        }
+        None => request.challenge(candidates.parameters(), &nonce),
+    };
+    Ok(super::sealed(&seal, challenge, &candidates)?)
+}
+
+/// `scram.role_handshake_finish(…, OUT accepted boolean, OUT server_final text, OUT username text,
+/// OUT error text)`
+///
+/// As `handshake_finish`, for a role of the cluster. The role is looked up again: one that was
+/// locked, dropped or given another password in between is not let in. A superuser or a role with
+/// REPLICATION is let in only with `scram.authenticate_superusers`. Each checked proof is logged.
+#[pg_extern(sql = "
+CREATE FUNCTION scram.role_handshake_finish(
+    state bytea,
+    client_final text,
+    OUT accepted boolean,
+    OUT server_final text,
+    OUT username text,
+    OUT error text
+) VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'role_handshake_finish_wrapper';
+")]
+fn role_handshake_finish(
+    state: Option<&[u8]>,
+    client_final: Option<ServerText>,
+) -> Result<Record<4>, ErrorReport> {
+    let keys = ClusterKeys::of_this_cluster();
+    let seal = keys.seal(Purpose::RoleHandshakeState);
+    let state = super::open(&seal, state)?;
+    let challenge = &state.challenge;
+    let Login { candidates, name, oid, .. } =
+        Login::new(&keys, challenge.mechanism(), challenge.username())?;
+    let finished = super::finish(&seal, state, client_final.as_ref(), &candidates);
+    if let Some(matches) = finished.decided {
+        check_log::log("role_handshake_finish", oid, &name, matches);
+    }
+    let [accepted, server_final, username, error, _] = finished.record.0;
+    // The role, not what the client sent: of a name that is too long only the start counts.
+    let username = username.and_then(|_| Utf8(name.name()).into_datum());
+    Ok(Record([accepted, server_final, username, error]))
+}
+
+/// What a login by this name comes to.
+struct Login {
+    /// The role's name, as it is looked up.
+    name: ServerText,
+    /// `None` for an unknown role.
+    oid: Option<pg_sys::Oid>,
+    candidates: Credentials,
+    /// What the server would challenge with; `None` for its mock.
+    served: Option<ParsedSecret>,
+}
+
+impl Login {
+    /// A role that can't log in, in whatever way, is challenged as the server does it and never let
+    /// in. What is read of a role is read of a decoy where there is none: the cost is the same.
+    fn new(keys: &ClusterKeys, mechanism: Mechanism, username: &str) -> Result<Self, Error> {
+        let name = ServerText::from_utf8(username);
+        // As the server truncates the name in a start-up packet (ProcessStartupPacket, postmaster.c).
+        let name =
+            ServerText::from_bytes(&name.as_bytes()[..name.as_bytes().len().min(MAX_NAME_LEN)]);
+        let mock = keys.role_mock(mechanism, name.as_bytes())?;
+        let role = CatalogRole::lookup(name.as_bytes());
+        let secret = role.as_ref().and_then(|role| role.secret.as_ref());
+        let text = secret.map_or(MOCK_VERIFIER_TEXT.as_bytes(), ServerText::as_bytes);
+        let verifier = str::from_utf8(text).ok().and_then(|text| text.parse::<Verifier>().ok());
+        let served = ParsedSecret::parse(text);
+
+        // The server challenges a role without LOGIN with its own salt, and refuses it afterwards
+        // (InitializeSessionUserId); an expired one is no role to it (get_role_password, crypt.c).
+        let is_valid = role.as_ref().is_some_and(|role| {
+            role.secret.is_some() & role.valid_until.is_none_or(|until| until >= clock::now())
+        });
+        let is_served = is_valid & (mechanism == Mechanism::ScramSha256);
+        let oid = role.as_ref().map(|role| role.oid);
+        let can_login = role.is_some_and(|role| role.can_login & role.may_be_authenticated());
+        let verifier = verifier.filter(|v| is_valid & can_login & (v.mechanism() == mechanism));
+        Ok(Self {
+            name,
+            oid,
+            candidates: Credentials::with_mock(verifier, None, mock),
+            served: served.filter(|_| is_served),
+        })
+    }
+}

@@ -1,0 +1,107 @@
+//! Threads that only compute, for the length of one call.
+//!
+//! They never call PostgreSQL, take no signals, and end with the call: also when it ends by an error
+//! or a cancel. What they read is memory of Rust's: a session that is terminated frees PostgreSQL's
+//! while they still run.
+
+use core::mem::MaybeUninit;
+use std::thread::{self, ScopedJoinHandle};
+
+use scram_core::Search;
+
+use super::{caller, interrupt};
+use crate::error::Error;
+use crate::guc;
+
+/// How long the backend sleeps at a time when it has nothing left to do but to wait for the others,
+/// in milliseconds.
+const WAIT_MILLISECONDS: i64 = 1;
+
+/// How many threads a search may have that any user can call: `scram.search_threads` for those who may
+/// run the audit, one for all others.
+pub(crate) fn threads_of_caller() -> usize {
+    match guc::search_threads() {
+        0 | 1 => 1,
+        threads if caller::may_execute(c"run_audit") => threads,
+        _ => 1,
+    }
+}
+
+/// Searches on this thread and up to `limit - 1` others. A cancel, a timeout or a shutdown ends it.
+pub(crate) fn run<C: AsRef<[u8]> + Sync>(
+    search: &Search<'_, C>,
+    limit: usize,
+) -> Result<(), Error> {
+    let threads = search.threads(limit);
+    if threads == 1 {
+        search.work(interrupt::check);
+        return Ok(());
+    }
+    thread::scope(|scope| {
+        let mut crew =
+            SearchThreads { stop: || search.stop(), workers: Vec::with_capacity(threads) };
+        {
+            let _mask = SignalMask::block_all();
+            for _ in 1..threads {
+                let builder = thread::Builder::new().name("scram search".to_owned());
+                // Where the system gives no more threads, those that are there do the work.
+                let Ok(worker) = builder.spawn_scoped(scope, || search.work(|| ())) else { break };
+                crew.workers.push(worker);
+            }
+        }
+        search.work(interrupt::check);
+        crew.wait()
+    })
+}
+
+/// The other threads. Stopped and joined when dropped: the backend may be unwinding out of a cancel.
+struct SearchThreads<'scope, S: Fn()> {
+    stop: S,
+    workers: Vec<ScopedJoinHandle<'scope, ()>>,
+}
+
+impl<S: Fn()> SearchThreads<'_, S> {
+    /// Waits for what they have begun; a candidate is too long a derivation to wait for deafly.
+    fn wait(&mut self) -> Result<(), Error> {
+        while self.workers.iter().any(|worker| !worker.is_finished()) {
+            interrupt::wait_for_latch(WAIT_MILLISECONDS);
+        }
+        // Joined one by one: only then has the system's thread gone, not just its work.
+        let ended: Vec<_> = self.workers.drain(..).map(ScopedJoinHandle::join).collect();
+        if ended.iter().all(Result::is_ok) { Ok(()) } else { Err(Error::Search) }
+    }
+}
+
+impl<S: Fn()> Drop for SearchThreads<'_, S> {
+    fn drop(&mut self) {
+        (self.stop)();
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
+}
+
+/// Keeps signals from this thread, and from those that it starts meanwhile, as long as it lives.
+/// PostgreSQL's handlers must run on the backend's thread, which has what was blocked again when
+/// this is dropped; what came in between is delivered then.
+struct SignalMask(libc::sigset_t);
+
+impl SignalMask {
+    fn block_all() -> Self {
+        let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+        // SAFETY: both sets are written, the first by sigfillset, before they are read; with these
+        // arguments neither function can fail.
+        unsafe {
+            libc::sigfillset(all.as_mut_ptr());
+            libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+            Self(before.assume_init())
+        }
+    }
+}
+
+impl Drop for SignalMask {
+    fn drop(&mut self) {
+        // SAFETY: the set that pthread_sigmask gave out.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, core::ptr::null_mut()) };
+    }
+}

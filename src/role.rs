@@ -1,0 +1,8 @@
+//! Section "Roles": set, rotate and check passwords of the cluster's roles, and write none to any log.
+
+mod alter;
+mod check;
+mod history;
+pub(crate) mod password;
+mod permission;
+pub(crate) mod rotation;

@@ -1,0 +1,129 @@
+//! The last passwords of a role, as the verifiers that they had.
+//!
+//! Verifiers go into the table past SQL: as parameters of a statement they would be written down by
+//! whoever logs parameters.
+
+use pgrx::datum::{DatumWithOid, IntoDatum as _};
+use pgrx::pg_sys;
+use pgrx::pg_sys::panic::ErrorReport;
+use scram_core::{Password, Verifier};
+
+use crate::error::Error;
+use crate::guc;
+use crate::pg::catalog_role::CatalogRole;
+use crate::pg::clock;
+use crate::pg::interrupt;
+use crate::pg::security_context::{Table, as_owner};
+use crate::pg::text::ServerText;
+
+const TABLE: &core::ffi::CStr = c"password_history";
+
+/// Newest first.
+const READ: &str = "
+SELECT h.entry, h.verifier FROM scram.password_history h WHERE h.role = $1 ORDER BY h.entry DESC";
+
+const NEXT: &str = "SELECT nextval('scram.password_history_entry_seq')";
+
+const FORGET: &str = "DELETE FROM scram.password_history h WHERE h.entry = $1";
+
+const SHORTEN: &str = "
+DELETE FROM scram.password_history h
+WHERE h.role = $1 AND h.entry < (
+    SELECT min(k.entry) FROM (
+        SELECT n.entry FROM scram.password_history n WHERE n.role = $1 ORDER BY n.entry DESC LIMIT $2) k)";
+
+/// No trigger fires when a role is dropped. What somebody else is about to delete is left to him.
+const FORGET_DROPPED: &str = "
+DELETE FROM scram.password_history h WHERE h.entry IN (
+    SELECT d.entry FROM scram.password_history d
+    WHERE NOT EXISTS (SELECT FROM pg_authid a WHERE a.oid = d.role)
+    FOR UPDATE SKIP LOCKED)";
+
+/// One password that a role has had.
+struct Entry {
+    number: i64,
+    verifier: ServerText,
+}
+
+/// Raises 22023 if the password is one of the role's last. `is_current`: it is what the role has now,
+/// and does not come back.
+pub(super) fn refuse(
+    name: &ServerText,
+    role: &CatalogRole,
+    password: &Password,
+    is_current: bool,
+) -> Result<(), ErrorReport> {
+    let last = guc::password_history();
+    if last == 0 || is_current {
+        return Ok(());
+    }
+    for entry in read(role)?.iter().take(last) {
+        let verifier = entry.verifier.ascii().parse::<Verifier>().ok();
+        // Counts above the cap were below it once.
+        let verifier = verifier.filter(|v| v.iterations().get() <= guc::max_iterations());
+        if verifier.is_some_and(|verifier| verifier.verify(password, interrupt::check)) {
+            return Err(Error::Reuse { role: name.in_message(), last }.into());
+        }
+    }
+    Ok(())
+}
+
+/// Keeps what the role has got, and what it had if that is not kept yet: somebody may have set it with
+/// ALTER ROLE. `is_same`: it is the same password in a new verifier.
+///
+/// `role` as it was before.
+pub(super) fn record(
+    name: &ServerText,
+    role: &CatalogRole,
+    verifier: &str,
+    is_same: bool,
+) -> Result<(), ErrorReport> {
+    let last = guc::password_history();
+    if last == 0 {
+        return Ok(());
+    }
+    let entries = read(role)?;
+    if let Some(old) = &role.secret {
+        let kept = entries.iter().find(|entry| entry.verifier.as_bytes() == old.as_bytes());
+        match kept {
+            Some(entry) if is_same => {
+                as_owner(TABLE, FORGET, &[DatumWithOid::from(entry.number)], |_| Ok(()))?;
+            }
+            None if !is_same && old.ascii().parse::<Verifier>().is_ok() => {
+                insert(name, role, old.as_bytes())?
+            }
+            _ => {}
+        }
+    }
+    insert(name, role, verifier.as_bytes())?;
+
+    let limit = i64::try_from(last).unwrap_or(i64::MAX);
+    let arguments = [DatumWithOid::from(role.oid), DatumWithOid::from(limit)];
+    as_owner(TABLE, SHORTEN, &arguments, |_| Ok(()))?;
+    as_owner(TABLE, FORGET_DROPPED, &[], |_| Ok(()))?;
+    Ok(())
+}
+
+fn read(role: &CatalogRole) -> Result<Vec<Entry>, ErrorReport> {
+    as_owner(TABLE, READ, &[DatumWithOid::from(role.oid)], |row| {
+        Ok(Entry {
+            number: row.get(1)?.unwrap_or_default(),
+            verifier: row.get(2)?.unwrap_or_else(|| ServerText::from_bytes(&[])),
+        })
+    })
+}
+
+fn insert(name: &ServerText, role: &CatalogRole, verifier: &[u8]) -> Result<(), ErrorReport> {
+    let number = as_owner(TABLE, NEXT, &[], |row| row.get::<i64>(1))?.pop().flatten();
+    let mut name_data = [0_u8; pg_sys::NAMEDATALEN as usize];
+    let len = name.as_bytes().len().min(name_data.len() - 1);
+    name_data[..len].copy_from_slice(&name.as_bytes()[..len]);
+    Table::open(TABLE).insert([
+        number.into_datum(),
+        role.oid.into_datum(),
+        Some(pg_sys::Datum::from(name_data.as_ptr())),
+        ServerText::from_bytes(verifier).into_datum(),
+        clock::now().into_datum(),
+    ]);
+    Ok(())
+}

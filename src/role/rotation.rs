@@ -1,0 +1,334 @@
+//! Section "Roles": two roles that take turns, so that a password changes while everybody stays
+//! logged in.
+//!
+//! Each call is one step in one transaction: after a crash it is called again. What is stored names
+//! the roles and whose turn it is, never a secret.
+
+use pgrx::datum::DatumWithOid;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use super::alter::{Alteration, lock, require_writable};
+use super::password::{random_password, set_new, wanted_iterations};
+use super::permission::{AlteredPart, require};
+use crate::error::Error;
+use crate::pg::catalog_role::CatalogRole;
+use crate::pg::clock;
+use crate::pg::name::PgName;
+use crate::pg::record::Record;
+use crate::pg::security_context::as_owner;
+use crate::pg::statement_hiding::with_hidden_statement;
+use crate::pg::text::ServerText;
+
+const TABLE: &core::ffi::CStr = c"rotation";
+
+/// Pids that a NOTICE lists.
+const LISTED: usize = 20;
+
+const READ: &str = "
+SELECT r.role_a::text, r.role_b::text, r.active_is_a, r.pending, r.member_of::text
+FROM scram.rotation r WHERE r.name = $1";
+
+const CREATE: &str = "
+INSERT INTO scram.rotation (name, member_of, role_a, role_b)
+VALUES ($1, $2::name, $3::name, $4::name)
+ON CONFLICT DO NOTHING
+RETURNING true";
+
+const TAKEN: &str = "
+SELECT x::text FROM scram.rotation r, unnest(ARRAY[r.role_a, r.role_b]) x
+WHERE x IN ($1::name, $2::name) ORDER BY x";
+
+const STARTED: &str = "
+UPDATE scram.rotation SET pending = true, changed_at = clock_timestamp() WHERE name = $1";
+
+const FINISHED: &str = "
+UPDATE scram.rotation SET pending = false, active_is_a = NOT active_is_a, changed_at = clock_timestamp()
+WHERE name = $1";
+
+const DROP: &str = "DELETE FROM scram.rotation WHERE name = $1 RETURNING true";
+
+/// Whoever logged in as this role; parallel workers go with their leader.
+const SESSIONS: &str = "
+SELECT a.pid FROM pg_stat_activity a WHERE a.usesysid = $1 AND a.leader_pid IS NULL ORDER BY a.pid";
+
+/// `scram.create_rotation(name text, member_of name, role_a name, role_b name) returns void`
+///
+/// Two members of `member_of` take turns; `role_b` is idle first. Changes no role.
+///
+/// Raises 42704 for an unknown role, 42501 unless the caller may alter both, 22023 where they are one
+/// or no members, 42710 where the rotation exists or a role is in another one.
+#[pg_extern(sql = "
+CREATE FUNCTION scram.create_rotation(name text, member_of name, role_a name, role_b name) RETURNS void
+VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'create_rotation_wrapper';
+")]
+fn create_rotation(
+    name: Option<ServerText>,
+    member_of: Option<PgName>,
+    role_a: Option<PgName>,
+    role_b: Option<PgName>,
+) -> Result<(), ErrorReport> {
+    with_hidden_statement(|| {
+        let name = given(name)?;
+        let member_of = member_of.ok_or(Error::Null { argument: "member_of" })?;
+        let role_a = role_a.ok_or(Error::Null { argument: "role_a" })?;
+        let role_b = role_b.ok_or(Error::Null { argument: "role_b" })?;
+        require_writable();
+        let group = find(member_of.text())?;
+        let members = [role_a.text(), role_b.text()];
+        let roles = [find(members[0])?, find(members[1])?];
+        for (member, role) in members.into_iter().zip(&roles) {
+            require(member, role, AlteredPart::Attributes)?;
+        }
+        for (member, role) in members.into_iter().zip(&roles) {
+            require_member(member, role, member_of.text(), &group)?;
+        }
+        if role_a.text().as_bytes() == role_b.text().as_bytes() {
+            return Err(Error::RotationAlike.into());
+        }
+        let [a, b] = members.map(argument);
+        let taken = as_owner(TABLE, TAKEN, &[a, b], |row| row.get::<ServerText>(1))?;
+        if read(&name, false)?.is_none()
+            && let Some(Some(role)) = taken.first()
+        {
+            return Err(Error::RotationTaken { role: role.in_message() }.into());
+        }
+        let [a, b] = members.map(argument);
+        let row = [argument(&name), argument(member_of.text()), a, b];
+        if as_owner(TABLE, CREATE, &row, |_| Ok(()))?.is_empty() {
+            return Err(Error::RotationExists { name: name.in_message() }.into());
+        }
+        Ok(())
+    })
+}
+
+/// `scram.rotate(name text, OUT role name, OUT password text)`
+///
+/// Gives the idle role LOGIN and a new random password, which is returned this once. Called again
+/// before `finish_rotation`: the same role gets another one, never the active one.
+///
+/// Raises 55000, and changes nothing, where the role could not log in all the same: it has expired;
+/// 22023 where one of the two roles is no member of `member_of` any more.
+#[pg_extern(sql = "
+CREATE FUNCTION scram.rotate(name text, OUT role name, OUT password text)
+VOLATILE SET search_path = pg_catalog, pg_temp
+COST 100000
+LANGUAGE c AS 'MODULE_PATHNAME', 'rotate_wrapper';
+")]
+fn rotate(name: Option<ServerText>) -> Result<Record<2>, ErrorReport> {
+    with_hidden_statement(|| {
+        let name = given(name)?;
+        require_writable();
+        let rotation = lock_rotation(&name)?;
+        let idle = rotation.idle();
+        let role = lock(idle, AlteredPart::Attributes)?;
+        let password = random_password(None)?;
+        let alteration = Alteration { can_login: Some(true), ..Alteration::default() };
+        set_new(idle, &role, &password, wanted_iterations(None)?, alteration)?;
+        require_ready(idle)?;
+        as_owner(TABLE, STARTED, &[argument(&name)], |_| Ok(()))?;
+        Ok(Record([name_datum(idle), password.into_datum()]))
+    })
+}
+
+/// `scram.finish_rotation(name text, OUT retired name, OUT sessions_left integer)`
+///
+/// Takes LOGIN from the old role once nobody is logged in as it; until then says who is. Nothing
+/// pending: NULL and 0.
+///
+/// Raises 55000 where the new role cannot log in any more, and 22023 where one of the two roles is no
+/// member of `member_of` any more.
+#[pg_extern(sql = "
+CREATE FUNCTION scram.finish_rotation(name text, OUT retired name, OUT sessions_left integer)
+VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'finish_rotation_wrapper';
+")]
+fn finish_rotation(name: Option<ServerText>) -> Result<Record<2>, ErrorReport> {
+    with_hidden_statement(|| {
+        let name = given(name)?;
+        require_writable();
+        let rotation = lock_rotation(&name)?;
+        if !rotation.pending {
+            return Ok(Record([None, 0_i32.into_datum()]));
+        }
+        // Somebody may have changed it meanwhile; then the old one is all there is.
+        require_ready(rotation.idle())?;
+        let old = rotation.active();
+        let role = lock(old, AlteredPart::Attributes)?;
+        let arguments = [DatumWithOid::from(role.oid)];
+        // What pg_stat_activity shows stands still in a transaction that has looked at it.
+        // SAFETY: on the backend's thread; forgets a copy of the backend's own.
+        unsafe { pg_sys::pgstat_clear_snapshot() };
+        let sessions = as_owner(TABLE, SESSIONS, &arguments, |row| row.get::<i32>(1))?;
+        if !sessions.is_empty() {
+            notice(&name, old, &sessions);
+            let count = i32::try_from(sessions.len()).unwrap_or(i32::MAX);
+            return Ok(Record([None, count.into_datum()]));
+        }
+        Alteration { can_login: Some(false), ..Alteration::default() }.apply(old, &role)?;
+        as_owner(TABLE, FINISHED, &[argument(&name)], |_| Ok(()))?;
+        Ok(Record([name_datum(old), 0_i32.into_datum()]))
+    })
+}
+
+/// `scram.drop_rotation(name text) returns void`
+///
+/// Forgets the pair. Changes no role.
+#[pg_extern(sql = "
+CREATE FUNCTION scram.drop_rotation(name text) RETURNS void
+VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'drop_rotation_wrapper';
+")]
+fn drop_rotation(name: Option<ServerText>) -> Result<(), ErrorReport> {
+    with_hidden_statement(|| {
+        let name = given(name)?;
+        require_writable();
+        let rotation = read(&name, false)?.ok_or_else(|| unknown(&name))?;
+        // A role that is gone must not keep its pair.
+        for member in [&rotation.role_a, &rotation.role_b] {
+            if let Some(role) = CatalogRole::lookup(member.as_bytes()) {
+                require(member, &role, AlteredPart::Attributes)?;
+            }
+        }
+        if as_owner(TABLE, DROP, &[argument(&name)], |_| Ok(()))?.is_empty() {
+            return Err(unknown(&name).into());
+        }
+        Ok(())
+    })
+}
+
+/// The longest name of a rotation, in bytes.
+const MAX_NAME_LEN: usize = 1024;
+
+/// The name of a rotation.
+fn given(name: Option<ServerText>) -> Result<ServerText, Error> {
+    let name = name.ok_or(Error::Null { argument: "name" })?;
+    name.require_length("name of the rotation", MAX_NAME_LEN)?;
+    Ok(name)
+}
+
+/// A row of the table.
+struct Rotation {
+    role_a: ServerText,
+    role_b: ServerText,
+    active_is_a: bool,
+    /// The idle role has got its password, the active one still has LOGIN.
+    pending: bool,
+    member_of: ServerText,
+}
+
+impl Rotation {
+    fn active(&self) -> &ServerText {
+        if self.active_is_a { &self.role_a } else { &self.role_b }
+    }
+
+    fn idle(&self) -> &ServerText {
+        if self.active_is_a { &self.role_b } else { &self.role_a }
+    }
+}
+
+/// The rotation, for a caller who may alter both roles; a second caller waits for the first one's
+/// transaction. Membership can change at any time, so it is checked again under the lock.
+fn lock_rotation(name: &ServerText) -> Result<Rotation, ErrorReport> {
+    let mut seen = read(name, false)?.ok_or_else(|| unknown(name))?;
+    loop {
+        for member in [&seen.role_a, &seen.role_b] {
+            require(member, &find(member)?, AlteredPart::Attributes)?;
+        }
+        let locked = read(name, true)?.ok_or_else(|| unknown(name))?;
+        // Dropped and created anew with other roles while it was waited for.
+        let is_same = locked.role_a.as_bytes() == seen.role_a.as_bytes()
+            && locked.role_b.as_bytes() == seen.role_b.as_bytes();
+        if is_same {
+            let group = find(&locked.member_of)?;
+            for member in [&locked.role_a, &locked.role_b] {
+                require_member(member, &find(member)?, &locked.member_of, &group)?;
+            }
+            return Ok(locked);
+        }
+        seen = locked;
+    }
+}
+
+/// Raises 22023 unless the role is a member of the group: otherwise it does not have the rights that
+/// the application needs.
+fn require_member(
+    name: &ServerText,
+    role: &CatalogRole,
+    of: &ServerText,
+    group: &CatalogRole,
+) -> Result<(), Error> {
+    // SAFETY: reads the catalogs. A superuser is not taken for a member of every role here.
+    let is_member = unsafe { pg_sys::is_member_of_role_nosuper(role.oid, group.oid) };
+    if is_member && role.oid != group.oid {
+        return Ok(());
+    }
+    Err(Error::RotationMember { role: name.in_message(), of: of.in_message() })
+}
+
+fn read(name: &ServerText, for_update: bool) -> Result<Option<Rotation>, ErrorReport> {
+    let query = if for_update { format!("{READ} FOR UPDATE") } else { READ.to_owned() };
+    let text = |text: Option<ServerText>| text.unwrap_or_else(|| ServerText::from_bytes(&[]));
+    let mut rows = as_owner(TABLE, &query, &[argument(name)], |row| {
+        Ok(Rotation {
+            role_a: text(row.get(1)?),
+            role_b: text(row.get(2)?),
+            active_is_a: row.get(3)?.unwrap_or_default(),
+            pending: row.get(4)?.unwrap_or_default(),
+            member_of: text(row.get(5)?),
+        })
+    })?;
+    Ok(rows.pop())
+}
+
+/// Makes sure that the server lets somebody in as this role who has its password.
+fn require_ready(name: &ServerText) -> Result<(), Error> {
+    let role = find(name)?;
+    let is_valid = role.valid_until.is_none_or(|until| until >= clock::now());
+    if role.can_login && role.secret.is_some() && is_valid {
+        return Ok(());
+    }
+    Err(Error::RotationUnready { role: name.in_message() })
+}
+
+fn find(name: &ServerText) -> Result<CatalogRole, Error> {
+    CatalogRole::lookup(name.as_bytes())
+        .ok_or_else(|| Error::UnknownRole { role: name.in_message() })
+}
+
+fn unknown(name: &ServerText) -> Error {
+    Error::UnknownRotation { name: name.in_message() }
+}
+
+fn notice(name: &ServerText, role: &ServerText, sessions: &[Option<i32>]) {
+    let pids = sessions.iter().flatten().take(LISTED).map(ToString::to_string).collect::<Vec<_>>();
+    let more = sessions.len().saturating_sub(LISTED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let message = format!(
+        "rotation \"{}\": role \"{}\" still has {} open session(s), pid {}{more}",
+        name.in_message(),
+        role.in_message(),
+        sessions.len(),
+        pids.join(", ")
+    );
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message, "")
+        .set_hint("Call scram.finish_rotation() again when they have ended.")
+        .report(PgLogLevel::NOTICE);
+}
+
+fn argument(text: &ServerText) -> DatumWithOid<'static> {
+    let copy = ServerText::from_bytes(text.as_bytes()).into_datum();
+    // SAFETY: a text datum in the current memory context, which outlives the call.
+    unsafe { DatumWithOid::new(copy, pg_sys::TEXTOID) }
+}
+
+fn name_datum(name: &ServerText) -> Option<pg_sys::Datum> {
+    // SAFETY: NAMEDATALEN bytes with a NUL at the end: a name, which has at most 63.
+    unsafe {
+        let buffer = pg_sys::palloc0(pg_sys::NAMEDATALEN as usize).cast::<u8>();
+        let len = name.as_bytes().len().min(pg_sys::NAMEDATALEN as usize - 1);
+        core::ptr::copy_nonoverlapping(name.as_bytes().as_ptr(), buffer, len);
+        Some(pg_sys::Datum::from(buffer))
+    }
+}
