@@ -52,6 +52,7 @@ check: setup ## format, lints, docs, core tests: no server needed
 	cargo clippy --workspace --all-targets $(FEATURES) -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps $(FEATURES)
 	@tools/no-pgrx.sh $(CORE)
+	@tools/layers.sh
 	@$(MAKE) --no-print-directory core
 
 installcheck: setup pgtest install clienttest ## tests that need a server: in it, then from clients

@@ -13,7 +13,7 @@ use scram_core::server::BindingMissing;
 use scram_core::state::SealError;
 use scram_core::verifier::{ParameterError, ParseError};
 
-use crate::pg::text::MAX_PASSWORD_LEN;
+use crate::limits::MAX_PASSWORD_LEN;
 
 /// What a function of the extension can raise.
 #[derive(Debug, thiserror::Error)]

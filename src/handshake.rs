@@ -14,8 +14,9 @@ use scram_core::state::{Seal, SealError, State};
 use crate::cluster_keys::{ClusterKeys, Purpose};
 use crate::error::Error;
 use crate::guc;
+use crate::limits::{MAX_PASSWORD_LEN, MAX_SECRET_LEN};
 use crate::pg::record::Record;
-use crate::pg::text::{MAX_PASSWORD_LEN, MAX_SECRET_LEN, ServerText, Utf8};
+use crate::pg::text::{ServerText, Utf8};
 use crate::pg::{clock, random};
 
 use credentials::Credentials;

@@ -10,6 +10,7 @@ mod cluster_keys;
 mod error;
 mod guc;
 mod handshake;
+mod limits;
 mod pg;
 mod role;
 mod verifier;

@@ -9,9 +9,10 @@ use scram_core::{Mechanism, Parameters, Verifier};
 
 use crate::error::Error;
 use crate::guc;
+use crate::limits::MAX_SECRET_LEN;
 use crate::pg::record::Record;
 use crate::pg::scram_secret::server_accepts;
-use crate::pg::text::{MAX_SECRET_LEN, ServerText};
+use crate::pg::text::ServerText;
 use crate::pg::{interrupt, random, search_threads, verifier_text};
 
 /// Credentials that [`match_any`] copies and searches at a time, at most.

@@ -9,7 +9,7 @@ use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::pg::text::ServerText;
+use super::text::ServerText;
 
 /// Failures on one role that a session may log at once. One a second is added.
 const BURST: u32 = 60;

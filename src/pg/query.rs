@@ -6,7 +6,7 @@ use pgrx::prelude::*;
 use pgrx::spi::{SpiHeapTupleData, SpiResult};
 use pgrx::{FromDatum, pg_sys};
 
-use crate::pg::text::ServerText;
+use super::text::ServerText;
 
 /// Runs a read-only query and reads each of its rows. What the server raises passes through as it is.
 pub(crate) fn rows<T>(

@@ -9,7 +9,7 @@ use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
 };
 
-use crate::pg::row_set::RowSet;
+use super::row_set::RowSet;
 
 /// One value for each OUT argument, in their order.
 ///

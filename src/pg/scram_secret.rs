@@ -10,7 +10,8 @@ use scram_core::Mechanism;
 use scram_core::keys::{Key, MAX_KEY_LEN};
 use zeroize::Zeroizing;
 
-use crate::pg::text::{MAX_SECRET_LEN, ServerText};
+use super::text::ServerText;
+use crate::limits::MAX_SECRET_LEN;
 
 // src/include/libpq/scram.h and src/include/common/base64.h, which pgrx does not bind. The server's
 // binary exports both.

@@ -7,7 +7,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::{SpiHeapTupleData, SpiResult};
 
-use crate::pg::query::internal;
+use super::query::internal;
 
 /// Who the server takes the running code for, until this is dropped. SET ROLE is refused meanwhile.
 pub(crate) struct SwitchedUser {

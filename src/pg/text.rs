@@ -15,13 +15,7 @@ use scram_core::message::MAX_MESSAGE_LEN;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
-
-/// The longest password that is prepared, in bytes: bounds the memory of its preparation. No text that
-/// is longer is copied at all.
-pub(crate) const MAX_PASSWORD_LEN: usize = 1024 * 1024;
-
-/// The longest stored secret that is read, in bytes: no form of a secret comes near it.
-pub(crate) const MAX_SECRET_LEN: usize = 64 * 1024;
+use crate::limits::MAX_PASSWORD_LEN;
 
 /// A `text` argument: a copy of its bytes in the server's encoding, wiped when dropped.
 ///

@@ -7,7 +7,8 @@ use pgrx::{FromDatum as _, pg_sys};
 
 use super::relation::Relation;
 use crate::error::Error;
-use crate::pg::text::{MAX_SECRET_LEN, ServerText};
+use crate::limits::MAX_SECRET_LEN;
+use crate::pg::text::ServerText;
 
 /// The longest value that is read, in bytes before compression. A longer one is not detoasted.
 const MAX_VALUE_LEN: usize = MAX_SECRET_LEN;
