@@ -18,8 +18,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::guc;
-use crate::pg::query::TextColumn;
-use crate::pg::security_context::as_owner;
+use crate::pg::security_context::{TableName, as_owner};
 use crate::pg::text::{ServerText, Utf8};
 use crate::pg::{caller, search_threads};
 
@@ -41,16 +40,16 @@ fn audit_checks() -> TableIterator<
     }))
 }
 
-/// `scram.audit_scan(passwords boolean) returns table (source text, subject text, check_id text,
+/// `scram_internal.cluster_findings(passwords boolean) returns table (source text, subject text, check_id text,
 /// severity text, evidence text)`
 ///
 /// What the checks find now on the roles and the server. With `passwords` those that names suggest are
 /// tried too: that takes as long as the stored iteration counts ask for, and can be cancelled meanwhile.
 ///
 /// Internal: the first part of `scram.audit`, and the first step of `scram.run_audit`.
-#[pg_extern(schema = "scram", stable, cost = 1000000)]
+#[pg_extern(schema = "scram_internal", stable, cost = 1000000)]
 #[search_path(pg_catalog, pg_temp)]
-fn audit_scan(
+fn cluster_findings(
     passwords: bool,
 ) -> Result<
     TableIterator<
@@ -77,14 +76,14 @@ fn audit_scan(
     Ok(TableIterator::new(findings.into_iter().map(row)))
 }
 
-/// `scram.audit_ready() returns void`
+/// `scram_internal.require_top_level() returns void`
 ///
 /// Raises 25006 where nothing can be stored and 25001 where `scram.run_audit` could not commit.
 ///
 /// Internal: the first statement of `scram.run_audit`. Only there can it know; a function that runs
 /// queries of its own is not asked by the procedure any more.
-#[pg_extern(schema = "scram", volatile)]
-fn audit_ready() -> Result<(), ErrorReport> {
+#[pg_extern(schema = "scram_internal", volatile)]
+fn require_top_level() -> Result<(), ErrorReport> {
     // SAFETY: these read the state of the backend.
     let (recovery, read_only, block, commits) = unsafe {
         (
@@ -116,7 +115,7 @@ fn audit_ready() -> Result<(), ErrorReport> {
     Ok(())
 }
 
-/// `scram.audit_begin(budget interval) returns bigint`
+/// `scram_internal.begin_run(budget interval) returns bigint`
 ///
 /// Starts a run; NULL if another one is at work. The work is done as the extension's owner.
 ///
@@ -125,55 +124,56 @@ fn audit_ready() -> Result<(), ErrorReport> {
 ///
 /// Internal: `scram.run_audit`.
 #[pg_extern(sql = "
-CREATE FUNCTION scram.audit_begin(budget interval) RETURNS bigint
+CREATE FUNCTION scram_internal.begin_run(budget interval) RETURNS bigint
 VOLATILE SET search_path = pg_catalog, pg_temp
-LANGUAGE c AS 'MODULE_PATHNAME', 'audit_begin_wrapper';
+LANGUAGE c AS 'MODULE_PATHNAME', 'begin_run_wrapper';
 ")]
-fn audit_begin(budget: Option<Interval>) -> Result<Option<i64>, ErrorReport> {
+fn begin_run(budget: Option<Interval>) -> Result<Option<i64>, ErrorReport> {
     caller::require("procedure", c"run_audit")?;
-    let run = "SELECT scram.audit_begin_run($1)";
-    let run = as_owner(c"audit_run", run, &[budget.into()], |row| row.get::<i64>(1))?;
+    let run = "SELECT scram_internal.start_run($1)";
+    let run = as_owner(OWNED, run, &[budget.into()], |row| row.optional("start_run"))?;
     Ok(run.into_iter().next().flatten())
 }
 
-/// `scram.audit_step(run bigint) returns boolean`
+/// `scram_internal.step(run bigint) returns boolean`
 ///
 /// Does a part of a run; false when it has ended. Raises as `audit_begin` does.
 ///
 /// Internal: `scram.run_audit`.
 #[pg_extern(sql = "
-CREATE FUNCTION scram.audit_step(run bigint) RETURNS boolean
+CREATE FUNCTION scram_internal.step(run bigint) RETURNS boolean
 VOLATILE SET search_path = pg_catalog, pg_temp
-LANGUAGE c AS 'MODULE_PATHNAME', 'audit_step_wrapper';
+LANGUAGE c AS 'MODULE_PATHNAME', 'step_wrapper';
 ")]
-fn audit_step(run: Option<i64>) -> Result<Option<bool>, ErrorReport> {
+fn step(run: Option<i64>) -> Result<Option<bool>, ErrorReport> {
     caller::require("procedure", c"run_audit")?;
-    let step = "SELECT scram.audit_run_step($1)";
-    let more = as_owner(c"audit_run", step, &[run.into()], |row| row.get::<bool>(1))?;
+    let step = "SELECT scram_internal.run_step($1)";
+    let more = as_owner(OWNED, step, &[run.into()], |row| row.optional("run_step"))?;
     Ok(more.into_iter().next().flatten())
 }
 
-/// `scram.schedule_hidden_user(job_name text) returns text`
+/// `scram_internal.hidden_job_user(job_name text) returns text`
 ///
 /// The user of a job of `scram.schedule_audit` that pg_cron hides from the caller; NULL where there is
 /// none. Raises 42501 unless the caller may execute `scram.unschedule_audit`, and asked for it.
 ///
 /// Internal: `scram.unschedule_audit`.
 #[pg_extern(sql = "
-CREATE FUNCTION scram.schedule_hidden_user(job_name text) RETURNS text
+CREATE FUNCTION scram_internal.hidden_job_user(job_name text) RETURNS text
 VOLATILE SET search_path = pg_catalog, pg_temp
-LANGUAGE c AS 'MODULE_PATHNAME', 'schedule_hidden_user_wrapper';
+LANGUAGE c AS 'MODULE_PATHNAME', 'hidden_job_user_wrapper';
 ")]
-fn schedule_hidden_user(job_name: Option<ServerText>) -> Result<Option<ServerText>, ErrorReport> {
+fn hidden_job_user(job_name: Option<ServerText>) -> Result<Option<ServerText>, ErrorReport> {
     caller::require("function", c"unschedule_audit")?;
-    let user = "SELECT scram.schedule_job_user($1)";
-    let user = as_owner(c"audit_run", user, &[job_name.map(TextColumn).into()], |row| {
-        row.get::<TextColumn>(1)
-    })?;
-    Ok(user.into_iter().next().flatten().map(|user| user.0))
+    let user = "SELECT scram_internal.job_user($1)";
+    let user = as_owner(OWNED, user, &[job_name.into()], |row| row.optional("job_user"))?;
+    Ok(user.into_iter().next().flatten())
 }
 
-/// As a row of [`audit_scan`].
+/// A table whose owner is the extension's.
+const OWNED: TableName = (c"scram", c"audit_run");
+
+/// As a row of [`cluster_findings`].
 fn row(finding: Finding) -> (Utf8, Utf8, &'static str, &'static str, Utf8) {
     (
         Utf8(finding.source),

@@ -111,7 +111,7 @@ const MAX_STATE_LEN: usize = 2 * MAX_PASSWORD_LEN;
 /// The user, where the caller names one.
 pub(crate) fn given_username(username: &ServerText) -> Result<String, Error> {
     username.require_length("user name", MAX_SECRET_LEN)?;
-    Ok(username.name())
+    Ok(username.to_display())
 }
 
 /// Reads client-first; a NULL is a client's fault like any other.
@@ -212,7 +212,7 @@ pub(crate) fn binding(
             Err(Error::BindingData)
         }
         (Some(kind), Some(data)) => {
-            Ok(Some(ChannelBinding { kind: kind.ascii().parse()?, data: data.to_vec() }))
+            Ok(Some(ChannelBinding { kind: kind.as_ascii().parse()?, data: data.to_vec() }))
         }
         _ => Err(Error::Binding),
     }

@@ -29,10 +29,14 @@ const VERSION: &CStr =
         Err(_) => c"",
     };
 
-/// Tells pgrx that the schema exists; `#[pg_extern(schema = "scram")]` needs it. The schema itself
-/// is made by bootstrap.sql, which comes first.
+/// Tells pgrx that the schema exists, because `#[pg_extern(schema = "scram")]` needs it. bootstrap.sql, which
+/// comes first, makes the schema itself.
 #[pg_schema]
 mod scram {}
+
+/// The schema of everything that is no part of the interface.
+#[pg_schema]
+mod scram_internal {}
 
 extension_sql_file!("../sql/schema/bootstrap.sql", bootstrap);
 extension_sql_file!("../sql/schema/types.sql", requires = [verifier::is_verifier]);
@@ -56,23 +60,23 @@ extension_sql_file!(
     requires = [
         "roles",
         "types",
-        audit::audit_begin,
+        audit::begin_run,
         audit::audit_checks,
-        audit::audit_ready,
-        audit::audit_scan,
-        audit::audit_step,
-        audit::guess::audit_common,
-        audit::guess::audit_edition,
-        audit::guess::audit_guesses,
-        audit::guess::audit_try,
+        audit::require_top_level,
+        audit::cluster_findings,
+        audit::step,
+        audit::guess::candidates_by_server,
+        audit::guess::guess_version,
+        audit::guess::guess_checks,
+        audit::guess::guess,
         audit::guess::builtin_words,
-        audit::scan::audit_read,
-        audit::scan::audit_secrets
+        audit::scan::read_source,
+        audit::scan::role_secrets
     ]
 );
 extension_sql_file!(
     "../sql/schema/sources.sql",
-    requires = ["audit", audit::source::audit_source_fits]
+    requires = ["audit", audit::source::require_readable_source]
 );
 extension_sql_file!("../sql/schema/run.sql", requires = ["sources"]);
 extension_sql_file!("../sql/schema/steps.sql", requires = ["run"]);
@@ -80,12 +84,9 @@ extension_sql_file!("../sql/schema/tries.sql", requires = ["steps"]);
 extension_sql_file!("../sql/schema/findings.sql", requires = ["tries"]);
 extension_sql_file!(
     "../sql/schema/report.sql",
-    requires = ["audit", audit::report::audit_kind, audit::report::audit_report]
+    requires = ["audit", audit::report::secret_kind, audit::report::audit_report]
 );
-extension_sql_file!(
-    "../sql/schema/schedule.sql",
-    requires = ["findings", audit::schedule_hidden_user]
-);
+extension_sql_file!("../sql/schema/schedule.sql", requires = ["findings", audit::hidden_job_user]);
 extension_sql_file!("../sql/schema/privileges.sql", finalize);
 
 /// Called once in each backend that loads the library.

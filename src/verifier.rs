@@ -181,7 +181,7 @@ fn new_parameters(
     mechanism: Option<&ServerText>,
 ) -> Result<Parameters, Error> {
     let mechanism = match mechanism {
-        Some(name) => name.ascii().parse()?,
+        Some(name) => name.as_ascii().parse()?,
         None => Mechanism::ScramSha256,
     };
     let iterations = match iterations {

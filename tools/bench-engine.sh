@@ -125,7 +125,7 @@ EOF
 
 The rate of \`scram.run_audit\` is that of a whole run on one role, with its first step, the numbers for the words, and every commit.
 
-The checks that derive no keys take $(awk -v r="${rate[scan]}" 'BEGIN { printf "%.1f", 1e6 / r }') µs a role at $ROLES roles, on one thread: \`scram.audit_scan\`, part of the first step of a run.
+The checks that derive no keys take $(awk -v r="${rate[scan]}" 'BEGIN { printf "%.1f", 1e6 / r }') µs a role at $ROLES roles, on one thread: \`scram_internal.cluster_findings\`, part of the first step of a run.
 EOF
 }
 
@@ -165,7 +165,7 @@ match_rate() {
 # A whole run, by its own clock, that remembers nothing of the one before.
 audit_rate() {
     query "LOAD 'scram_ext'" "SET scram.search_threads = $cores" \
-        "TRUNCATE scram.audit_secret, scram.audit_word" \
+        "TRUNCATE scram_internal.stored_secret, scram_internal.candidate" \
         "CALL scram.run_audit(budget => '1 day')" \
         "SELECT candidates_tested / extract(epoch FROM finished_at - started_at) FROM scram.audit_run
          WHERE candidates_tested > $WORDS ORDER BY run_id DESC LIMIT 1" | tail -n 1
@@ -180,7 +180,7 @@ scan() {
     local turn
     for turn in 1 2 3 4 5; do
         best scan "$(query "CREATE TEMP TABLE t AS SELECT clock_timestamp() AS t0" \
-            "SELECT count(*) FROM scram.audit_scan(false)" \
+            "SELECT count(*) FROM scram_internal.cluster_findings(false)" \
             "SELECT $ROLES / extract(epoch FROM clock_timestamp() - t0) FROM t" | tail -n 1)"
     done
 }

@@ -55,7 +55,7 @@ fn every_argument_can_be_of_any_length() {
         FROM pg_proc p
         JOIN pg_namespace n ON n.oid = p.pronamespace
         CROSS JOIN LATERAL unnest(p.proargtypes::oid[]) WITH ORDINALITY AS a(type, number)
-        WHERE n.nspname = 'scram' AND p.prorettype <> 'trigger'::regtype AND p.proname <> 'run_audit'
+        WHERE n.nspname IN ('scram', 'scram_internal') AND p.prorettype <> 'trigger'::regtype AND p.proname <> 'run_audit'
             AND obj_description(p.oid, 'pg_proc') NOT LIKE 'internal%'
         ORDER BY p.oid, a.number";
     let mut calls: Vec<(String, Vec<String>)> = Vec::new();

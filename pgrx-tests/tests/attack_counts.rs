@@ -14,8 +14,8 @@ fn numbers(password: &str) -> Vec<Vec<Option<String>>> {
         rows(&mut client, "SELECT status, candidates_tested, candidates_left FROM scram.audit_run");
     numbers.extend(rows(
         &mut client,
-        "SELECT words_through = (SELECT max(word_id) FROM scram.audit_word), own_edition
-         FROM scram.audit_secret",
+        "SELECT words_through = (SELECT max(word_id) FROM scram_internal.candidate), own_edition
+         FROM scram_internal.stored_secret",
     ));
     let found = "SELECT count(*) FROM scram.audit_finding WHERE check_id = 'password_in_wordlist'";
     let hits = if password == "Zq8-unlisted" { "0" } else { "1" };
@@ -30,7 +30,7 @@ fn a_run_counts_the_same_wherever_the_hit_is() {
     for position in ["1", "2", "4458", "4459", "10000"] {
         let cluster = Cluster::with_extension();
         let word = format!(
-            "SELECT word FROM (SELECT word, row_number() OVER () AS n FROM scram.builtin_words() word) w
+            "SELECT word FROM (SELECT word, row_number() OVER () AS n FROM scram_internal.builtin_words() word) w
              WHERE n = {position}"
         );
         let word = cell(&mut cluster.client(), &word).expect("a word");
@@ -52,7 +52,7 @@ fn a_partial_run_counts_the_same_wherever_the_hit_is() {
             .expect("words");
         make_role(&mut client, "weak", &format!("scram.generate('{password}', 200000)"));
         let first = Run::call_with(&mut client, "budget => '0'");
-        let own = "SELECT candidates FROM scram.audit_secret";
+        let own = "SELECT candidates FROM scram_internal.stored_secret";
         let own: i64 = cell(&mut client, own).expect("a number").parse().expect("a number");
         // All that it counts is whole batches.
         (first.tested + first.left, own <= first.tested)

@@ -97,8 +97,8 @@ fn readers_of_what_is_kept_are_named() {
     let mut admin = cluster.client();
     admin
         .batch_execute(
-            "CREATE ROLE history; GRANT SELECT (verifier) ON scram.password_history TO history;
-             CREATE ROLE inventory; GRANT SELECT ON scram.audit_secret TO inventory;
+            "CREATE ROLE history; GRANT SELECT (verifier) ON scram_internal.password_history TO history;
+             CREATE ROLE inventory; GRANT SELECT ON scram_internal.stored_secret TO inventory;
              CREATE ROLE reader_a; CREATE ROLE reader_b; CREATE ROLE other; CREATE ROLE owner;
              CREATE SCHEMA app; GRANT USAGE ON SCHEMA app TO reader_a, reader_b, owner;
              CREATE TABLE app.account (name text, secret text);
@@ -111,8 +111,8 @@ fn readers_of_what_is_kept_are_named() {
         )
         .expect("readers");
     let expected = [
-        ["role", "history", "warning", "SELECT on scram.password_history"],
-        ["role", "inventory", "warning", "SELECT on scram.audit_secret"],
+        ["role", "history", "warning", "SELECT on scram_internal.password_history"],
+        ["role", "inventory", "warning", "SELECT on scram_internal.stored_secret"],
         [
             "server",
             "source \"my app\"",
@@ -130,7 +130,9 @@ fn readers_of_what_is_kept_are_named() {
     assert_eq!(rows(&mut admin, &found("scram.audit()")), expected);
     admin.batch_execute("CALL scram.run_audit()").expect("a run");
     assert_eq!(rows(&mut admin, &found("scram.audit_finding")), expected);
-    admin.batch_execute("REVOKE SELECT ON scram.audit_secret FROM inventory").expect("revoked");
+    admin
+        .batch_execute("REVOKE SELECT ON scram_internal.stored_secret FROM inventory")
+        .expect("revoked");
     admin.batch_execute("CALL scram.run_audit()").expect("a run");
     let fixed = "SELECT subject FROM scram.audit_finding WHERE status = 'fixed'";
     assert_eq!(cell(&mut admin, fixed).as_deref(), Some("inventory"));

@@ -21,9 +21,9 @@ fn another_roles_function_acts_on_nobodys_behalf() {
     let mut alice = cluster.client_as("alice", "postgres");
     for statement in [
         "SELECT scram.change_own_password(''pencil'', ''owned'')",
-        "SELECT scram.audit_begin(NULL)",
-        "SELECT scram.audit_step(1)",
-        "SELECT scram.schedule_hidden_user(''scram-audit'')",
+        "SELECT scram_internal.begin_run(NULL)",
+        "SELECT scram_internal.step(1)",
+        "SELECT scram_internal.hidden_job_user(''scram-audit'')",
     ] {
         let raised = Raised::by(&mut alice, &format!("SELECT m.useful('{statement}')"));
         assert_eq!(raised.code, "42501", "{statement}: {raised:?}");

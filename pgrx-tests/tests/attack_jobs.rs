@@ -134,6 +134,6 @@ fn a_job_is_removed_by_its_owner_or_a_superuser() {
     // What tells whose a job is answers only for the callers of scram.unschedule_audit().
     let mut bob = cluster.client_as("bob", "postgres");
     cell(&mut admin, "SELECT scram.schedule_audit(job_name => 'nightly')").expect("a job");
-    let ask = "SELECT scram.schedule_hidden_user('nightly')";
+    let ask = "SELECT scram_internal.hidden_job_user('nightly')";
     assert_eq!(Raised::by(&mut bob, ask).code, "42501");
 }

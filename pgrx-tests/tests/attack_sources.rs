@@ -221,8 +221,8 @@ fn what_is_no_storage_is_refused() {
         "scram.wordlist",
         "scram.audit_finding",
         "scram.audit_source",
-        "scram.password_history",
-        "scram.audit_secret",
+        "scram_internal.password_history",
+        "scram_internal.stored_secret",
         &toast,
     ] {
         for sql in [

@@ -16,9 +16,9 @@ const CATALOG: &str = include_str!("catalog.sql");
 /// Members that break a rule which must hold whatever the expected file says.
 const FORBIDDEN: &[(&str, &str)] = &[
     (
-        "outside schema scram",
+        "outside the two schemas",
         "SELECT i.identity FROM member m, pg_identify_object(m.classid, m.objid, 0) i
-         WHERE i.schema IS DISTINCT FROM 'scram' AND i.identity <> 'scram'",
+         WHERE coalesce(i.schema, i.identity) NOT IN ('scram', 'scram_internal')",
     ),
     (
         "without a comment",
@@ -77,7 +77,7 @@ SELECT format('- `scram.%s(%s)%s`<br>%s. %s', p.proname,
         CASE WHEN has_function_privilege('public', p.oid, 'EXECUTE') THEN 'for everybody'
              ELSE 'granted to nobody' END) || '.')
 FROM pg_proc p
-WHERE p.pronamespace = 'scram'::regnamespace AND obj_description(p.oid, 'pg_proc') NOT LIKE 'internal%'
+WHERE p.pronamespace = 'scram'::regnamespace
 ORDER BY p.proname";
 
 #[test]

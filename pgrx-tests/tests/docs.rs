@@ -241,7 +241,7 @@ SELECT scram.add_audit_source('accounts', 'account', 'name', 'secret');
 INSERT INTO scram.wordlist VALUES ('football');
 CALL scram.run_audit();
 DROP TABLE account;
-UPDATE scram.audit_secret SET first_seen = '2026-05-10 12:50:08+00';
+UPDATE scram_internal.stored_secret SET first_seen = '2026-05-10 12:50:08+00';
 CALL scram.run_audit();
 ";
 

@@ -29,11 +29,11 @@ fn a_copy_goes_on_where_the_dump_was_made() {
             assert_eq!(rows(&mut there, sql), kept, "{copy}: {sql}");
         }
         // Digests of secrets, and what was tried on them, stay with whom they belong to.
-        for relation in ["audit_secret", "audit_word", "audit_found", "audit_reading"] {
-            let count = format!("SELECT count(*) FROM scram.{relation}");
+        for relation in ["stored_secret", "candidate", "step_finding", "source_claim"] {
+            let count = format!("SELECT count(*) FROM scram_internal.{relation}");
             assert_eq!(number(&mut there, &count), 0, "{copy}: {relation}");
         }
-        assert_eq!(number(&mut there, "SELECT count(*) FROM scram.audit_progress"), 1);
+        assert_eq!(number(&mut there, "SELECT count(*) FROM scram_internal.current_run"), 1);
 
         // The next run: a number of its own, everything tried again, and nothing that is new for having
         // been restored.
@@ -111,7 +111,7 @@ fn the_databases_owner_dumps_and_restores_with_the_grants_of_the_page() {
     }
     let pair = "SELECT name, role_a, role_b FROM scram.rotation";
     assert_eq!(rows(&mut there, pair), rows(&mut client, pair));
-    let history = "SELECT count(*) FROM scram.password_history";
+    let history = "SELECT count(*) FROM scram_internal.password_history";
     assert_ne!(number(&mut client, history), 0);
     assert_eq!(number(&mut there, history), 0);
     let run = Run::call(&mut there);

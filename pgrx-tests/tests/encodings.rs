@@ -119,7 +119,7 @@ fn nobody_is_made_to_run_an_audit() {
              CREATE TABLE trap AS SELECT 1 AS a;
              CREATE FUNCTION deputy(integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN
                  IF session_user <> current_user AND current_setting('role') = 'none' THEN
-                     PERFORM scram.audit_begin('1 hour');
+                     PERFORM scram_internal.begin_run('1 hour');
                  END IF;
                  RETURN 1;
              END $$;

@@ -297,7 +297,7 @@ fn run(client: &mut Client, sql: &str, secret: &str, as_parameter: bool) -> Opti
 /// Salts and keys of what is stored now, as they would be written.
 fn stored_parts(client: &mut Client) -> Vec<String> {
     let query = "SELECT rolpassword FROM pg_authid WHERE rolpassword IS NOT NULL
-                 UNION SELECT verifier FROM scram.password_history";
+                 UNION SELECT verifier FROM scram_internal.password_history";
     let stored = rows(client, query).into_iter().flatten().flatten();
     stored
         .flat_map(|text| text.split(['$', ':']).skip(2).map(str::to_owned).collect::<Vec<_>>())

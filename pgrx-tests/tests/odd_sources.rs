@@ -163,7 +163,7 @@ fn many_findings_are_found_again_at_once() {
     let run = "CALL scram.run_audit()";
     admin.batch_execute(run).expect("an audit");
     admin
-        .batch_execute("VACUUM ANALYZE scram.audit_found, scram.audit_finding")
+        .batch_execute("VACUUM ANALYZE scram_internal.step_finding, scram.audit_finding")
         .expect("statistics");
     admin.batch_execute("SET statement_timeout = '2 min'").expect("a limit");
     admin.batch_execute(run).expect("another audit");

@@ -75,11 +75,12 @@ fn what_is_kept_is_verifiers_of_full_strength() {
     let kept = rows(
         &mut client,
         "SELECT p.iterations, length(p.salt) >= 16, h.role = 'alice'::regrole, h.role_name
-         FROM scram.password_history h, scram.parse(h.verifier) p",
+         FROM scram_internal.password_history h, scram.parse(h.verifier) p",
     );
     let expected = ["6000", "t", "t", "alice"].map(|text| Some(text.to_owned())).to_vec();
     assert_eq!(kept, vec![expected; 3]);
-    let salts = "SELECT count(DISTINCT (scram.parse(verifier)).salt) FROM scram.password_history";
+    let salts =
+        "SELECT count(DISTINCT (scram.parse(verifier)).salt) FROM scram_internal.password_history";
     assert_eq!(cell(&mut client, salts).as_deref(), Some("3"));
     // In step with the role: a rolled-back change leaves nothing behind.
     client
@@ -92,7 +93,7 @@ fn what_is_kept_is_verifiers_of_full_strength() {
 fn a_dropped_roles_passwords_go() {
     let cluster = Cluster::with_extension();
     let mut client = cluster.client();
-    let of_alice = "SELECT count(*) FROM scram.password_history WHERE role_name = 'alice'";
+    let of_alice = "SELECT count(*) FROM scram_internal.password_history WHERE role_name = 'alice'";
     client
         .batch_execute("CREATE ROLE bob; ALTER DATABASE postgres SET scram.password_history = 2")
         .expect("bob");
@@ -100,7 +101,7 @@ fn a_dropped_roles_passwords_go() {
     for (how, sql) in [
         ("the next write", "SELECT scram.rotate_role('bob')"),
         ("an audit", "CALL scram.run_audit()"),
-        ("the owner", "SELECT scram.password_history_prune()"),
+        ("the owner", "SELECT scram_internal.prune_password_history()"),
     ] {
         client2.batch_execute("CREATE ROLE alice").expect("alice");
         assert_eq!(set(&mut client2, "alice", "one"), Ok("set".to_owned()));
@@ -135,5 +136,8 @@ fn set(client: &mut Client, role: &str, password: &str) -> Result<String, String
 }
 
 fn kept(client: &mut Client) -> i64 {
-    client.query_one("SELECT count(*) FROM scram.password_history", &[]).expect("a number").get(0)
+    client
+        .query_one("SELECT count(*) FROM scram_internal.password_history", &[])
+        .expect("a number")
+        .get(0)
 }

@@ -131,7 +131,7 @@ fn rotations_need_the_right_to_alter_both_roles() {
         if caller != "boss" {
             for sql in [
                 "TABLE scram.rotation",
-                "TABLE scram.password_history",
+                "TABLE scram_internal.password_history",
                 "DELETE FROM scram.rotation",
             ] {
                 assert_eq!(code(&mut client, sql).as_deref(), Some("42501"), "{caller}: {sql}");
@@ -184,7 +184,8 @@ fn the_owners_rights_serve_nobody_else() {
         assert_eq!(cell(&mut creator, "SELECT current_user").as_deref(), Some("creator"), "{sql}");
     }
     assert_eq!(
-        rows(&mut admin, "SELECT FROM scram.password_history WHERE role_name = 'plain'").len(),
+        rows(&mut admin, "SELECT FROM scram_internal.password_history WHERE role_name = 'plain'")
+            .len(),
         3
     );
 }

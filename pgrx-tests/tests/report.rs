@@ -29,7 +29,7 @@ fn a_report_on_an_old_run_says_what_was_known_then() {
             "SELECT count(*) FROM (
                 SELECT f ->> 'source', f ->> 'subject', f ->> 'check_id', f ->> 'severity', f ->> 'evidence'
                 FROM jsonb_array_elements({json} -> 'findings') f
-             ) a FULL JOIN scram.audit_findings_of({run}) b ON ROW(a.*) = ROW(b.*)
+             ) a FULL JOIN scram_internal.findings_of({run}) b ON ROW(a.*) = ROW(b.*)
              WHERE a IS NULL OR b IS NULL"
         );
         assert_eq!(number(&mut client, &differing), 0, "findings of run {run}");
@@ -54,7 +54,7 @@ fn a_report_on_an_old_run_says_what_was_known_then() {
     let history = format!(
         "SELECT count(*) FROM jsonb_array_elements(scram.audit_report('json', {last})::jsonb -> 'history') h,
          LATERAL (SELECT count(*) FILTER (WHERE severity = 'critical') AS critical, count(*) AS total
-                  FROM scram.audit_findings_of((h ->> 'run_id')::bigint)) f
+                  FROM scram_internal.findings_of((h ->> 'run_id')::bigint)) f
          WHERE (h ->> 'critical')::bigint = f.critical
            AND (h ->> 'critical')::bigint + (h ->> 'warning')::bigint + (h ->> 'notice')::bigint
                + (h ->> 'accepted')::bigint = f.total"
@@ -134,7 +134,8 @@ fn the_census_counts_every_role_and_goes_with_its_run() {
     assert_eq!(number(&mut client, all), 0, "each role once");
 
     // Batches of one source add up.
-    let count = format!("SELECT scram.audit_count({run}, 'accounts', 'bcrypt', NULL, 2)");
+    let count =
+        format!("SELECT scram_internal.count_inventory({run}, 'accounts', 'bcrypt', NULL, 2)");
     rows(&mut client, &count);
     rows(&mut client, &count);
     let added = "SELECT subjects FROM scram.audit_census WHERE source = 'accounts'";

@@ -281,8 +281,7 @@ fn many_at_once_never_see_each_other() {
     );
     let last = cell(&mut admin, "SELECT scram.rotate_role('r0')").expect("a password");
     assert_eq!(Foreign::Psql.login(cluster.port(), "r0", &last, false), Login::In);
-    let kept =
-        "SELECT max(count) FROM (SELECT count(*) FROM scram.password_history GROUP BY role) k";
+    let kept = "SELECT max(count) FROM (SELECT count(*) FROM scram_internal.password_history GROUP BY role) k";
     assert_eq!(cell(&mut admin, kept).as_deref(), Some("2"));
 }
 
@@ -342,7 +341,7 @@ fn a_rotation_survives_dump_and_restore() {
              SELECT scram.set_role_password('app_a', 'second'); SELECT scram.set_role_password('app_a', 'third')",
         )
         .expect("a turn");
-    let verifiers = rows(&mut admin, "SELECT verifier FROM scram.password_history");
+    let verifiers = rows(&mut admin, "SELECT verifier FROM scram_internal.password_history");
     assert_eq!(verifiers.len(), 4);
     let dump = cluster.copy_database("postgres", "restored", false);
     let dump = String::from_utf8_lossy(&dump);

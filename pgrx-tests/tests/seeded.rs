@@ -247,8 +247,8 @@ fn what_was_seeded_is_found_and_nothing_else() {
 
     // Twice: the first one has to see what is old before it can be.
     Run::call(&mut client);
-    let age = "UPDATE scram.audit_secret SET first_seen = first_seen - interval '181 days' WHERE subject = 'stale';
-               UPDATE scram.audit_secret SET first_seen = first_seen - interval '179 days' WHERE subject = 'fresh'";
+    let age = "UPDATE scram_internal.stored_secret SET first_seen = first_seen - interval '181 days' WHERE subject = 'stale';
+               UPDATE scram_internal.stored_secret SET first_seen = first_seen - interval '179 days' WHERE subject = 'fresh'";
     client.batch_execute(age).expect("time passes");
     let run = Run::call(&mut client);
     assert_eq!(run.status, "done", "{run:?}");

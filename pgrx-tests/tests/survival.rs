@@ -37,7 +37,7 @@ fn survive(kills: usize, mut blow: impl FnMut(&mut Cluster, u32) -> bool) {
         let (pid, running) = run_in_the_background(&cluster);
         let mut client = cluster.client();
         until("the run has begun", || {
-            let begun = "SELECT pid FROM scram.audit_progress";
+            let begun = "SELECT pid FROM scram_internal.current_run";
             let begun = cell(&mut client, begun).is_some_and(|other| other == pid.to_string());
             (begun || running.is_finished()).then_some(())
         });
@@ -63,8 +63,8 @@ fn survive(kills: usize, mut blow: impl FnMut(&mut Cluster, u32) -> bool) {
     let last = Run::call(&mut client);
     assert_eq!((&*last.status, last.left), ("done", 0));
     let state = State::read(&mut client).since(&state);
-    let everything = "SELECT sum(t.candidates + (SELECT count(*) FROM scram.audit_word))
-                      FROM scram.audit_secret t WHERE t.candidates > 0";
+    let everything = "SELECT sum(t.candidates + (SELECT count(*) FROM scram_internal.candidate))
+                      FROM scram_internal.stored_secret t WHERE t.candidates > 0";
     assert_eq!(state.tested, number(&mut client, everything));
     let statuses = "SELECT count(*) FILTER (WHERE status = 'interrupted'),
                            count(*) FILTER (WHERE status NOT IN ('interrupted', 'done')) FROM scram.audit_run";
@@ -77,7 +77,7 @@ fn survive(kills: usize, mut blow: impl FnMut(&mut Cluster, u32) -> bool) {
     assert_eq!(rows(&mut client, tried), [["t", "t"].map(|t| Some(t.to_owned()))]);
 
     let guessed = "SELECT f.source, f.subject, f.check_id FROM scram.audit_finding f
-                   JOIN scram.audit_guesses() g USING (check_id)";
+                   JOIN scram_internal.guess_checks() g USING (check_id)";
     let mut expected: BTreeSet<_> = (0..SOURCES)
         .map(|i| [format!("source{i}"), format!("weak{i}"), "password_is_name".to_owned()])
         .collect();
@@ -85,7 +85,7 @@ fn survive(kills: usize, mut blow: impl FnMut(&mut Cluster, u32) -> bool) {
     expected.insert(["role", "hit", "password_in_wordlist"].map(str::to_owned));
     assert_eq!(triples(&mut client, guessed), expected);
     let others = "SELECT f.source, f.subject, f.check_id FROM scram.audit_finding f
-                  WHERE NOT EXISTS (SELECT FROM scram.audit_guesses() g WHERE g.check_id = f.check_id)";
+                  WHERE NOT EXISTS (SELECT FROM scram_internal.guess_checks() g WHERE g.check_id = f.check_id)";
     let now = others.replace("scram.audit_finding", "scram.audit()");
     assert_eq!(triples(&mut client, others), triples(&mut client, &now));
 }
@@ -104,7 +104,7 @@ struct State {
 impl State {
     fn read(client: &mut Client) -> Self {
         let secrets = "SELECT concat_ws(' ', source, subject, digest), own_edition, words_through
-                       FROM scram.audit_secret";
+                       FROM scram_internal.stored_secret";
         let secrets = rows(client, secrets)
             .into_iter()
             .map(|row| {
@@ -116,9 +116,9 @@ impl State {
         let tested = number(client, "SELECT sum(candidates_tested)::bigint FROM scram.audit_run");
         // What is remembered of each secret adds up to what the runs say that they tried.
         let tried = "SELECT coalesce(sum(CASE WHEN t.own_edition > 0 THEN t.candidates ELSE 0 END
-                         + (SELECT count(*) FROM scram.audit_word w
+                         + (SELECT count(*) FROM scram_internal.candidate w
                             WHERE w.word_id <= t.words_through)), 0)::bigint
-                     FROM scram.audit_secret t WHERE t.candidates > 0";
+                     FROM scram_internal.stored_secret t WHERE t.candidates > 0";
         assert_eq!(number(client, tried), tested, "what was tried, and what is remembered");
         let odd =
             "SELECT source, subject, check_id FROM scram.audit_finding WHERE status <> 'open'";
@@ -157,7 +157,7 @@ fn seed(client: &mut Client) {
         client.batch_execute(&register).expect("a source");
     }
     // Numbered before all others.
-    client.batch_execute("SELECT scram.audit_number_words()").expect("the first words");
+    client.batch_execute("SELECT scram_internal.sync_candidates()").expect("the first words");
 }
 
 /// Work for some seconds.
@@ -195,7 +195,7 @@ fn roles_change_under_a_run() {
                  CREATE ROLE r{a} LOGIN PASSWORD '{password}' VALID UNTIL 'infinity'; END$$"
         );
         client.batch_execute(&change).expect("a change");
-        if cell(&mut client, "SELECT pid FROM scram.audit_progress").is_some() {
+        if cell(&mut client, "SELECT pid FROM scram_internal.current_run").is_some() {
             refused += usize::from(cell(&mut client, "CALL scram.run_audit()").is_none());
         }
         turns += 1;
@@ -217,7 +217,7 @@ fn roles_change_under_a_run() {
     let all = "SELECT source, subject, check_id FROM scram.audit_finding WHERE status = 'open'";
     let now = "SELECT source, subject, check_id FROM scram.audit()";
     assert_eq!(triples(&mut client, all), triples(&mut client, now));
-    let twice = "SELECT count(*) - count(DISTINCT subject) FROM scram.audit_secret";
+    let twice = "SELECT count(*) - count(DISTINCT subject) FROM scram_internal.stored_secret";
     assert_eq!(number(&mut client, twice), 0, "one secret a role");
 }
 

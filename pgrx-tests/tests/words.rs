@@ -71,8 +71,8 @@ fn each_word_is_tried_once_on_each_secret() {
     // A secret that changes and a role that is new: everything on them, nothing on the others.
     let on = |client: &mut Client, role: &str| {
         let sql = format!(
-            "SELECT candidates + (SELECT count(*) FROM scram.audit_word)
-             FROM scram.audit_secret WHERE subject = '{role}'"
+            "SELECT candidates + (SELECT count(*) FROM scram_internal.candidate)
+             FROM scram_internal.stored_secret WHERE subject = '{role}'"
         );
         number(client, &sql)
     };
@@ -125,7 +125,7 @@ fn a_word_finds_its_secrets_and_goes_with_its_findings() {
     ];
     assert_eq!(guessed(&mut client), all);
     // Not in a finding, not in a report, not in what is kept between two runs, not in the log.
-    let told = "SELECT f::text FROM scram.audit_finding f UNION ALL SELECT t::text FROM scram.audit_secret t
+    let told = "SELECT f::text FROM scram.audit_finding f UNION ALL SELECT t::text FROM scram_internal.stored_secret t
                 UNION ALL SELECT scram.audit_report(x) FROM unnest('{text,json,html,prometheus}'::text[]) x";
     for row in rows(&mut client, told) {
         let text = row[0].as_deref().unwrap_or_default();
@@ -322,21 +322,21 @@ fn hostile_names_are_names() {
     client.batch_execute("TRUNCATE account").expect("no rows");
     Run::call(&mut client);
     assert_eq!(guessed(&mut client), [""; 0]);
-    let remembered = "SELECT count(*) FROM scram.audit_secret";
+    let remembered = "SELECT count(*) FROM scram_internal.stored_secret";
     assert_eq!(number(&mut client, remembered), 0);
 }
 
 /// What the whole of the known secrets and words come to.
 fn all_candidates(client: &mut Client) -> i64 {
-    let sql = "SELECT sum(t.candidates + (SELECT count(*) FROM scram.audit_word))
-               FROM scram.audit_secret t WHERE t.candidates > 0";
+    let sql = "SELECT sum(t.candidates + (SELECT count(*) FROM scram_internal.candidate))
+               FROM scram_internal.stored_secret t WHERE t.candidates > 0";
     number(client, sql)
 }
 
 /// Open findings of the checks that try passwords.
 fn guessed(client: &mut Client) -> Vec<String> {
     let sql = "SELECT f.subject || ' ' || f.check_id FROM scram.audit_finding f
-               JOIN scram.audit_guesses() g USING (check_id) WHERE f.status = 'open'";
+               JOIN scram_internal.guess_checks() g USING (check_id) WHERE f.status = 'open'";
     let mut found: Vec<String> = rows(client, sql).into_iter().flatten().flatten().collect();
     found.sort();
     found

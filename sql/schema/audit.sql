@@ -53,14 +53,14 @@ CREATE TABLE scram.wordlist (word text PRIMARY KEY CHECK (octet_length(word) <= 
 
 -- Every stored secret that an audit has seen, by a keyed digest: when it was seen first, and what was tried on it. Not
 -- dumped: the digests belong to this cluster.
-CREATE TABLE scram.audit_secret (
+CREATE TABLE scram_internal.stored_secret (
     source text NOT NULL,
     subject text NOT NULL,
     digest bytea NOT NULL,
     first_seen timestamptz NOT NULL,
     -- Passwords that its own name suggests; 0 where nothing is tried.
     candidates integer NOT NULL,
-    -- The edition of these (scram.audit_edition) that was tried; 0 for none.
+    -- The edition of these (scram_internal.guess_version) that was tried; 0 for none.
     own_edition integer NOT NULL DEFAULT 0,
     -- The last word that was tried.
     words_through bigint NOT NULL DEFAULT 0,
@@ -68,12 +68,12 @@ CREATE TABLE scram.audit_secret (
     hits jsonb NOT NULL DEFAULT '{}',
     PRIMARY KEY (source, subject, digest)
 );
-CREATE INDEX audit_secret_own ON scram.audit_secret (own_edition, source) WHERE candidates > 0;
-CREATE INDEX audit_secret_words ON scram.audit_secret (words_through, source) WHERE candidates > 0;
+CREATE INDEX stored_secret_by_name ON scram_internal.stored_secret (own_edition, source) WHERE candidates > 0;
+CREATE INDEX stored_secret_words ON scram_internal.stored_secret (words_through, source) WHERE candidates > 0;
 
 -- What is tried on every secret, in the order in which it was added: the word list, and what the names of this server
 -- suggest. A word that is added later has a higher number; so a number is all that a secret has to remember.
-CREATE TABLE scram.audit_word (
+CREATE TABLE scram_internal.candidate (
     word_id bigserial PRIMARY KEY,
     check_id text NOT NULL,
     word bytea NOT NULL,
@@ -81,7 +81,7 @@ CREATE TABLE scram.audit_word (
 );
 
 -- What a step has found; empty between two steps.
-CREATE UNLOGGED TABLE scram.audit_found (
+CREATE UNLOGGED TABLE scram_internal.step_finding (
     source text NOT NULL,
     subject text NOT NULL,
     check_id text NOT NULL,
@@ -90,11 +90,11 @@ CREATE UNLOGGED TABLE scram.audit_found (
 );
 
 -- Sources that a run has begun to read; whoever made the last run fail is at the end of the queue.
-CREATE TABLE scram.audit_reading (source text PRIMARY KEY, run_id bigint NOT NULL);
+CREATE TABLE scram_internal.source_claim (source text PRIMARY KEY, run_id bigint NOT NULL);
 
 -- Who runs: one row for ever, locked in each step. It is what keeps a second run out: an advisory lock could be taken by
 -- anybody. A run whose backend is gone, or at another statement, was interrupted.
-CREATE TABLE scram.audit_progress (
+CREATE TABLE scram_internal.current_run (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     run_id bigint,
     pid integer,
@@ -107,7 +107,7 @@ CREATE TABLE scram.audit_progress (
     -- The last run that came to its end, pruned or not: what is new is new since then.
     last_finished bigint
 );
-INSERT INTO scram.audit_progress DEFAULT VALUES;
+INSERT INTO scram_internal.current_run DEFAULT VALUES;
 
 -- One call in a statement: two fail with "tuple already updated by self".
 SELECT pg_catalog.pg_extension_config_dump('scram.audit_run', '');
@@ -145,22 +145,22 @@ COMMENT ON COLUMN scram.audit_source.secret_type IS 'internal: type of the secre
 COMMENT ON COLUMN scram.audit_source.enabled IS 'whether the audit reads it';
 COMMENT ON COLUMN scram.audit_source.client IS 'whose client limits apply: kafka, or NULL for PostgreSQL';
 COMMENT ON TABLE scram.wordlist IS 'passwords that the audit tries on every secret';
-COMMENT ON TABLE scram.audit_secret IS 'internal to scram.run_audit(): secrets that were seen, and what was tried on them';
-COMMENT ON TABLE scram.audit_word IS 'internal to scram.run_audit(): what is tried on every secret, numbered';
-COMMENT ON SEQUENCE scram.audit_word_word_id_seq IS 'numbers scram.audit_word';
-COMMENT ON TABLE scram.audit_found IS 'internal to scram.run_audit(): what a step has found';
-COMMENT ON TABLE scram.audit_reading IS 'internal to scram.run_audit(): the run that last began to read a source';
-COMMENT ON TABLE scram.audit_progress IS 'internal to scram.run_audit(): the run that is going on';
+COMMENT ON TABLE scram_internal.stored_secret IS 'internal to scram.run_audit(): secrets that were seen, and what was tried on them';
+COMMENT ON TABLE scram_internal.candidate IS 'internal to scram.run_audit(): what is tried on every secret, numbered';
+COMMENT ON SEQUENCE scram_internal.candidate_word_id_seq IS 'numbers scram_internal.candidate';
+COMMENT ON TABLE scram_internal.step_finding IS 'internal to scram.run_audit(): what a step has found';
+COMMENT ON TABLE scram_internal.source_claim IS 'internal to scram.run_audit(): the run that last began to read a source';
+COMMENT ON TABLE scram_internal.current_run IS 'internal to scram.run_audit(): the run that is going on';
 -- Without arguments there is no NULL to be strict about.
 ALTER FUNCTION scram.audit_checks() CALLED ON NULL INPUT;
 COMMENT ON FUNCTION scram.audit_checks() IS 'the checks that the audit knows';
-COMMENT ON FUNCTION scram.audit_common() IS 'internal to scram.run_audit(): passwords that this server''s names suggest';
-COMMENT ON FUNCTION scram.audit_edition() IS 'internal to scram.run_audit(): tells when what names suggest has changed';
-COMMENT ON FUNCTION scram.audit_guesses() IS 'internal to scram.run_audit(): the checks that try passwords';
-COMMENT ON FUNCTION scram.audit_read(text, integer) IS 'internal to scram.audit(): the rows of a registered source, judged';
-COMMENT ON FUNCTION scram.audit_ready() IS 'internal to scram.run_audit(): raises where it could not commit or store';
-COMMENT ON FUNCTION scram.audit_scan(boolean) IS 'internal to scram.audit(): what the checks find on roles and server';
-COMMENT ON FUNCTION scram.audit_secrets() IS 'internal to scram.run_audit(): digests of the roles'' secrets';
-COMMENT ON FUNCTION scram.audit_try(text, text[], bytea[], boolean, bigint[], integer) IS
+COMMENT ON FUNCTION scram_internal.candidates_by_server() IS 'internal to scram.run_audit(): passwords that this server''s names suggest';
+COMMENT ON FUNCTION scram_internal.guess_version() IS 'internal to scram.run_audit(): tells when what names suggest has changed';
+COMMENT ON FUNCTION scram_internal.guess_checks() IS 'internal to scram.run_audit(): the checks that try passwords';
+COMMENT ON FUNCTION scram_internal.read_source(text, integer) IS 'internal to scram.audit(): the rows of a registered source, judged';
+COMMENT ON FUNCTION scram_internal.require_top_level() IS 'internal to scram.run_audit(): raises where it could not commit or store';
+COMMENT ON FUNCTION scram_internal.cluster_findings(boolean) IS 'internal to scram.audit(): what the checks find on roles and server';
+COMMENT ON FUNCTION scram_internal.role_secrets() IS 'internal to scram.run_audit(): digests of the roles'' secrets';
+COMMENT ON FUNCTION scram_internal.guess(text, text[], bytea[], boolean, bigint[], integer) IS
     'internal to scram.run_audit(): tries passwords for a time';
-COMMENT ON FUNCTION scram.builtin_words() IS 'internal to scram.load_wordlist(): the built-in list';
+COMMENT ON FUNCTION scram_internal.builtin_words() IS 'internal to scram.load_wordlist(): the built-in list';

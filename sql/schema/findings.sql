@@ -1,7 +1,7 @@
 -- What is done with findings: accepted, compared between runs, cleared away. SECURITY INVOKER: who may write the tables may
 -- use these.
 
-CREATE FUNCTION scram.audit_remember() RETURNS trigger
+CREATE FUNCTION scram_internal.keep_earlier() RETURNS trigger
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -17,7 +17,7 @@ $$;
 
 CREATE TRIGGER audit_remember BEFORE UPDATE ON scram.audit_finding
 FOR EACH ROW WHEN ((OLD.severity, OLD.evidence) IS DISTINCT FROM (NEW.severity, NEW.evidence))
-EXECUTE FUNCTION scram.audit_remember();
+EXECUTE FUNCTION scram_internal.keep_earlier();
 
 CREATE FUNCTION scram.accept_finding(finding_id bigint, until timestamptz, note text) RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -47,7 +47,7 @@ END
 $$;
 
 -- The findings of one run, as they were then. Internal.
-CREATE FUNCTION scram.audit_findings_of(run bigint)
+CREATE FUNCTION scram_internal.findings_of(run bigint)
 RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -89,8 +89,8 @@ BEGIN
                source, subject, check_id,
                coalesce(b.severity, a.severity) AS severity, coalesce(b.evidence, a.evidence) AS evidence,
                (a.severity, a.evidence) IS DISTINCT FROM (b.severity, b.evidence) AS differs
-        FROM scram.audit_findings_of(run_a) a
-        FULL JOIN scram.audit_findings_of(run_b) b USING (source, subject, check_id)
+        FROM scram_internal.findings_of(run_a) a
+        FULL JOIN scram_internal.findings_of(run_b) b USING (source, subject, check_id)
     ) d
     WHERE d.differs
     ORDER BY d.change, array_position(ARRAY['critical', 'warning', 'notice'], d.severity), d.check_id, d.source, d.subject;
@@ -123,6 +123,6 @@ $$;
 COMMENT ON FUNCTION scram.accept_finding(bigint, timestamptz, text) IS
     'accepts a finding until a time, or for ever: it is not counted as open';
 COMMENT ON FUNCTION scram.audit_diff(bigint, bigint) IS 'what is new, fixed or changed between two runs';
-COMMENT ON FUNCTION scram.audit_findings_of(bigint) IS 'internal to scram.audit_diff(): the findings of a run as they were';
-COMMENT ON FUNCTION scram.audit_remember() IS 'internal: keeps what a finding said before';
+COMMENT ON FUNCTION scram_internal.findings_of(bigint) IS 'internal to scram.audit_diff(): the findings of a run as they were';
+COMMENT ON FUNCTION scram_internal.keep_earlier() IS 'internal: keeps what a finding said before';
 COMMENT ON FUNCTION scram.prune_audit(interval) IS 'removes stored runs older than this; returns how many';

@@ -50,7 +50,7 @@ BEGIN
 END
 $$;
 
-GRANT USAGE ON SCHEMA scram TO PUBLIC;
+GRANT USAGE ON SCHEMA scram, scram_internal TO PUBLIC;
 GRANT USAGE ON DOMAIN scram.verifier TO PUBLIC;
 
 GRANT EXECUTE ON FUNCTION
@@ -73,15 +73,15 @@ TO PUBLIC;
 -- administrator grants the procedure alone, so audit_begin() and audit_step() ask for that very privilege themselves, and
 -- schedule_hidden_user() for that on unschedule_audit(); the others do nothing that their caller could not.
 GRANT EXECUTE ON FUNCTION
-    scram.audit_begin(interval),
-    scram.audit_findings_of(bigint),
-    scram.audit_ready(),
-    scram.audit_source_fits(oid, name, name, name),
-    scram.audit_step(bigint),
-    scram.builtin_words(),
-    scram.schedule_check(text),
-    scram.schedule_hidden_user(text),
-    scram.schedule_require_safe(name, name)
+    scram_internal.begin_run(interval),
+    scram_internal.findings_of(bigint),
+    scram_internal.require_top_level(),
+    scram_internal.require_readable_source(oid, name, name, name),
+    scram_internal.step(bigint),
+    scram_internal.builtin_words(),
+    scram_internal.require_pg_cron(text),
+    scram_internal.hidden_job_user(text),
+    scram_internal.require_safe_job(name, name)
 TO PUBLIC;
 
 COMMENT ON DOMAIN scram.verifier IS 'text that is a SCRAM verifier in its strict form';

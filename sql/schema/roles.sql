@@ -17,17 +17,17 @@ SELECT pg_catalog.pg_extension_config_dump('scram.rotation', '');
 
 -- Verifiers: for their owner's eyes only, and not dumped. The library writes rows past SQL, so that no statement holds one:
 -- a change of the columns is one of src/password/history.rs too.
-CREATE TABLE scram.password_history (
+CREATE TABLE scram_internal.password_history (
     entry bigserial PRIMARY KEY,
     role oid NOT NULL,
     role_name name NOT NULL,
     verifier text NOT NULL,
     set_at timestamptz NOT NULL
 );
-CREATE INDEX password_history_role ON scram.password_history (role, entry);
+CREATE INDEX password_history_role ON scram_internal.password_history (role, entry);
 
 -- Forgets roles that were dropped, and what is more than scram.password_history. Internal.
-CREATE FUNCTION scram.password_history_prune() RETURNS void
+CREATE FUNCTION scram_internal.prune_password_history() RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -35,9 +35,9 @@ DECLARE
     -- 0 means that nothing is looked at or added, not that what there is has to go.
     keep CONSTANT integer := nullif(current_setting('scram.password_history', true)::integer, 0);
 BEGIN
-    DELETE FROM scram.password_history h
+    DELETE FROM scram_internal.password_history h
     WHERE NOT EXISTS (SELECT FROM pg_authid a WHERE a.oid = h.role)
-        OR (SELECT count(*) FROM scram.password_history n WHERE n.role = h.role AND n.entry > h.entry) >= keep;
+        OR (SELECT count(*) FROM scram_internal.password_history n WHERE n.role = h.role AND n.entry > h.entry) >= keep;
 END
 $$;
 
@@ -46,16 +46,16 @@ COMMENT ON COLUMN scram.rotation.member_of IS 'role that both are members of';
 COMMENT ON COLUMN scram.rotation.active_is_a IS 'whether role_a is in use; the other one is idle, or gets its turn';
 COMMENT ON COLUMN scram.rotation.pending IS 'between scram.rotate() and scram.finish_rotation()';
 COMMENT ON COLUMN scram.rotation.changed_at IS 'when it was last rotated or finished';
-COMMENT ON TABLE scram.password_history IS 'verifiers of the passwords that roles have had, for scram.password_history';
-COMMENT ON COLUMN scram.password_history.entry IS 'a higher one is later';
-COMMENT ON COLUMN scram.password_history.role IS 'OID of the role';
-COMMENT ON COLUMN scram.password_history.role_name IS 'its name when the password was set';
-COMMENT ON SEQUENCE scram.password_history_entry_seq IS 'numbers scram.password_history';
+COMMENT ON TABLE scram_internal.password_history IS 'verifiers of the passwords that roles have had, for scram.password_history';
+COMMENT ON COLUMN scram_internal.password_history.entry IS 'a higher one is later';
+COMMENT ON COLUMN scram_internal.password_history.role IS 'OID of the role';
+COMMENT ON COLUMN scram_internal.password_history.role_name IS 'its name when the password was set';
+COMMENT ON SEQUENCE scram_internal.password_history_entry_seq IS 'numbers scram_internal.password_history';
 COMMENT ON FUNCTION scram.change_own_password(text, text) IS 'changes the password of the session''s user, who knows the old one';
 COMMENT ON FUNCTION scram.create_rotation(text, name, name, name) IS 'lets two roles take turns, so that a password changes without downtime';
 COMMENT ON FUNCTION scram.drop_rotation(text) IS 'forgets a pair of roles, and changes none';
 COMMENT ON FUNCTION scram.finish_rotation(text) IS 'takes LOGIN from the old role of a pair when its sessions are gone';
-COMMENT ON FUNCTION scram.password_history_prune() IS 'internal: forgets the passwords of roles that were dropped';
+COMMENT ON FUNCTION scram_internal.prune_password_history() IS 'internal: forgets the passwords of roles that were dropped';
 COMMENT ON FUNCTION scram.rotate(text) IS 'gives the idle role of a pair LOGIN and a new random password, told once';
 COMMENT ON FUNCTION scram.rotate_role(name, integer, integer, timestamptz) IS 'gives a role a new random password, told once';
 COMMENT ON FUNCTION scram.set_role_password(name, text, integer, timestamptz) IS

@@ -9,22 +9,22 @@ AS $$
 DECLARE
     more boolean;
 BEGIN
-    PERFORM scram.audit_ready();
-    run_id := scram.audit_begin(budget);
+    PERFORM scram_internal.require_top_level();
+    run_id := scram_internal.begin_run(budget);
     COMMIT;
     more := run_id IS NOT NULL;
     WHILE more LOOP
-        more := scram.audit_step(run_id);
+        more := scram_internal.step(run_id);
         COMMIT;
     END LOOP;
 END
 $$;
 
--- The functions below run as the owner: scram.audit_begin() and scram.audit_step(), which run_audit() calls as its caller,
+-- The functions below run as the owner: scram_internal.begin_run() and scram_internal.step(), which run_audit() calls as its caller,
 -- first make sure that the caller may run the audit.
 
 -- Starts a run; NULL if another one is at work. Internal.
-CREATE FUNCTION scram.audit_begin_run(budget interval) RETURNS bigint
+CREATE FUNCTION scram_internal.start_run(budget interval) RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -32,14 +32,14 @@ DECLARE
     -- Longer is no budget any more, and soon no timestamp either.
     longest CONSTANT interval := interval '100 years';
     run bigint;
-    progress scram.audit_progress;
+    progress scram_internal.current_run;
 BEGIN
     IF budget < interval '0' THEN
         RAISE invalid_parameter_value USING MESSAGE = 'the budget of an audit must not be negative';
     END IF;
 
     -- Locked until the commit: then somebody else is at work in a step.
-    SELECT p.* INTO progress FROM scram.audit_progress p FOR UPDATE SKIP LOCKED;
+    SELECT p.* INTO progress FROM scram_internal.current_run p FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RAISE NOTICE 'another audit is running';
         RETURN NULL;
@@ -61,7 +61,7 @@ BEGIN
 
     INSERT INTO scram.audit_run (started_at, status) VALUES (clock_timestamp(), 'running')
     RETURNING audit_run.run_id INTO run;
-    UPDATE scram.audit_progress p
+    UPDATE scram_internal.current_run p
     SET run_id = run, pid = a.pid, backend_start = a.backend_start, query_start = a.query_start, stage = 'roles', source = NULL,
         deadline = clock_timestamp()
             + least(coalesce(budget, current_setting('scram.audit_budget')::interval), longest)
@@ -72,31 +72,31 @@ END
 $$;
 
 -- Does a part of a run; false when it has ended. Internal.
-CREATE FUNCTION scram.audit_run_step(run bigint) RETURNS boolean
+CREATE FUNCTION scram_internal.run_step(run bigint) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 -- The cost of what it calls is high, but it isn't the executor's: compiling would be a tenth of a second for nothing.
 SET jit = off
 AS $$
 DECLARE
-    progress scram.audit_progress;
+    progress scram_internal.current_run;
 BEGIN
-    SELECT p.* INTO progress FROM scram.audit_progress p WHERE p.run_id = run AND p.pid = pg_backend_pid() FOR UPDATE;
+    SELECT p.* INTO progress FROM scram_internal.current_run p WHERE p.run_id = run AND p.pid = pg_backend_pid() FOR UPDATE;
     IF NOT FOUND THEN
         RAISE object_not_in_prerequisite_state
             USING MESSAGE = 'this session runs no audit', HINT = 'Use CALL scram.run_audit().';
     END IF;
 
     IF progress.stage = 'roles' THEN
-        PERFORM scram.audit_step_roles(run);
-        UPDATE scram.audit_progress SET stage = 'sources';
+        PERFORM scram_internal.scan_cluster(run);
+        UPDATE scram_internal.current_run SET stage = 'sources';
     ELSIF progress.stage = 'sources' THEN
         IF progress.source IS NOT NULL THEN
-            PERFORM scram.audit_step_source(run, progress.source, progress.deadline);
+            PERFORM scram_internal.scan_source(run, progress.source, progress.deadline);
         END IF;
-        PERFORM scram.audit_next_source(run, progress.deadline);
-    ELSIF scram.audit_step_try(run, progress.deadline) THEN
-        PERFORM scram.audit_finish(run);
+        PERFORM scram_internal.claim_source(run, progress.deadline);
+    ELSIF scram_internal.guess_some(run, progress.deadline) THEN
+        PERFORM scram_internal.finish_run(run);
         RETURN false;
     END IF;
     RETURN true;
@@ -104,7 +104,7 @@ END
 $$;
 
 -- Last step: counts, and tells listeners if there is something new. Internal.
-CREATE FUNCTION scram.audit_finish(run bigint) RETURNS void
+CREATE FUNCTION scram_internal.finish_run(run bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -112,12 +112,12 @@ DECLARE
     -- New is what no finished run has shown: an interrupted one told nobody. After a restore there are the runs alone.
     last_finished CONSTANT bigint := greatest(
         (SELECT max(r.run_id) FROM scram.audit_run r WHERE r.status IN ('done', 'partial')),
-        (SELECT p.last_finished FROM scram.audit_progress p), 0);
-    left_over CONSTANT bigint := scram.audit_left();
+        (SELECT p.last_finished FROM scram_internal.current_run p), 0);
+    left_over CONSTANT bigint := scram_internal.candidates_left();
     unread CONSTANT boolean := EXISTS (
         SELECT FROM scram.audit_source s
         WHERE s.enabled AND NOT EXISTS (
-            SELECT FROM scram.audit_reading r WHERE r.source = s.name AND r.run_id = run));
+            SELECT FROM scram_internal.source_claim r WHERE r.source = s.name AND r.run_id = run));
     fresh record;
 BEGIN
     -- Not reached in this run: nothing says that it is fixed.
@@ -140,7 +140,7 @@ BEGIN
         findings_new = fresh.total,
         findings_open = (SELECT count(*) FROM scram.audit_finding f WHERE f.status = 'open')
     WHERE r.run_id = run;
-    UPDATE scram.audit_progress p
+    UPDATE scram_internal.current_run p
     SET run_id = NULL, pid = NULL, backend_start = NULL, query_start = NULL, deadline = NULL, stage = NULL, source = NULL,
         last_finished = run;
 
@@ -155,11 +155,11 @@ $$;
 
 COMMENT ON PROCEDURE scram.run_audit(bigint, interval) IS
     'runs a whole audit and stores it, committing as it goes; send the CALL on its own';
-COMMENT ON FUNCTION scram.audit_begin(interval) IS 'internal to scram.run_audit(): checks the caller, then starts a run';
-COMMENT ON FUNCTION scram.audit_begin_run(interval) IS 'internal to scram.run_audit(): starts a run';
-COMMENT ON FUNCTION scram.audit_finish(bigint) IS 'internal to scram.run_audit(): ends a run';
-COMMENT ON FUNCTION scram.audit_run_step(bigint) IS 'internal to scram.run_audit(): does a part of a run';
-COMMENT ON FUNCTION scram.audit_step(bigint) IS 'internal to scram.run_audit(): checks the caller, then does a part of a run';
+COMMENT ON FUNCTION scram_internal.begin_run(interval) IS 'internal to scram.run_audit(): checks the caller, then starts a run';
+COMMENT ON FUNCTION scram_internal.start_run(interval) IS 'internal to scram.run_audit(): starts a run';
+COMMENT ON FUNCTION scram_internal.finish_run(bigint) IS 'internal to scram.run_audit(): ends a run';
+COMMENT ON FUNCTION scram_internal.run_step(bigint) IS 'internal to scram.run_audit(): does a part of a run';
+COMMENT ON FUNCTION scram_internal.step(bigint) IS 'internal to scram.run_audit(): checks the caller, then does a part of a run';
 
 -- A procedure is executable by everybody until it is revoked: here, in the same script that makes it.
 REVOKE ALL ON PROCEDURE scram.run_audit(bigint, interval) FROM PUBLIC;

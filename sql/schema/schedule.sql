@@ -2,7 +2,7 @@
 -- the role that owns it. Nothing here depends on pg_cron at installation: its functions are looked up when they are called.
 
 -- Raises 55000 with what to type unless pg_cron is in this database. Internal.
-CREATE FUNCTION scram.schedule_check(command text) RETURNS void
+CREATE FUNCTION scram_internal.require_pg_cron(command text) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -33,7 +33,7 @@ $$;
 -- Raises 42501 for a job that would run code of another role as a superuser. pg_cron connects by the database's name and
 -- calls what is named scram.run_audit there then: the owner of the database can drop it and make another one, and a role
 -- that may create a schema can make that one's schema scram, where the extension is missing. Internal.
-CREATE FUNCTION scram.schedule_require_safe(database name, username name) RETURNS void
+CREATE FUNCTION scram_internal.require_safe_job(database name, username name) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -71,16 +71,16 @@ BEGIN
     END IF;
     IF reason IS NULL AND database = current_database() THEN
         SELECT CASE
-                WHEN NOT o.rolsuper THEN format('Role "%s" owns the schema scram.', o.rolname)
-                WHEN a.grantee = 0 THEN 'Every role may create functions in the schema scram.'
-                ELSE format('Role "%s" may create functions in the schema scram.', a.grantee::regrole::text)
+                WHEN NOT o.rolsuper THEN format('Role "%s" owns the schema %s.', o.rolname, n.nspname)
+                WHEN a.grantee = 0 THEN format('Every role may create functions in the schema %s.', n.nspname)
+                ELSE format('Role "%s" may create functions in the schema %s.', a.grantee::regrole::text, n.nspname)
             END
         INTO reason
         FROM pg_namespace n
         JOIN pg_roles o ON o.oid = n.nspowner
         CROSS JOIN aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
         LEFT JOIN pg_roles r ON r.oid = a.grantee
-        WHERE n.nspname = 'scram'
+        WHERE n.nspname IN ('scram', 'scram_internal')
             AND (NOT o.rolsuper OR a.privilege_type = 'CREATE' AND NOT coalesce(r.rolsuper, false))
         LIMIT 1;
     END IF;
@@ -113,8 +113,8 @@ DECLARE
     cron_user CONSTANT name := coalesce(username, current_user);
     job_id bigint;
 BEGIN
-    PERFORM scram.schedule_require_safe(cron_database, cron_user);
-    PERFORM scram.schedule_check(format(
+    PERFORM scram_internal.require_safe_job(cron_database, cron_user);
+    PERFORM scram_internal.require_pg_cron(format(
         'SELECT cron.schedule_in_database(%L, %L, %L, %L%s)', cron_name, cron_schedule, job, cron_database,
         CASE WHEN username IS NULL THEN '' ELSE format(', %L', username) END));
 
@@ -136,7 +136,7 @@ $$;
 
 -- Returns the user of a job of scram.schedule_audit(), run as the owner because pg_cron hides other users' jobs; NULL where there
 -- is no such job. The table is pg_cron's own and a superuser's, so that no other role can put a view in its place. Internal.
-CREATE FUNCTION scram.schedule_job_user(job_name text) RETURNS text
+CREATE FUNCTION scram_internal.job_user(job_name text) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -169,13 +169,13 @@ DECLARE
     removed bigint;
     other_user text;
 BEGIN
-    PERFORM scram.schedule_check(format('SELECT cron.unschedule(%L)', cron_name));
+    PERFORM scram_internal.require_pg_cron(format('SELECT cron.unschedule(%L)', cron_name));
     -- A superuser sees the jobs of all users, and may have a job of this name for something else.
     EXECUTE 'SELECT count(cron.unschedule(j.jobid)) FROM cron.job j
              WHERE j.jobname = $1 AND (j.username = current_user OR j.command = $2)' INTO removed
         USING cron_name, 'CALL scram.run_audit()';
     IF removed = 0 THEN
-        other_user := scram.schedule_hidden_user(cron_name);
+        other_user := scram_internal.hidden_job_user(cron_name);
         IF other_user IS NOT NULL THEN
             RAISE insufficient_privilege USING
                 MESSAGE = format('job "%s" belongs to role "%s"', cron_name, other_user),
@@ -188,14 +188,14 @@ $$;
 
 COMMENT ON FUNCTION scram.schedule_audit(text, text, name, name) IS
     'schedules scram.run_audit() with pg_cron; replaces the job of that name and user';
-COMMENT ON FUNCTION scram.schedule_check(text) IS 'internal: raises unless pg_cron is installed in this database';
-COMMENT ON FUNCTION scram.schedule_hidden_user(text) IS
+COMMENT ON FUNCTION scram_internal.require_pg_cron(text) IS 'internal: raises unless pg_cron is installed in this database';
+COMMENT ON FUNCTION scram_internal.hidden_job_user(text) IS
     'internal to scram.unschedule_audit(): user of a job that pg_cron hides from the caller';
-COMMENT ON FUNCTION scram.schedule_job_user(text) IS 'internal to scram.unschedule_audit(): user of a job';
-COMMENT ON FUNCTION scram.schedule_require_safe(name, name) IS
+COMMENT ON FUNCTION scram_internal.job_user(text) IS 'internal to scram.unschedule_audit(): user of a job';
+COMMENT ON FUNCTION scram_internal.require_safe_job(name, name) IS
     'internal to scram.schedule_audit(): raises for a job that could run code of another role as a superuser';
 COMMENT ON FUNCTION scram.unschedule_audit(text) IS 'removes the job that scram.schedule_audit() made';
 
-REVOKE ALL ON FUNCTION scram.schedule_audit(text, text, name, name), scram.schedule_check(text),
-    scram.schedule_hidden_user(text), scram.schedule_job_user(text), scram.schedule_require_safe(name, name), scram.unschedule_audit(text)
+REVOKE ALL ON FUNCTION scram.schedule_audit(text, text, name, name), scram_internal.require_pg_cron(text),
+    scram_internal.hidden_job_user(text), scram_internal.job_user(text), scram_internal.require_safe_job(name, name), scram.unschedule_audit(text)
 FROM PUBLIC;

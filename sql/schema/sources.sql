@@ -2,7 +2,7 @@
 
 -- Checks a registration: the table can be granted, so add_audit_source() is not the only way to write to it. The registrant
 -- learns what is weak in the relation, and so must be the current user and able to read it. Internal.
-CREATE FUNCTION scram.audit_source_check() RETURNS trigger
+CREATE FUNCTION scram_internal.require_registration() RETURNS trigger
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -37,13 +37,13 @@ BEGIN
         RETURN NEW;
     END IF;
     SELECT f.subject_type, f.secret_type INTO NEW.subject_type, NEW.secret_type
-    FROM scram.audit_source_fits(NEW.relation, NEW.subject_column, NEW.secret_column, NEW.registrant) f;
+    FROM scram_internal.require_readable_source(NEW.relation, NEW.subject_column, NEW.secret_column, NEW.registrant) f;
     RETURN NEW;
 END
 $$;
 
 CREATE TRIGGER audit_source_check BEFORE INSERT OR UPDATE ON scram.audit_source
-FOR EACH ROW EXECUTE FUNCTION scram.audit_source_check();
+FOR EACH ROW EXECUTE FUNCTION scram_internal.require_registration();
 
 CREATE FUNCTION scram.add_audit_source(name text, relation regclass, subject_column name, secret_column name)
 RETURNS void
@@ -61,7 +61,7 @@ BEGIN
             DETAIL = 'Findings of the cluster itself are under "role" and "server".';
     END IF;
     -- Before the name is looked at: the relation and the rights on it come first.
-    PERFORM scram.audit_source_fits(relation::oid, subject_column, secret_column, current_user);
+    PERFORM scram_internal.require_readable_source(relation::oid, subject_column, secret_column, current_user);
     INSERT INTO scram.audit_source (name, relation, subject_column, secret_column)
     VALUES (add_audit_source.name, add_audit_source.relation, add_audit_source.subject_column, add_audit_source.secret_column)
     ON CONFLICT DO NOTHING;
@@ -89,7 +89,7 @@ $$;
 -- Returns one row with a NULL check_id for each row of the source, and one more for each finding; findings that the source
 -- cannot be read as a whole come with found_in 'server'. Shared salts and verifiers are found here, not in Rust, because
 -- PostgreSQL can sort sources that do not fit into memory. Internal.
-CREATE FUNCTION scram.audit_judge(source text, milliseconds integer)
+CREATE FUNCTION scram_internal.source_findings(source text, milliseconds integer)
 RETURNS TABLE (
     found_in text, subject text, check_id text, evidence text, digest bytea, candidates integer, kind text,
     iterations integer
@@ -98,7 +98,7 @@ LANGUAGE sql STABLE ROWS 100000
 SET search_path = pg_catalog, pg_temp
 AS $$
     WITH seen AS MATERIALIZED (
-        SELECT r.* FROM scram.audit_read(source, milliseconds) r
+        SELECT r.* FROM scram_internal.read_source(source, milliseconds) r
     ), member AS (
         SELECT 'salt_shared' AS check_id, 'salt' AS what, s.subject, s.salt_tag AS tag, s.verifier_tag
         FROM seen s
@@ -153,7 +153,7 @@ AS $$
 $$;
 
 -- The finding on a source that cannot be read. The message is the extension's own: no code of another role runs. Internal.
-CREATE FUNCTION scram.audit_unreadable(source text, state text, message text)
+CREATE FUNCTION scram_internal.unreadable_finding(source text, state text, message text)
 RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -165,7 +165,7 @@ $$;
 
 -- How many roles can read the stored secrets of each source: one notice a source. The owner and superusers are expected to.
 -- Internal.
-CREATE FUNCTION scram.audit_source_readers()
+CREATE FUNCTION scram_internal.source_readers()
 RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -185,7 +185,7 @@ CREATE FUNCTION scram.audit()
 RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
--- As for scram.audit_run_step().
+-- As for scram_internal.run_step().
 SET jit = off
 AS $$
 #variable_conflict use_column
@@ -194,17 +194,17 @@ DECLARE
     state text;
     message text;
 BEGIN
-    RETURN QUERY SELECT n.source, n.subject, n.check_id, n.severity, n.evidence FROM scram.audit_scan(true) n;
-    RETURN QUERY SELECT n.* FROM scram.audit_source_readers() n;
+    RETURN QUERY SELECT n.source, n.subject, n.check_id, n.severity, n.evidence FROM scram_internal.cluster_findings(true) n;
+    RETURN QUERY SELECT n.* FROM scram_internal.source_readers() n;
     FOR registered IN SELECT s.name FROM scram.audit_source s WHERE s.enabled ORDER BY s.name LOOP
         BEGIN
             RETURN QUERY
             SELECT j.found_in, j.subject, j.check_id, c.severity, j.evidence
-            FROM scram.audit_judge(registered, NULL) j
+            FROM scram_internal.source_findings(registered, NULL) j
             JOIN scram.audit_checks() c ON c.check_id = j.check_id;
         EXCEPTION WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
-            RETURN QUERY SELECT u.* FROM scram.audit_unreadable(registered, state, message) u;
+            RETURN QUERY SELECT u.* FROM scram_internal.unreadable_finding(registered, state, message) u;
         END;
     END LOOP;
 END
@@ -218,7 +218,7 @@ AS $$
 DECLARE
     added bigint;
 BEGIN
-    INSERT INTO scram.wordlist (word) SELECT b.word FROM scram.builtin_words() b ON CONFLICT DO NOTHING;
+    INSERT INTO scram.wordlist (word) SELECT b.word FROM scram_internal.builtin_words() b ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS added = ROW_COUNT;
     RETURN added;
 END
@@ -227,12 +227,12 @@ $$;
 COMMENT ON FUNCTION scram.add_audit_source(text, regclass, name, name) IS
     'has the audit read stored passwords in a table or materialized view';
 COMMENT ON FUNCTION scram.audit() IS 'what the audit finds now, nothing stored';
-COMMENT ON FUNCTION scram.audit_judge(text, integer) IS 'internal to scram.audit(): a registered source, judged';
-COMMENT ON FUNCTION scram.audit_source_check() IS 'internal: checks a registration and its registrant';
-COMMENT ON FUNCTION scram.audit_source_fits(oid, name, name, name) IS
+COMMENT ON FUNCTION scram_internal.source_findings(text, integer) IS 'internal to scram.audit(): a registered source, judged';
+COMMENT ON FUNCTION scram_internal.require_registration() IS 'internal: checks a registration and its registrant';
+COMMENT ON FUNCTION scram_internal.require_readable_source(oid, name, name, name) IS
     'internal: raises unless the audit can read these columns for this registrant';
-COMMENT ON FUNCTION scram.audit_source_readers() IS
+COMMENT ON FUNCTION scram_internal.source_readers() IS
     'internal to scram.audit(): how many roles can read the secrets of each source';
-COMMENT ON FUNCTION scram.audit_unreadable(text, text, text) IS 'internal to scram.audit(): the finding on a source that fails';
+COMMENT ON FUNCTION scram_internal.unreadable_finding(text, text, text) IS 'internal to scram.audit(): the finding on a source that fails';
 COMMENT ON FUNCTION scram.drop_audit_source(text) IS 'has the audit read a source no longer';
 COMMENT ON FUNCTION scram.load_wordlist() IS 'adds the built-in list of common passwords to scram.wordlist';

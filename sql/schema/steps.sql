@@ -4,7 +4,7 @@
 -- plan for one row takes a night for so many.
 
 -- First step: the words that are to be tried; roles and server, by all checks that derive no keys. Internal.
-CREATE FUNCTION scram.audit_step_roles(run bigint) RETURNS void
+CREATE FUNCTION scram_internal.scan_cluster(run bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_nestloop = off
@@ -12,22 +12,22 @@ AS $$
 DECLARE
     fixed bigint;
 BEGIN
-    PERFORM scram.password_history_prune();
+    PERFORM scram_internal.prune_password_history();
     -- An accepted finding whose time is over is open again.
     UPDATE scram.audit_finding f SET status = 'open', accepted_until = NULL
     WHERE f.status = 'accepted' AND f.accepted_until <= clock_timestamp();
 
-    PERFORM scram.audit_number_words();
-    PERFORM scram.audit_take_census(run);
+    PERFORM scram_internal.sync_candidates();
+    PERFORM scram_internal.take_inventory(run);
 
     -- A role that was renamed is still the registrant.
     UPDATE scram.audit_source s SET registrant = r.rolname
     FROM pg_roles r
     WHERE r.oid = s.registrant_oid AND r.rolname <> s.registrant;
     -- What is left of sources that are gone.
-    DELETE FROM scram.audit_secret t
+    DELETE FROM scram_internal.stored_secret t
     WHERE t.source <> 'role' AND NOT EXISTS (SELECT FROM scram.audit_source s WHERE s.name = t.source);
-    DELETE FROM scram.audit_reading r WHERE NOT EXISTS (SELECT FROM scram.audit_source s WHERE s.name = r.source);
+    DELETE FROM scram_internal.source_claim r WHERE NOT EXISTS (SELECT FROM scram.audit_source s WHERE s.name = r.source);
     UPDATE scram.audit_finding f SET status = 'fixed'
     WHERE f.status <> 'fixed' AND f.source NOT IN ('role', 'server')
         AND NOT EXISTS (SELECT FROM scram.audit_source s WHERE s.enabled AND s.name = f.source);
@@ -37,32 +37,32 @@ BEGIN
     WHERE r.run_id = run;
 
     WITH seen AS MATERIALIZED (
-        SELECT s.* FROM scram.audit_secrets() s
+        SELECT s.* FROM scram_internal.role_secrets() s
     ), gone AS (
-        DELETE FROM scram.audit_secret t
+        DELETE FROM scram_internal.stored_secret t
         WHERE t.source = 'role'
             AND NOT EXISTS (SELECT FROM seen WHERE (seen.subject, seen.digest) = (t.subject, t.digest))
     ), known AS (
-        UPDATE scram.audit_secret t SET candidates = seen.candidates
+        UPDATE scram_internal.stored_secret t SET candidates = seen.candidates
         FROM seen
         WHERE (t.source, t.subject, t.digest) = ('role', seen.subject, seen.digest) AND t.candidates <> seen.candidates
     )
-    INSERT INTO scram.audit_secret AS t (source, subject, digest, first_seen, candidates)
+    INSERT INTO scram_internal.stored_secret AS t (source, subject, digest, first_seen, candidates)
     SELECT 'role', seen.subject, seen.digest, clock_timestamp(), seen.candidates
     FROM seen
     WHERE NOT EXISTS (
-        SELECT FROM scram.audit_secret t WHERE (t.source, t.subject, t.digest) = ('role', seen.subject, seen.digest));
+        SELECT FROM scram_internal.stored_secret t WHERE (t.source, t.subject, t.digest) = ('role', seen.subject, seen.digest));
 
-    INSERT INTO scram.audit_found (source, subject, check_id, severity, evidence)
-    SELECT s.source, s.subject, s.check_id, s.severity, s.evidence FROM scram.audit_scan(false) s
+    INSERT INTO scram_internal.step_finding (source, subject, check_id, severity, evidence)
+    SELECT s.source, s.subject, s.check_id, s.severity, s.evidence FROM scram_internal.cluster_findings(false) s
     UNION ALL
-    SELECT s.source, s.subject, s.check_id, s.severity, s.evidence FROM scram.audit_source_readers() s;
-    PERFORM scram.audit_merge(run, ARRAY['role', 'server']);
+    SELECT s.source, s.subject, s.check_id, s.severity, s.evidence FROM scram_internal.source_readers() s;
+    PERFORM scram_internal.merge_findings(run, ARRAY['role', 'server']);
 END
 $$;
 
 -- Numbers the words that are new, and forgets those that are gone. Internal.
-CREATE FUNCTION scram.audit_number_words() RETURNS void
+CREATE FUNCTION scram_internal.sync_candidates() RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_nestloop = off
@@ -72,29 +72,29 @@ BEGIN
     WITH differing AS MATERIALIZED (
         SELECT wanted.check_id, wanted.word, n.word_id
         FROM (
-            SELECT c.check_id, c.word FROM scram.audit_common() c
+            SELECT c.check_id, c.word FROM scram_internal.candidates_by_server() c
             UNION ALL
             SELECT 'password_in_wordlist', convert_to(w.word, getdatabaseencoding()) FROM scram.wordlist w
         ) wanted
-        FULL JOIN scram.audit_word n ON (n.check_id, n.word) = (wanted.check_id, wanted.word)
+        FULL JOIN scram_internal.candidate n ON (n.check_id, n.word) = (wanted.check_id, wanted.word)
         WHERE wanted.word IS NULL OR n.word_id IS NULL
     ), gone AS (
-        DELETE FROM scram.audit_word n
+        DELETE FROM scram_internal.candidate n
         USING differing d
         WHERE n.word_id = d.word_id
         RETURNING n.check_id
     ), again AS (
         -- Nothing says which word it was that hit: it may be one that is gone.
-        UPDATE scram.audit_secret t SET own_edition = 0, words_through = 0, hits = '{}'
+        UPDATE scram_internal.stored_secret t SET own_edition = 0, words_through = 0, hits = '{}'
         WHERE t.hits ?| (SELECT array_agg(gone.check_id) FROM gone)
     )
-    INSERT INTO scram.audit_word (check_id, word)
+    INSERT INTO scram_internal.candidate (check_id, word)
     SELECT d.check_id, d.word FROM differing d WHERE d.word_id IS NULL;
 END
 $$;
 
 -- Chooses the source that the next step reads, or goes on to the next stage. Internal.
-CREATE FUNCTION scram.audit_next_source(run bigint, deadline timestamptz) RETURNS void
+CREATE FUNCTION scram_internal.claim_source(run bigint, deadline timestamptz) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -104,37 +104,37 @@ BEGIN
     IF clock_timestamp() < deadline THEN
         -- That it was begun is committed before it is read: one that ends the session each night doesn't keep the others
         -- from their turn.
-        INSERT INTO scram.audit_reading AS r (source, run_id)
+        INSERT INTO scram_internal.source_claim AS r (source, run_id)
         SELECT s.name, run
         FROM scram.audit_source s
-        LEFT JOIN scram.audit_reading l ON l.source = s.name
+        LEFT JOIN scram_internal.source_claim l ON l.source = s.name
         WHERE s.enabled AND l.run_id IS DISTINCT FROM run
         ORDER BY l.run_id NULLS FIRST, s.name
         LIMIT 1
         ON CONFLICT (source) DO UPDATE SET run_id = excluded.run_id
         RETURNING r.source INTO next_source;
     END IF;
-    UPDATE scram.audit_progress p
+    UPDATE scram_internal.current_run p
     SET source = next_source, stage = CASE WHEN next_source IS NULL THEN 'passwords' ELSE 'sources' END;
     IF next_source IS NULL THEN
-        UPDATE scram.audit_run r SET candidates_left = scram.audit_left() WHERE r.run_id = run;
+        UPDATE scram.audit_run r SET candidates_left = scram_internal.candidates_left() WHERE r.run_id = run;
     END IF;
 END
 $$;
 
 -- A step for each source: reads it, by all checks that derive no keys. Internal.
-CREATE FUNCTION scram.audit_step_source(run bigint, source text, deadline timestamptz) RETURNS void
+CREATE FUNCTION scram_internal.scan_source(run bigint, source text, deadline timestamptz) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_nestloop = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    this_source CONSTANT text := audit_step_source.source;
+    this_source CONSTANT text := scan_source.source;
     -- The first source of a run is read to its end: otherwise a source that takes longer than the budget would never be
     -- read.
     is_first CONSTANT boolean := NOT EXISTS (
-        SELECT FROM scram.audit_reading r WHERE r.run_id = run AND r.source <> this_source);
+        SELECT FROM scram_internal.source_claim r WHERE r.run_id = run AND r.source <> this_source);
     time_left CONSTANT integer := CASE
         WHEN NOT is_first
         THEN greatest(least(1000 * extract(epoch FROM deadline - clock_timestamp()), 2147483647), 0)
@@ -144,22 +144,22 @@ DECLARE
 BEGIN
     BEGIN
         WITH judged AS MATERIALIZED (
-            SELECT j.* FROM scram.audit_judge(this_source, time_left) j
+            SELECT j.* FROM scram_internal.source_findings(this_source, time_left) j
         ), gone AS (
-            DELETE FROM scram.audit_secret t
+            DELETE FROM scram_internal.stored_secret t
             WHERE t.source = this_source
                 AND NOT EXISTS (SELECT FROM judged j WHERE (j.subject, j.digest) = (t.subject, t.digest))
         ), known AS (
-            UPDATE scram.audit_secret t SET candidates = j.candidates
+            UPDATE scram_internal.stored_secret t SET candidates = j.candidates
             FROM judged j
             WHERE (t.source, t.subject, t.digest) = (this_source, j.subject, j.digest) AND t.candidates <> j.candidates
         ), secrets AS (
             -- Only what is new: to look at a row for a conflict writes to it.
-            INSERT INTO scram.audit_secret (source, subject, digest, first_seen, candidates)
+            INSERT INTO scram_internal.stored_secret (source, subject, digest, first_seen, candidates)
             SELECT DISTINCT ON (j.subject, j.digest) this_source, j.subject, j.digest, clock_timestamp(), j.candidates
             FROM judged j
             WHERE j.digest IS NOT NULL AND NOT EXISTS (
-                SELECT FROM scram.audit_secret t
+                SELECT FROM scram_internal.stored_secret t
                 WHERE (t.source, t.subject, t.digest) = (this_source, j.subject, j.digest))
         ), counted AS (
             UPDATE scram.audit_run r
@@ -173,7 +173,7 @@ BEGIN
             WHERE j.check_id IS NULL
             GROUP BY 3, 4
         )
-        INSERT INTO scram.audit_found (source, subject, check_id, severity, evidence)
+        INSERT INTO scram_internal.step_finding (source, subject, check_id, severity, evidence)
         SELECT j.found_in, j.subject, j.check_id, c.severity, min(j.evidence)
             || CASE WHEN count(*) > 1 THEN format(' (and %s more rows of this name)', count(*) - 1) ELSE '' END
         FROM judged j
@@ -183,21 +183,21 @@ BEGIN
         GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
     END;
     IF state IS NULL THEN
-        PERFORM scram.audit_merge(run, ARRAY[this_source]);
+        PERFORM scram_internal.merge_findings(run, ARRAY[this_source]);
     ELSIF state = '53400' THEN
         -- The time of the run is over. The next run begins with this source.
-        UPDATE scram.audit_reading r SET run_id = 0 WHERE r.source = this_source;
+        UPDATE scram_internal.source_claim r SET run_id = 0 WHERE r.source = this_source;
     ELSE
-        INSERT INTO scram.audit_found (source, subject, check_id, severity, evidence)
-        SELECT u.* FROM scram.audit_unreadable(this_source, state, message) u;
+        INSERT INTO scram_internal.step_finding (source, subject, check_id, severity, evidence)
+        SELECT u.* FROM scram_internal.unreadable_finding(this_source, state, message) u;
         -- What was known of it stands.
-        PERFORM scram.audit_merge(run, ARRAY[]::text[]);
+        PERFORM scram_internal.merge_findings(run, ARRAY[]::text[]);
     END IF;
 END
 $$;
 
--- Brings the findings of these sources in line with scram.audit_found, and empties that. Internal.
-CREATE FUNCTION scram.audit_merge(run bigint, sources text[]) RETURNS void
+-- Brings the findings of these sources in line with scram_internal.step_finding, and empties that. Internal.
+CREATE FUNCTION scram_internal.merge_findings(run bigint, sources text[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_nestloop = off
@@ -206,56 +206,56 @@ DECLARE
     fixed bigint;
 BEGIN
     -- What earlier runs found by trying, on secrets that are still there.
-    INSERT INTO scram.audit_found (source, subject, check_id, severity, evidence)
+    INSERT INTO scram_internal.step_finding (source, subject, check_id, severity, evidence)
     SELECT DISTINCT t.source, t.subject, g.check_id, g.severity, h.value
-    FROM scram.audit_secret t
+    FROM scram_internal.stored_secret t
     CROSS JOIN LATERAL jsonb_each_text(t.hits) h
-    JOIN scram.audit_guesses() g ON g.check_id = h.key
+    JOIN scram_internal.guess_checks() g ON g.check_id = h.key
     WHERE t.source = ANY (sources) AND t.hits <> '{}';
 
     WITH known AS (
         UPDATE scram.audit_finding f SET severity = found.severity, evidence = found.evidence, last_run = run
-        FROM scram.audit_found found
+        FROM scram_internal.step_finding found
         WHERE f.status <> 'fixed' AND (f.source, f.subject, f.check_id) = (found.source, found.subject, found.check_id)
     )
     INSERT INTO scram.audit_finding (source, subject, check_id, severity, evidence, first_run, last_run, status)
     SELECT found.*, run, run, 'open'
-    FROM scram.audit_found found
-    -- Against the table and not against what the UPDATE returned: that the planner takes for empty, as audit_found is between
+    FROM scram_internal.step_finding found
+    -- Against the table and not against what the UPDATE returned: that the planner takes for empty, as step_finding is between
     -- two steps, and would compare each with each.
     WHERE NOT EXISTS (
         SELECT FROM scram.audit_finding k
         WHERE k.status <> 'fixed' AND (k.source, k.subject, k.check_id) = (found.source, found.subject, found.check_id))
     ORDER BY array_position(ARRAY['critical', 'warning', 'notice'], found.severity), found.check_id, found.source, found.subject;
-    DELETE FROM scram.audit_found;
+    DELETE FROM scram_internal.step_finding;
 
     -- The rest is fixed. What is to be tried anew stands until it was; that a source can't be read, until it was read.
     UPDATE scram.audit_finding f SET status = 'fixed'
     WHERE f.source = ANY (sources) AND f.status <> 'fixed' AND f.last_run < run
         AND f.check_id <> 'source_unreadable'
-        AND NOT scram.audit_is_pending(f.source, f.subject, f.check_id);
+        AND NOT scram_internal.is_guess_pending(f.source, f.subject, f.check_id);
     GET DIAGNOSTICS fixed = ROW_COUNT;
     UPDATE scram.audit_run r SET findings_fixed = r.findings_fixed + fixed WHERE r.run_id = run;
 END
 $$;
 
 -- Whether a check has passwords left to try on a subject. Internal.
-CREATE FUNCTION scram.audit_is_pending(source text, subject text, check_id text) RETURNS boolean
+CREATE FUNCTION scram_internal.is_guess_pending(source text, subject text, check_id text) RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT $3 IN (SELECT g.check_id FROM scram.audit_guesses() g) AND EXISTS (
-        SELECT FROM scram.audit_secret t
+    SELECT $3 IN (SELECT g.check_id FROM scram_internal.guess_checks() g) AND EXISTS (
+        SELECT FROM scram_internal.stored_secret t
         WHERE t.source = $1 AND t.subject = $2 AND t.candidates > 0 AND (
-            t.own_edition < scram.audit_edition()
-            OR EXISTS (SELECT FROM scram.audit_word w WHERE w.check_id = $3 AND w.word_id > t.words_through)))
+            t.own_edition < scram_internal.guess_version()
+            OR EXISTS (SELECT FROM scram_internal.candidate w WHERE w.check_id = $3 AND w.word_id > t.words_through)))
 $$;
 
-COMMENT ON FUNCTION scram.audit_is_pending(text, text, text) IS
+COMMENT ON FUNCTION scram_internal.is_guess_pending(text, text, text) IS
     'internal to scram.run_audit(): whether a check has passwords left to try on a subject';
-COMMENT ON FUNCTION scram.audit_merge(bigint, text[]) IS 'internal to scram.run_audit(): stores what a step has found';
-COMMENT ON FUNCTION scram.audit_next_source(bigint, timestamptz) IS
+COMMENT ON FUNCTION scram_internal.merge_findings(bigint, text[]) IS 'internal to scram.run_audit(): stores what a step has found';
+COMMENT ON FUNCTION scram_internal.claim_source(bigint, timestamptz) IS
     'internal to scram.run_audit(): chooses the source that the next step reads';
-COMMENT ON FUNCTION scram.audit_number_words() IS 'internal to scram.run_audit(): numbers the words that are new';
-COMMENT ON FUNCTION scram.audit_step_roles(bigint) IS 'internal to scram.run_audit(): its first part';
-COMMENT ON FUNCTION scram.audit_step_source(bigint, text, timestamptz) IS 'internal to scram.run_audit(): its part for a source';
+COMMENT ON FUNCTION scram_internal.sync_candidates() IS 'internal to scram.run_audit(): numbers the words that are new';
+COMMENT ON FUNCTION scram_internal.scan_cluster(bigint) IS 'internal to scram.run_audit(): its first part';
+COMMENT ON FUNCTION scram_internal.scan_source(bigint, text, timestamptz) IS 'internal to scram.run_audit(): its part for a source';

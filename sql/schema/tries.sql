@@ -1,28 +1,28 @@
 -- The steps of a stored audit that try passwords.
 
 -- How many passwords are left to try. Internal.
-CREATE FUNCTION scram.audit_left() RETURNS bigint
+CREATE FUNCTION scram_internal.candidates_left() RETURNS bigint
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     WITH now AS MATERIALIZED (
-        SELECT scram.audit_edition() AS edition
+        SELECT scram_internal.guess_version() AS edition
     )
     SELECT (coalesce(sum(own.candidates), 0) + coalesce(sum(own.secrets * words.words), 0))::bigint
     FROM (
         SELECT t.words_through, count(*) AS secrets,
                sum(t.candidates) FILTER (WHERE t.own_edition < now.edition) AS candidates
-        FROM scram.audit_secret t
+        FROM scram_internal.stored_secret t
         CROSS JOIN now
         WHERE t.candidates > 0
             AND (t.source = 'role' OR t.source IN (SELECT s.name FROM scram.audit_source s WHERE s.enabled))
         GROUP BY t.words_through
     ) own
-    CROSS JOIN LATERAL (SELECT count(*) AS words FROM scram.audit_word w WHERE w.word_id > own.words_through) words
+    CROSS JOIN LATERAL (SELECT count(*) AS words FROM scram_internal.candidate w WHERE w.word_id > own.words_through) words
 $$;
 
 -- A later step: tries passwords for a time. True when nothing is left, or the time is spent. Internal.
-CREATE FUNCTION scram.audit_step_try(run bigint, deadline timestamptz) RETURNS boolean
+CREATE FUNCTION scram_internal.guess_some(run bigint, deadline timestamptz) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -32,8 +32,8 @@ DECLARE
     longest CONSTANT interval := interval '2 seconds';
     -- So many secrets are read for a step: about as many as fit into it.
     at_once integer := 500;
-    edition CONSTANT integer := scram.audit_edition();
-    last_word CONSTANT bigint := coalesce((SELECT max(w.word_id) FROM scram.audit_word w), 0);
+    edition CONSTANT integer := scram_internal.guess_version();
+    last_word CONSTANT bigint := coalesce((SELECT max(w.word_id) FROM scram_internal.candidate w), 0);
     left_over CONSTANT interval := least(deadline - clock_timestamp(), longest);
     -- Reading large sources may have taken all the time. Something is tried even so, or no night would ever try any.
     first_time CONSTANT boolean := (SELECT r.candidates_tested = 0 FROM scram.audit_run r WHERE r.run_id = run);
@@ -52,7 +52,7 @@ BEGIN
         RETURN true;
     END IF;
     -- First what names suggest, on every secret; then the words, on the secrets that have had the fewest.
-    SELECT t.source INTO this_source FROM scram.audit_secret t
+    SELECT t.source INTO this_source FROM scram_internal.stored_secret t
     WHERE t.candidates > 0 AND t.own_edition < edition
         AND (t.source = 'role' OR t.source IN (SELECT s.name FROM scram.audit_source s WHERE s.enabled))
     ORDER BY t.own_edition, t.source LIMIT 1;
@@ -60,7 +60,7 @@ BEGIN
     IF own THEN
         at_once := 2000;
     ELSE
-        SELECT t.source INTO this_source FROM scram.audit_secret t
+        SELECT t.source INTO this_source FROM scram_internal.stored_secret t
         WHERE t.candidates > 0 AND t.words_through < last_word
         AND (t.source = 'role' OR t.source IN (SELECT s.name FROM scram.audit_source s WHERE s.enabled))
         ORDER BY t.words_through, t.source LIMIT 1;
@@ -72,7 +72,7 @@ BEGIN
     SELECT array_agg(l.subject) AS subjects, array_agg(l.digest) AS digests, array_agg(l.words_through) AS through
     INTO work
     FROM (
-        SELECT t.subject, t.digest, t.words_through FROM scram.audit_secret t
+        SELECT t.subject, t.digest, t.words_through FROM scram_internal.stored_secret t
         WHERE t.candidates > 0 AND t.source = this_source AND CASE
             WHEN own THEN t.own_edition < edition
             ELSE t.words_through < last_word
@@ -84,27 +84,27 @@ BEGIN
     BEGIN
         FOR tried IN
             SELECT work.subjects[a.place] AS subject, work.digests[a.place] AS digest, a.through, a.tested, a.check_ids
-            FROM scram.audit_try(this_source, work.subjects, work.digests, own, work.through, milliseconds) a
+            FROM scram_internal.guess(this_source, work.subjects, work.digests, own, work.through, milliseconds) a
         LOOP
             IF tried.tested IS NULL THEN
                 -- Changed or dropped meanwhile: the next run sees what there is then.
-                DELETE FROM scram.audit_secret t
+                DELETE FROM scram_internal.stored_secret t
                 WHERE (t.source, t.subject, t.digest) = (this_source, tried.subject, tried.digest);
                 CONTINUE;
             END IF;
             tested := tested + tried.tested;
             -- A secret that was hit is tried to the end of the list like any other: otherwise the numbers and the time would
             -- tell which word it was.
-            UPDATE scram.audit_secret t
+            UPDATE scram_internal.stored_secret t
             SET own_edition = CASE WHEN own THEN edition ELSE t.own_edition END,
                 words_through = CASE WHEN tried.tested = 0 THEN last_word ELSE tried.through END,
                 hits = t.hits || (
                     SELECT coalesce(jsonb_object_agg(g.check_id, g.evidence), '{}')
-                    FROM scram.audit_guesses() g
+                    FROM scram_internal.guess_checks() g
                     WHERE g.check_id = ANY (tried.check_ids))
             WHERE (t.source, t.subject, t.digest) = (this_source, tried.subject, tried.digest);
 
-            FOR hit IN SELECT g.* FROM scram.audit_guesses() g WHERE g.check_id = ANY (tried.check_ids) LOOP
+            FOR hit IN SELECT g.* FROM scram_internal.guess_checks() g WHERE g.check_id = ANY (tried.check_ids) LOOP
                 UPDATE scram.audit_finding f SET severity = hit.severity, evidence = hit.evidence, last_run = run
                 WHERE (f.source, f.subject, f.check_id) = (this_source, tried.subject, hit.check_id)
                     AND f.status <> 'fixed';
@@ -116,11 +116,11 @@ BEGIN
             END LOOP;
             -- What was tried anew and is not so any more.
             UPDATE scram.audit_finding f SET status = 'fixed'
-            FROM scram.audit_guesses() g
+            FROM scram_internal.guess_checks() g
             WHERE (f.source, f.subject, f.check_id) = (this_source, tried.subject, g.check_id) AND f.status <> 'fixed'
-                AND NOT scram.audit_is_pending(f.source, f.subject, f.check_id)
+                AND NOT scram_internal.is_guess_pending(f.source, f.subject, f.check_id)
                 AND NOT EXISTS (
-                    SELECT FROM scram.audit_secret t
+                    SELECT FROM scram_internal.stored_secret t
                     WHERE (t.source, t.subject) = (f.source, f.subject) AND t.hits ? f.check_id);
             GET DIAGNOSTICS fixed = ROW_COUNT;
             all_fixed := all_fixed + fixed;
@@ -132,7 +132,7 @@ BEGIN
         END IF;
         -- The source was readable at the start of the run and no longer is. Skip its secrets until a later run has read it
         -- again.
-        UPDATE scram.audit_secret t SET candidates = 0 WHERE t.source = this_source;
+        UPDATE scram_internal.stored_secret t SET candidates = 0 WHERE t.source = this_source;
         tested := 0;
         all_fixed := 0;
     END;
@@ -146,5 +146,5 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION scram.audit_left() IS 'internal to scram.run_audit(): how many passwords are left to try';
-COMMENT ON FUNCTION scram.audit_step_try(bigint, timestamptz) IS 'internal to scram.run_audit(): its later parts';
+COMMENT ON FUNCTION scram_internal.candidates_left() IS 'internal to scram.run_audit(): how many passwords are left to try';
+COMMENT ON FUNCTION scram_internal.guess_some(bigint, timestamptz) IS 'internal to scram.run_audit(): its later parts';

@@ -3,17 +3,19 @@
 //! Called inside SECURITY DEFINER functions with a pinned search_path only. No query's text holds a
 //! secret, and none is passed as a parameter: statement loggers write both down.
 
+use std::collections::HashSet;
+
 use password_audit::hba::{self, Database, ListenConfig};
 use password_audit::{
     FirstSeen, HbaRule, Origin, Policy, RoleFacts, ServerConfig, Subject, ValidUntil, secret_digest,
 };
-use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
 use scram_core::keys::Key;
 
 use crate::cluster_keys::{ClusterKeys, Purpose};
 use crate::guc;
-use crate::pg::query::{TextColumn, rows, text, texts};
+use crate::pg::query::query;
 use crate::pg::scram_secret;
 use crate::pg::text::ServerText;
 
@@ -21,43 +23,44 @@ use crate::pg::text::ServerText;
 ///
 /// Times are compared here: the core has no clock. An infinite one can't be subtracted.
 const ROLES: &str = r"
-SELECT a.rolname::text,
-       a.rolpassword,
+SELECT a.rolname::text AS name,
+       a.rolpassword AS secret,
        a.rolcanlogin,
        CASE WHEN isfinite(a.rolvaliduntil)
             THEN floor(extract(epoch FROM a.rolvaliduntil - statement_timestamp()) / 60)::bigint
             WHEN a.rolvaliduntil = '-infinity' THEN -1
-       END,
+       END AS valid_minutes,
        CASE WHEN isfinite(a.rolvaliduntil)
             THEN translate(to_json(date_trunc('second', a.rolvaliduntil AT TIME ZONE 'UTC')) #>> '{}', 'T', ' ')
                 || ' UTC'
             ELSE a.rolvaliduntil::text
-       END,
+       END AS valid_until,
        (SELECT string_agg(c || coalesce(' in database ' || quote_ident(d.datname), ''), '; '
                           ORDER BY d.datname NULLS FIRST, c)
         FROM pg_db_role_setting s
         CROSS JOIN unnest(s.setconfig) c
         LEFT JOIN pg_database d ON d.oid = s.setdatabase
         WHERE s.setrole = a.oid
-          AND lower(split_part(c, '=', 1)) IN ('password_encryption', 'scram_iterations')),
+          AND lower(split_part(c, '=', 1)) IN ('password_encryption', 'scram_iterations')) AS overrides,
        CASE WHEN a.rolsuper OR a.oid < 16384 THEN NULL
             WHEN pg_has_role(a.oid, 'pg_read_all_data', 'MEMBER') THEN 'member of pg_read_all_data'
             WHEN has_column_privilege(a.oid, 'pg_authid', 'rolpassword', 'SELECT')
             THEN 'SELECT on pg_authid'
             WHEN has_column_privilege(a.oid, 'pg_shadow', 'passwd', 'SELECT')
             THEN 'SELECT on pg_shadow'
-            WHEN has_any_column_privilege(a.oid, 'scram.password_history'::regclass, 'SELECT')
-            THEN 'SELECT on scram.password_history'
-            WHEN has_any_column_privilege(a.oid, 'scram.audit_secret'::regclass, 'SELECT')
-            THEN 'SELECT on scram.audit_secret'
-       END,
+            WHEN has_any_column_privilege(a.oid, 'scram_internal.password_history'::regclass, 'SELECT')
+            THEN 'SELECT on scram_internal.password_history'
+            WHEN has_any_column_privilege(a.oid, 'scram_internal.stored_secret'::regclass, 'SELECT')
+            THEN 'SELECT on scram_internal.stored_secret'
+       END AS hash_access,
        a.oid,
        t.digest,
-       floor(extract(epoch FROM statement_timestamp() - t.first_seen) / 60)::bigint,
-       translate(to_json(date_trunc('second', t.first_seen AT TIME ZONE 'UTC')) #>> '{}', 'T', ' ') || ' UTC',
+       floor(extract(epoch FROM statement_timestamp() - t.first_seen) / 60)::bigint AS seen_minutes,
+       translate(to_json(date_trunc('second', t.first_seen AT TIME ZONE 'UTC')) #>> '{}', 'T', ' ') || ' UTC'
+           AS seen_at,
        a.rolreplication
 FROM pg_authid a
-LEFT JOIN scram.audit_secret t ON t.source = 'role' AND t.subject = a.rolname
+LEFT JOIN scram_internal.stored_secret t ON t.source = 'role' AND t.subject = a.rolname
 WHERE $1 IS NULL OR a.rolname = ANY ($1)
 ORDER BY a.rolname";
 
@@ -73,12 +76,12 @@ WHERE name IN ('auto_explain.log_min_duration', 'debug_print_parse', 'debug_prin
 /// pg_hba.conf as it is on disk. The file's name is a column since PostgreSQL 16.
 const HBA: &str = r"
 SELECT regexp_replace(coalesce(to_jsonb(r) ->> 'file_name', current_setting('hba_file')),
-                      '.*/', '') || ':' || r.line_number,
+                      '.*/', '') || ':' || r.line_number AS location,
        concat_ws(' ', r.type, array_to_string(r.database, ','), array_to_string(r.user_name, ','),
                  r.address, CASE WHEN r.netmask NOT IN ('255.255.255.255',
-                                 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff') THEN r.netmask END),
+                                 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff') THEN r.netmask END) AS reach,
        r.auth_method, r.type, r.database, r.user_name, r.address, r.netmask,
-       coalesce(array_to_string(r.options, ' ') LIKE '%clientcert=%', false)
+       coalesce(array_to_string(r.options, ' ') LIKE '%clientcert=%', false) AS certificate
 FROM pg_hba_file_rules r
 WHERE r.type IS NOT NULL
 ORDER BY coalesce((to_jsonb(r) ->> 'rule_number')::integer, r.line_number)";
@@ -86,33 +89,35 @@ ORDER BY coalesce((to_jsonb(r) ->> 'rule_number')::integer, r.line_number)";
 /// Whether the file is as the server took it, or would: one line that it can't read, and it takes
 /// nothing. A line that can't match for want of TLS is read, and has an error all the same.
 const HBA_IS_VALID: &str =
-    "SELECT NOT EXISTS (SELECT FROM pg_hba_file_rules r WHERE r.type IS NULL)";
+    "SELECT NOT EXISTS (SELECT FROM pg_hba_file_rules r WHERE r.type IS NULL) AS is_valid";
 
 /// Where the server listens, and whether it offers TLS.
-const DOORS: &str = r"
-SELECT current_setting('unix_socket_directories') <> '', current_setting('listen_addresses') <> '',
-       current_setting('ssl')::boolean";
+const LISTEN: &str = r"
+SELECT current_setting('unix_socket_directories') <> '' AS socket,
+       current_setting('listen_addresses') <> '' AS tcp,
+       current_setting('ssl')::boolean AS tls";
 
 /// Databases that allow connections. Who has CONNECT is asked role by role only where PUBLIC doesn't.
 const OPEN_DATABASES: &str = r"
-SELECT d.datname::text, CASE WHEN NOT EXISTS (
+SELECT d.datname::text AS name, CASE WHEN NOT EXISTS (
            SELECT FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
            WHERE a.grantee = 0 AND a.privilege_type = 'CONNECT')
        THEN ARRAY(SELECT a.rolname::text FROM pg_authid a
                   WHERE a.rolcanlogin AND has_database_privilege(a.oid, d.oid, 'CONNECT'))
-       END
+       END AS open_to
 FROM pg_database d
 WHERE d.datallowconn";
 
 const MEMBERSHIPS: &str = r"
-SELECT a.rolname::text, g.rolname::text
+SELECT a.rolname::text AS member, g.rolname::text AS group_name
 FROM pg_auth_members m
 JOIN pg_authid a ON a.oid = m.member
 JOIN pg_authid g ON g.oid = m.roleid";
 
 /// Settings of a database or of all roles that decide how passwords are stored.
 const OVERRIDES: &str = r"
-SELECT coalesce('database ' || quote_ident(d.datname), 'all roles'), string_agg(c, '; ' ORDER BY c)
+SELECT coalesce('database ' || quote_ident(d.datname), 'all roles') AS owner,
+       string_agg(c, '; ' ORDER BY c) AS setting
 FROM pg_db_role_setting s
 CROSS JOIN unnest(s.setconfig) c
 LEFT JOIN pg_database d ON d.oid = s.setdatabase
@@ -122,18 +127,16 @@ GROUP BY d.datname
 ORDER BY d.datname NULLS FIRST";
 
 /// The current year.
-const YEAR: &str = "SELECT extract(year FROM statement_timestamp())::integer";
+const YEAR: &str = "SELECT extract(year FROM statement_timestamp())::integer AS year";
 
 /// Names that passwords are made of, the host's apart.
-const DATABASES: &str =
-    "SELECT d.datname::text FROM pg_database d WHERE NOT d.datistemplate ORDER BY d.datname";
+const DATABASES: &str = "SELECT d.datname::text AS name FROM pg_database d WHERE NOT d.datistemplate ORDER BY d.datname";
 
 /// The server and every role of the cluster, and who meets which rule of pg_hba.conf.
 pub(super) fn cluster() -> Result<(ServerConfig, Vec<Subject>), ErrorReport> {
     let (mut server, mut subjects) = (server()?, roles()?);
-    let valid = rows(HBA_IS_VALID, &[], |row| row.get::<bool>(1))?.pop().flatten();
-    if valid == Some(true) {
-        hba::join(&mut server, &mut subjects, &doors()?);
+    if query(HBA_IS_VALID, &[], |row| row.value("is_valid"))?.contains(&true) {
+        hba::join(&mut server, &mut subjects, &listen_config()?);
     }
     Ok((server, subjects))
 }
@@ -159,50 +162,44 @@ const MAX_NAME_LEN: usize = pg_sys::NAMEDATALEN as usize - 1;
 /// How a role's name is shown that isn't text in this database's encoding: by its bytes and its OID.
 /// Longer than any name, so that it can't be mistaken for another role's.
 fn foreign_name(name: &ServerText, oid: pg_sys::Oid) -> String {
-    format!("{} (oid {oid}; the name is in another encoding than this database)", name.name())
+    format!("{} (oid {oid}; the name is in another encoding than this database)", name.to_display())
 }
 
 /// The settings and rules of this server.
 fn server() -> Result<ServerConfig, ErrorReport> {
     Ok(ServerConfig {
-        overrides: rows(OVERRIDES, &[], |row| {
-            Ok((text(&row, 1)?.unwrap_or_default(), text(&row, 2)?.unwrap_or_default()))
-        })?,
-        hba: rows(HBA, &[], |row| {
+        overrides: query(OVERRIDES, &[], |row| Ok((row.text("owner")?, row.text("setting")?)))?,
+        hba: query(HBA, &[], |row| {
             Ok(HbaRule {
-                location: text(&row, 1)?.unwrap_or_default(),
-                reach: text(&row, 2)?.unwrap_or_default(),
-                method: text(&row, 3)?.unwrap_or_default(),
-                connection: text(&row, 4)?.unwrap_or_default(),
-                databases: texts(&row, 5)?.unwrap_or_default(),
-                users: texts(&row, 6)?.unwrap_or_default(),
-                address: text(&row, 7)?,
-                netmask: text(&row, 8)?,
-                certificate: row.get(9)?.unwrap_or_default(),
+                location: row.text("location")?,
+                reach: row.text("reach")?,
+                method: row.text("auth_method")?,
+                connection: row.text("type")?,
+                databases: row.texts("database")?,
+                users: row.texts("user_name")?,
+                address: row.optional_text("address")?,
+                netmask: row.optional_text("netmask")?,
+                certificate: row.value("certificate")?,
                 roles: hba::Matches::Unknown,
             })
         })?,
-        settings: rows(SETTINGS, &[], |row| {
-            Ok((text(&row, 1)?.unwrap_or_default(), text(&row, 2)?.unwrap_or_default()))
-        })?,
+        settings: query(SETTINGS, &[], |row| Ok((row.text("name")?, row.text("setting")?)))?,
     })
 }
 
-fn doors() -> Result<ListenConfig, ErrorReport> {
-    let open = rows(DOORS, &[], |row| {
-        let open = |column| row.get::<bool>(column).map(Option::unwrap_or_default);
-        Ok((open(1)?, open(2)?, open(3)?))
-    })?;
-    let (socket, tcp, tls) = open.first().copied().unwrap_or_default();
+fn listen_config() -> Result<ListenConfig, ErrorReport> {
+    let offered =
+        query(LISTEN, &[], |row| Ok((row.value("socket")?, row.value("tcp")?, row.value("tls")?)))?;
+    let (socket, tcp, tls) = one_row(offered)?;
     Ok(ListenConfig {
-        databases: rows(OPEN_DATABASES, &[], |row| {
+        databases: query(OPEN_DATABASES, &[], |row| {
             Ok(Database {
-                name: text(&row, 1)?.unwrap_or_default(),
-                open_to: texts(&row, 2)?.map(|roles| roles.into_iter().collect()),
+                name: row.text("name")?,
+                open_to: row.optional_texts("open_to")?.map(HashSet::from_iter),
             })
         })?,
-        memberships: rows(MEMBERSHIPS, &[], |row| {
-            Ok((text(&row, 1)?.unwrap_or_default(), text(&row, 2)?.unwrap_or_default()))
+        memberships: query(MEMBERSHIPS, &[], |row| {
+            Ok((row.text("member")?, row.text("group_name")?))
         })?,
         socket,
         tcp,
@@ -212,9 +209,8 @@ fn doors() -> Result<ListenConfig, ErrorReport> {
 
 /// What the checks measure by.
 pub(super) fn policy() -> Result<Policy, ErrorReport> {
-    let year = rows(YEAR, &[], |row| row.get(1))?.pop().flatten();
-    let mut names: Vec<String> =
-        rows(DATABASES, &[], |row| text(&row, 1))?.into_iter().flatten().collect();
+    let year = one_row(query(YEAR, &[], |row| row.value("year"))?)?;
+    let mut names = query(DATABASES, &[], |row| row.text("name"))?;
     let host = gethostname::gethostname().to_string_lossy().into_owned();
     // "db1" of "db1.example.com" too.
     names.extend(host.split_once('.').map(|(first, _)| first.to_owned()));
@@ -230,7 +226,7 @@ pub(super) fn policy() -> Result<Policy, ErrorReport> {
         max_password_age: guc::max_password_age(),
         salt_len: guc::salt_length(),
         server_iterations: guc::server_iterations(),
-        year: year.unwrap_or_default(),
+        year,
     })
 }
 
@@ -246,43 +242,40 @@ pub(super) fn digest_key() -> Key {
     ClusterKeys::of_this_cluster().key(Purpose::AuditDigest)
 }
 
-fn subjects(names: Option<Vec<TextColumn>>) -> Result<Vec<Subject>, ErrorReport> {
+fn subjects(names: Option<Vec<ServerText>>) -> Result<Vec<Subject>, ErrorReport> {
     let key = digest_key();
     let mut subjects: Vec<Subject> = Vec::new();
-    let found = rows(ROLES, &[names.into()], |row| {
-        let name = row.get::<TextColumn>(1)?;
-        let secret = row.get::<TextColumn>(2)?;
-        let text_until = text(&row, 5)?;
-        let role = RoleFacts {
-            can_login: row.get(3)?.unwrap_or_default(),
+    let found = query(ROLES, &[names.into()], |row| {
+        let name: ServerText = row.value("name")?;
+        let secret: Option<ServerText> = row.optional("secret")?;
+        let valid_until = match row.optional("valid_minutes")? {
+            Some(minutes) => ValidUntil::At { minutes, text: row.text("valid_until")? },
+            None => ValidUntil::Never,
+        };
+        let mut role = RoleFacts {
+            can_login: row.value("rolcanlogin")?,
             first_seen: None,
             hba_rules: None,
-            replication: row.get(12)?.unwrap_or_default(),
-            valid_until: row
-                .get(4)?
-                .zip(text_until)
-                .map_or(ValidUntil::Never, |(minutes, text)| ValidUntil::At { minutes, text }),
-            overrides: text(&row, 6)?,
-            hash_access: text(&row, 7)?,
+            replication: row.value("rolreplication")?,
+            valid_until,
+            overrides: row.optional_text("overrides")?,
+            hash_access: row.optional_text("hash_access")?,
+        };
+        let shown = match name.to_utf8() {
+            Some(name) => name,
+            None => foreign_name(&name, row.value("oid")?),
         };
         let mut subject = Subject {
-            name: match &name {
-                Some(name) => name.0.text().map_or_else(
-                    || row.get(8).map(|oid| foreign_name(&name.0, oid.unwrap_or_default())),
-                    Ok,
-                )?,
-                None => String::new(),
-            },
-            name_bytes: name.map(|name| name.0.as_bytes().to_vec()).unwrap_or_default(),
-            origin: Origin::Role(role),
-            secret: secret.map(|secret| scram_secret::stored_secret(&secret.0)),
+            name: shown,
+            name_bytes: name.as_bytes().to_vec(),
+            origin: Origin::Role(role.clone()),
+            secret: secret.map(|secret| scram_secret::stored_secret(&secret)),
         };
-        let known = row.get::<Vec<u8>>(9)?.zip(row.get(10)?).zip(text(&row, 11)?);
-        if let Some(((digest, minutes), text)) = known
-            && self::digest(&key, &subject) == Some(digest)
-            && let Origin::Role(role) = &mut subject.origin
-        {
+        let known: Option<Vec<u8>> = row.optional("digest")?;
+        if known.is_some() && known == digest(&key, &subject) {
+            let (minutes, text) = (row.value("seen_minutes")?, row.text("seen_at")?);
             role.first_seen = Some(FirstSeen { minutes, text });
+            subject.origin = Origin::Role(role);
         }
         Ok(subject)
     })?;
@@ -308,6 +301,14 @@ pub(super) fn digest(key: &Key, subject: &Subject) -> Option<Vec<u8>> {
     secret_digest(key, subject)?.as_bytes().get(..LEN).map(<[u8]>::to_vec)
 }
 
-pub(super) fn server_texts(names: &[String]) -> Vec<TextColumn> {
-    names.iter().map(|name| TextColumn(ServerText::from_utf8(name))).collect()
+fn server_texts(names: &[String]) -> Vec<ServerText> {
+    names.iter().map(|name| ServerText::from_utf8(name)).collect()
+}
+
+/// The row of a query that always returns one.
+fn one_row<T>(rows: Vec<T>) -> Result<T, ErrorReport> {
+    rows.into_iter().next().ok_or_else(|| {
+        let message = "a query of scram_ext returned no row";
+        ErrorReport::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message, "")
+    })
 }

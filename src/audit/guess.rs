@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use password_audit::{
     AuditCheck, CHECKS, Candidate, CheckKind, Policy, Subject, candidates_by_name,
-    candidates_by_server,
 };
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -16,7 +15,7 @@ use super::catalog;
 use super::source::Source;
 use crate::error::Error;
 use crate::guc;
-use crate::pg::query::rows;
+use crate::pg::query::query;
 use crate::pg::search_threads;
 use crate::pg::text::ServerText;
 
@@ -28,14 +27,14 @@ const CHUNK: i64 = 10_000;
 const SLICE: usize = 1 << 24;
 
 const WORDS: &str = r"
-SELECT w.word_id, w.check_id, w.word FROM scram.audit_word w
+SELECT w.word_id, w.check_id, w.word FROM scram_internal.candidate w
 WHERE w.word_id > $1 ORDER BY w.word_id LIMIT $2";
 
-/// `scram.audit_guesses() returns table (check_id text, severity text, evidence text)`
+/// `scram_internal.guess_checks() returns table (check_id text, severity text, evidence text)`
 ///
 /// The checks that try passwords, and what a hit says.
-#[pg_extern(schema = "scram", immutable, parallel_safe)]
-pub(crate) fn audit_guesses() -> TableIterator<
+#[pg_extern(schema = "scram_internal", immutable, parallel_safe)]
+pub(crate) fn guess_checks() -> TableIterator<
     'static,
     (name!(check_id, &'static str), name!(severity, &'static str), name!(evidence, &'static str)),
 > {
@@ -45,39 +44,39 @@ pub(crate) fn audit_guesses() -> TableIterator<
     }))
 }
 
-/// `scram.audit_common() returns table (check_id text, word bytea)`
+/// `scram_internal.candidates_by_server() returns table (check_id text, word bytea)`
 ///
 /// Passwords that the names of this server suggest, for every subject.
-#[pg_extern(schema = "scram", stable)]
+#[pg_extern(schema = "scram_internal", stable)]
 #[search_path(pg_catalog, pg_temp)]
-pub(crate) fn audit_common() -> Result<
+pub(crate) fn candidates_by_server() -> Result<
     TableIterator<'static, (name!(check_id, &'static str), name!(word, Vec<u8>))>,
     ErrorReport,
 > {
-    let candidates = candidates_by_server(&catalog::policy()?);
+    let candidates = password_audit::candidates_by_server(&catalog::policy()?);
     Ok(TableIterator::new(candidates.into_iter().map(|c| (c.check.id, c.as_ref().to_vec()))))
 }
 
-/// `scram.builtin_words() returns setof text`
+/// `scram_internal.builtin_words() returns setof text`
 ///
 /// The built-in word list, most common first; its licence is in data/.
 ///
 /// Internal: `scram.load_wordlist`.
-#[pg_extern(schema = "scram", immutable, parallel_safe)]
+#[pg_extern(schema = "scram_internal", immutable, parallel_safe)]
 pub(crate) fn builtin_words() -> TableIterator<'static, (name!(word, &'static str),)> {
     TableIterator::new(include_str!("../../data/wordlist.txt").lines().map(|word| (word,)))
 }
 
-/// `scram.audit_edition() returns integer`
+/// `scram_internal.guess_version() returns integer`
 ///
 /// Another one when what a name suggests has changed: then it is tried again.
-#[pg_extern(schema = "scram", stable)]
+#[pg_extern(schema = "scram_internal", stable)]
 #[search_path(pg_catalog, pg_temp)]
-pub(crate) fn audit_edition() -> Result<i32, ErrorReport> {
+pub(crate) fn guess_version() -> Result<i32, ErrorReport> {
     Ok(password_audit::guess_version(&catalog::policy()?))
 }
 
-/// `scram.audit_try(source text, subjects text[], digests bytea[], own boolean, through bigint[],
+/// `scram_internal.guess(source text, subjects text[], digests bytea[], own boolean, through bigint[],
 /// milliseconds integer) returns table (place integer, through bigint, tested bigint, check_ids text[])`
 ///
 /// Tries passwords on the secrets with these digests: what the subject's own data suggest where
@@ -90,9 +89,9 @@ pub(crate) fn audit_edition() -> Result<i32, ErrorReport> {
 /// password it was.
 ///
 /// Internal: a step of `scram.run_audit`.
-#[pg_extern(schema = "scram", volatile, cost = 1000000)]
+#[pg_extern(schema = "scram_internal", volatile, cost = 1000000)]
 #[search_path(pg_catalog, pg_temp)]
-pub(crate) fn audit_try(
+pub(crate) fn guess(
     source: ServerText,
     subjects: Array<'_, ServerText>,
     digests: Array<'_, &[u8]>,
@@ -113,8 +112,10 @@ pub(crate) fn audit_try(
 > {
     let until =
         Instant::now() + Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default());
-    let names: Vec<String> =
-        subjects.iter().map(|name| name.map(|name| name.name()).unwrap_or_default()).collect();
+    let names: Vec<String> = subjects
+        .iter()
+        .map(|name| name.map(|name| name.to_display()).unwrap_or_default())
+        .collect();
     let wanted: Vec<(Vec<u8>, i64)> = digests
         .iter()
         .zip(through.iter())
@@ -289,10 +290,10 @@ impl Words {
         if self.after == after {
             return Ok(());
         }
-        let list = rows(WORDS, &[after.into(), CHUNK.into()], |row| {
-            let id = row.get::<i64>(1)?.unwrap_or_default();
-            let check = row.get::<String>(2)?.and_then(|id| password_audit::check(&id));
-            let word = row.get::<Vec<u8>>(3)?.unwrap_or_default();
+        let list = query(WORDS, &[after.into(), CHUNK.into()], |row| {
+            let id = row.value("word_id")?;
+            let check = password_audit::check(&row.text("check_id")?);
+            let word: Vec<u8> = row.value("word")?;
             Ok(check.map(|check| Word { id, candidate: Candidate::new(check, &word) }))
         })?;
         self.list = list.into_iter().flatten().collect();

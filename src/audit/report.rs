@@ -24,18 +24,18 @@ fn audit_report(
     run_id: default!(Option<i64>, "NULL"),
 ) -> Result<Utf8, ErrorReport> {
     let format = match format {
-        Some(name) => Format::from_name(name.ascii()).ok_or(Error::ReportFormat)?,
+        Some(name) => Format::from_name(name.as_ascii()).ok_or(Error::ReportFormat)?,
         None => Format::Text,
     };
     Ok(Utf8(format.render(&load::report(run_id)?)))
 }
 
-/// `scram.audit_kind(secret text) returns table (kind text, iterations integer)`
+/// `scram_internal.secret_kind(secret text) returns table (kind text, iterations integer)`
 ///
 /// What a stored secret is, and its iteration count as the running server takes it. Internal: a part
 /// of the census that `scram.run_audit` takes.
-#[pg_extern(schema = "scram", stable, parallel_safe)]
-fn audit_kind(
+#[pg_extern(schema = "scram_internal", stable, parallel_safe)]
+fn secret_kind(
     secret: ServerText,
 ) -> TableIterator<'static, (name!(kind, &'static str), name!(iterations, Option<i32>))> {
     let read = scram_secret::stored_secret(&secret);

@@ -14,15 +14,15 @@ use crate::error::Error;
 use crate::pg::row_set::RowSet;
 use crate::pg::text::{ServerText, Utf8};
 
-/// `scram.audit_secrets() returns table (subject text, digest bytea, candidates integer)`
+/// `scram_internal.role_secrets() returns table (subject text, digest bytea, candidates integer)`
 ///
 /// Every role with a secret: the digest that tells one secret from the next, and how many passwords
 /// its name suggests; 0 where none is tried.
 ///
 /// Internal: the first step of `scram.run_audit`.
-#[pg_extern(schema = "scram", stable, cost = 100000)]
+#[pg_extern(schema = "scram_internal", stable, cost = 100000)]
 #[search_path(pg_catalog, pg_temp)]
-pub(crate) fn audit_secrets() -> Result<
+pub(crate) fn role_secrets() -> Result<
     TableIterator<'static, (name!(subject, Utf8), name!(digest, Vec<u8>), name!(candidates, i32))>,
     ErrorReport,
 > {
@@ -35,7 +35,7 @@ pub(crate) fn audit_secrets() -> Result<
     Ok(TableIterator::new(rows.collect::<Vec<_>>()))
 }
 
-/// `scram.audit_read(source text, milliseconds integer) returns table (subject text, digest bytea,
+/// `scram_internal.read_source(source text, milliseconds integer) returns table (subject text, digest bytea,
 /// candidates integer, kind text, iterations integer, salt_tag bigint, verifier_tag bigint,
 /// check_ids text[], evidences text[])`
 ///
@@ -54,7 +54,7 @@ pub(crate) fn audit_secrets() -> Result<
 ///
 /// Internal: `scram.audit` and a step of `scram.run_audit`.
 #[pg_extern(sql = "
-CREATE FUNCTION scram.audit_read(source text, milliseconds integer)
+CREATE FUNCTION scram_internal.read_source(source text, milliseconds integer)
 RETURNS TABLE (
     subject text,
     digest bytea,
@@ -72,7 +72,7 @@ SET intervalstyle TO 'postgres'
 SET timezone TO 'UTC'
 SET extra_float_digits TO 1
 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
-pub(crate) fn audit_read(source: Option<ServerText>, milliseconds: Option<i32>) -> RowSet<9> {
+pub(crate) fn read_source(source: Option<ServerText>, milliseconds: Option<i32>) -> RowSet<9> {
     RowSet::new(move |sink| {
         let source = source.ok_or(Error::Null { argument: "source" })?;
         let time = milliseconds.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
@@ -106,7 +106,7 @@ pub(crate) fn audit_read(source: Option<ServerText>, milliseconds: Option<i32>) 
         for partition in unread {
             let mut row = [const { None }; 9];
             row[7] = vec!["source_unreadable"].into_datum();
-            row[8] = vec![partition.name()].into_datum();
+            row[8] = vec![partition.to_display()].into_datum();
             sink.push(row);
         }
         Ok(())

@@ -20,7 +20,7 @@ use pgrx::prelude::*;
 
 use crate::error::Error;
 use crate::pg::name::PgName;
-use crate::pg::query::{TextColumn, rows};
+use crate::pg::query::query;
 use crate::pg::record::Record;
 use crate::pg::scram_secret;
 use crate::pg::text::ServerText;
@@ -34,14 +34,15 @@ const LOCK_WAIT: Duration = Duration::from_secs(3);
 /// `$1` is the source's name. The registrant is known by OID; by name only where a restore found no
 /// such role.
 const SOURCE: &str = r"
-SELECT s.relation::oid, s.client, s.subject_column::text, s.secret_column::text, s.subject_type,
-       s.secret_type,
-       coalesce(s.registrant_oid, (SELECT a.oid FROM pg_roles a WHERE a.rolname = s.registrant)),
-       s.registrant::text
+SELECT s.relation::oid AS relation, s.client, s.subject_column::text AS subject_column,
+       s.secret_column::text AS secret_column, s.subject_type, s.secret_type,
+       coalesce(s.registrant_oid, (SELECT a.oid FROM pg_roles a WHERE a.rolname = s.registrant))
+           AS registrant_oid,
+       s.registrant::text AS registrant
 FROM scram.audit_source s
 WHERE s.name = $1";
 
-/// `scram.audit_source_fits(relation oid, subject_column name, secret_column name, registrant name,
+/// `scram_internal.require_readable_source(relation oid, subject_column name, secret_column name, registrant name,
 /// OUT subject_type oid, OUT secret_type oid)`
 ///
 /// The types of the two columns, where the audit can read them for this registrant. Its lock ends
@@ -52,7 +53,7 @@ WHERE s.name = $1";
 ///
 /// Internal: the trigger on `scram.audit_source`.
 #[pg_extern(sql = "
-CREATE FUNCTION scram.audit_source_fits(
+CREATE FUNCTION scram_internal.require_readable_source(
     relation oid,
     subject_column name,
     secret_column name,
@@ -60,9 +61,9 @@ CREATE FUNCTION scram.audit_source_fits(
     OUT subject_type oid,
     OUT secret_type oid
 ) STABLE STRICT SET search_path = pg_catalog, pg_temp
-LANGUAGE c AS 'MODULE_PATHNAME', 'audit_source_fits_wrapper';
+LANGUAGE c AS 'MODULE_PATHNAME', 'require_readable_source_wrapper';
 ")]
-pub(crate) fn audit_source_fits(
+pub(crate) fn require_readable_source(
     relation: pg_sys::Oid,
     subject_column: PgName,
     secret_column: PgName,
@@ -109,23 +110,21 @@ pub(super) struct Source {
 impl Source {
     /// Reads the registration. Raises 42P01 where there is none.
     pub(super) fn find(source: &ServerText) -> Result<Self, ErrorReport> {
-        let argument = TextColumn(ServerText::from_bytes(source.as_bytes()));
-        let name: Arc<str> = source.name().into();
-        let found = rows(SOURCE, &[argument.into()], |row| {
-            let text = |column| {
-                let text = row.get::<TextColumn>(column)?;
-                Ok::<_, pgrx::spi::Error>(
-                    text.map_or_else(|| ServerText::from_bytes(&[]), |text| text.0),
-                )
-            };
+        let argument = ServerText::from_bytes(source.as_bytes());
+        let name: Arc<str> = source.to_display().into();
+        let found = query(SOURCE, &[argument.into()], |row| {
+            let client = row.optional_text("client")?;
             Ok(Self {
                 name: Arc::clone(&name),
-                relation: row.get(1)?.unwrap_or(pg_sys::InvalidOid),
-                client: row.get::<String>(2)?.and_then(|client| ClientKind::from_name(&client)),
-                subject_column: text(3)?,
-                secret_column: text(4)?,
-                types: [row.get(5)?, row.get(6)?],
-                registrant: Registrant { oid: row.get(7)?, name: text(8)? },
+                relation: row.value("relation")?,
+                client: client.and_then(|client| ClientKind::from_name(&client)),
+                subject_column: row.value("subject_column")?,
+                secret_column: row.value("secret_column")?,
+                types: [row.optional("subject_type")?, row.optional("secret_type")?],
+                registrant: Registrant {
+                    oid: row.optional("registrant_oid")?,
+                    name: row.value("registrant")?,
+                },
             })
         })?;
         Ok(found.into_iter().next().ok_or(Error::SourceGone)?)

@@ -42,7 +42,7 @@ impl GivenVerifiers {
     /// What the client selected; the verifier's own mechanism if nothing is said.
     pub(super) fn selection(&self, name: Option<&ServerText>) -> Result<Selection, Error> {
         match (name, &self.verifier) {
-            (Some(name), _) => Ok(name.ascii().parse()?),
+            (Some(name), _) => Ok(name.as_ascii().parse()?),
             (None, Some(verifier)) => Ok(verifier.mechanism().into()),
             (None, None) => Ok(Mechanism::ScramSha256.into()),
         }

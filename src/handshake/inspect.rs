@@ -57,8 +57,8 @@ pub(crate) fn handshake(
         Some(username) => super::given_username(username)?,
         None => "user".to_owned(),
     };
-    let client_nonce = client_nonce.map_or_else(random::nonce, |nonce| Ok(nonce.name()))?;
-    let server_nonce = server_nonce.map_or_else(random::nonce, |nonce| Ok(nonce.name()))?;
+    let client_nonce = client_nonce.map_or_else(random::nonce, |nonce| Ok(nonce.to_display()))?;
+    let server_nonce = server_nonce.map_or_else(random::nonce, |nonce| Ok(nonce.to_display()))?;
 
     for nonce in [&client_nonce, &server_nonce] {
         if !is_nonce(nonce) {
@@ -150,7 +150,7 @@ pub(crate) fn explain(
     let message = if message.len() > MAX_EXPLAINED_LEN {
         " ".repeat(MAX_EXPLAINED_LEN + 1)
     } else {
-        message.name()
+        message.to_display()
     };
     let attributes = scram_core::explain::explain(&message);
     TableIterator::new((1_i32..).zip(attributes).map(

@@ -44,13 +44,13 @@ fn role_handshake_start(
     let keys = ClusterKeys::of_this_cluster();
     let seal = keys.seal(Purpose::RoleHandshakeState);
     let selection = match &mechanism {
-        Some(name) => name.ascii().parse().map_err(Error::from)?,
+        Some(name) => name.as_ascii().parse().map_err(Error::from)?,
         None => Selection::from(Mechanism::ScramSha256),
     };
     let binding = super::binding(channel_binding_type.as_ref(), channel_binding_data)?;
     let terms = Terms::new(selection, binding).map_err(Error::from)?;
 
-    let username = role.map(|role| role.text().name());
+    let username = role.map(|role| role.text().to_display());
     let request = match super::request(client_first.as_ref(), &terms, username.as_deref()) {
         Ok(request) => request,
         Err(error) => return Ok(super::start_error(error)),
@@ -100,7 +100,7 @@ fn role_handshake_finish(
     }
     let [accepted, server_final, username, error, _] = finished.record.0;
     // The role, not what the client sent: of a name that is too long only the start counts.
-    let username = username.and_then(|_| Utf8(name.name()).into_datum());
+    let username = username.and_then(|_| Utf8(name.to_display()).into_datum());
     Ok(Record([accepted, server_final, username, error]))
 }
 

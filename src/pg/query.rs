@@ -1,74 +1,89 @@
-//! Rows of queries, with text in any encoding.
+//! Queries, and their results by column name.
 
-use pgrx::datum::{Datum, DatumWithOid, UnboxDatum};
+use pgrx::FromDatum;
+use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::{SpiHeapTupleData, SpiResult};
-use pgrx::{FromDatum, pg_sys};
 
 use super::text::ServerText;
 
-/// Runs a read-only query and reads each of its rows. What the server raises passes through as it is.
-pub(crate) fn rows<T>(
+/// Runs a read-only query and reads each of its rows. Errors of the server pass through unchanged.
+pub(crate) fn query<T>(
     query: &str,
     arguments: &[DatumWithOid<'_>],
-    mut read: impl FnMut(SpiHeapTupleData<'_>) -> SpiResult<T>,
+    read: impl Fn(&Row<'_>) -> Result<T, ErrorReport>,
 ) -> Result<Vec<T>, ErrorReport> {
-    let rows = Spi::connect(|client| {
-        client.select(query, None, arguments)?.map(&mut read).collect::<SpiResult<Vec<_>>>()
-    });
-    rows.map_err(internal)
+    Spi::connect(|client| {
+        let rows = client.select(query, None, arguments).map_err(internal)?;
+        rows.map(|row| read(&Row(row))).collect()
+    })
 }
 
-/// A failure to read what the server's own types say can be read.
-pub(crate) fn internal(error: pgrx::spi::Error) -> ErrorReport {
+/// Runs a statement that may write, and reads each row that it returns.
+pub(super) fn update<T>(
+    statement: &str,
+    arguments: &[DatumWithOid<'_>],
+    read: impl Fn(&Row<'_>) -> Result<T, ErrorReport>,
+) -> Result<Vec<T>, ErrorReport> {
+    Spi::connect_mut(|client| {
+        let rows = client.update(statement.trim_start(), None, arguments).map_err(internal)?;
+        rows.map(|row| read(&Row(row))).collect()
+    })
+}
+
+/// One row of a result.
+///
+/// A wrong column must not become a default value: an audit that reads "cannot log in" for every role
+/// would find nothing. So columns are read by name, and NULL where the query never returns it is an
+/// internal error that names the column.
+pub(crate) struct Row<'a>(SpiHeapTupleData<'a>);
+
+impl Row<'_> {
+    /// A value that is never NULL. XX000 for a NULL and for a column that the query does not return.
+    pub(crate) fn value<T: FromDatum + IntoDatum>(&self, column: &str) -> Result<T, ErrorReport> {
+        self.optional(column)?.ok_or_else(|| {
+            let message = format!("column \"{column}\" of a query of scram_ext is null");
+            ErrorReport::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message, "")
+        })
+    }
+
+    /// A value that may be NULL.
+    pub(crate) fn optional<T: FromDatum + IntoDatum>(
+        &self,
+        column: &str,
+    ) -> Result<Option<T>, ErrorReport> {
+        let value: SpiResult<Option<T>> = self.0.get_by_name(column);
+        value.map_err(|error| {
+            let message =
+                format!("cannot read column \"{column}\" of a query of scram_ext: {error}");
+            ErrorReport::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message, "")
+        })
+    }
+
+    /// Text for display, never NULL; bytes that are no text come as `\xNN`.
+    pub(crate) fn text(&self, column: &str) -> Result<String, ErrorReport> {
+        Ok(self.value::<ServerText>(column)?.to_display())
+    }
+
+    /// Text for display, or NULL.
+    pub(crate) fn optional_text(&self, column: &str) -> Result<Option<String>, ErrorReport> {
+        Ok(self.optional::<ServerText>(column)?.map(|text| text.to_display()))
+    }
+
+    /// An array of text for display, or NULL. Elements are never NULL.
+    pub(crate) fn optional_texts(&self, column: &str) -> Result<Option<Vec<String>>, ErrorReport> {
+        let texts = self.optional::<Vec<Option<ServerText>>>(column)?;
+        Ok(texts.map(|texts| texts.into_iter().flatten().map(|text| text.to_display()).collect()))
+    }
+
+    /// An array of text for display, never NULL.
+    pub(crate) fn texts(&self, column: &str) -> Result<Vec<String>, ErrorReport> {
+        let texts = self.value::<Vec<Option<ServerText>>>(column)?;
+        Ok(texts.into_iter().flatten().map(|text| text.to_display()).collect())
+    }
+}
+
+fn internal(error: pgrx::spi::Error) -> ErrorReport {
     ErrorReport::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, error.to_string(), "")
-}
-
-/// A text column in UTF-8, what is no text in it as `\xNN`.
-pub(crate) fn text(row: &SpiHeapTupleData<'_>, column: usize) -> SpiResult<Option<String>> {
-    Ok(row.get::<TextColumn>(column)?.map(|text| text.0.name()))
-}
-
-/// A column of text arrays, as [`text`].
-pub(crate) fn texts(row: &SpiHeapTupleData<'_>, column: usize) -> SpiResult<Option<Vec<String>>> {
-    let texts = row.get::<Vec<Option<TextColumn>>>(column)?;
-    Ok(texts.map(|texts| texts.into_iter().flatten().map(|text| text.0.name()).collect()))
-}
-
-/// A text column, in the server's encoding.
-pub(crate) struct TextColumn(pub(crate) ServerText);
-
-impl FromDatum for TextColumn {
-    unsafe fn from_polymorphic_datum(
-        datum: pg_sys::Datum,
-        is_null: bool,
-        oid: pg_sys::Oid,
-    ) -> Option<Self> {
-        // SAFETY: as the caller vouches.
-        unsafe { ServerText::from_polymorphic_datum(datum, is_null, oid) }.map(Self)
-    }
-}
-
-// SAFETY: as for ServerText.
-unsafe impl UnboxDatum for TextColumn {
-    type As<'src> = Self;
-
-    unsafe fn unbox<'src>(datum: Datum<'src>) -> Self::As<'src>
-    where
-        Self: 'src,
-    {
-        // SAFETY: as the caller vouches.
-        Self(unsafe { ServerText::unbox(datum) })
-    }
-}
-
-impl IntoDatum for TextColumn {
-    fn into_datum(self) -> Option<pg_sys::Datum> {
-        self.0.into_datum()
-    }
-
-    fn type_oid() -> pg_sys::Oid {
-        pg_sys::TEXTOID
-    }
 }

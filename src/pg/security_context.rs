@@ -5,9 +5,8 @@ use core::ffi::{CStr, c_int};
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::spi::{SpiHeapTupleData, SpiResult};
 
-use super::query::internal;
+use super::query::{Row, update};
 
 /// Who the server takes the running code for, until this is dropped. SET ROLE is refused meanwhile.
 pub(crate) struct SwitchedUser {
@@ -40,29 +39,26 @@ impl Drop for SwitchedUser {
 /// Everything in the statement is qualified or of pg_catalog: the callers' search_path is pinned. It
 /// holds no secret, nor do its arguments: statement loggers write both down.
 pub(crate) fn as_owner<T>(
-    table: &CStr,
+    table: TableName,
     statement: &str,
     arguments: &[DatumWithOid<'_>],
-    read: impl Fn(SpiHeapTupleData<'_>) -> SpiResult<T>,
+    read: impl Fn(&Row<'_>) -> Result<T, ErrorReport>,
 ) -> Result<Vec<T>, ErrorReport> {
     let _owner = SwitchedUser::new(Table::open(table).owner());
-    let rows = Spi::connect_mut(|client| {
-        client
-            .update(statement.trim_start(), None, arguments)?
-            .map(read)
-            .collect::<SpiResult<Vec<_>>>()
-    });
-    rows.map_err(internal)
+    update(statement, arguments, read)
 }
 
-/// A table of schema `scram`, open for writing; its lock stays until the transaction ends.
+/// A table of the extension: schema and name.
+pub(crate) type TableName = (&'static CStr, &'static CStr);
+
+/// A table of the extension, open for writing; its lock stays until the transaction ends.
 pub(crate) struct Table(pg_sys::Relation);
 
 impl Table {
-    pub(crate) fn open(name: &CStr) -> Self {
+    pub(crate) fn open((schema, name): TableName) -> Self {
         // SAFETY: C strings; an unknown schema or table is an error of the server's.
         unsafe {
-            let schema = pg_sys::get_namespace_oid(c"scram".as_ptr(), false);
+            let schema = pg_sys::get_namespace_oid(schema.as_ptr(), false);
             let table = pg_sys::get_relname_relid(name.as_ptr(), schema);
             let lock = pg_sys::RowExclusiveLock.cast_signed();
             Self(pg_sys::table_open(table, lock))

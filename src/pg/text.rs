@@ -81,7 +81,7 @@ impl ServerText {
 
     /// The text if it is ASCII, else "". For verifiers and mechanism names, whose parsers reject the
     /// empty string.
-    pub(crate) fn ascii(&self) -> &str {
+    pub(crate) fn as_ascii(&self) -> &str {
         if self.bytes.is_ascii() { str::from_utf8(&self.bytes).unwrap_or_default() } else { "" }
     }
 
@@ -102,7 +102,7 @@ impl ServerText {
 
     /// As a name to be shown: what is no text is written as `\xNN`, and a text that was not copied as
     /// its length.
-    pub(crate) fn name(&self) -> String {
+    pub(crate) fn to_display(&self) -> String {
         if let Some(len) = self.unread {
             return format!("({len} bytes)");
         }
@@ -118,7 +118,7 @@ impl ServerText {
         // SAFETY: reads the state of the backend.
         let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
         if encoding == pg_sys::pg_enc::PG_UTF8.cast_signed() || self.bytes.is_ascii() {
-            return self.name();
+            return self.to_display();
         }
         ascii_escaped(&self.bytes)
     }
@@ -140,7 +140,7 @@ impl ServerText {
     }
 
     /// As text, if it is text in the server's encoding and was copied.
-    pub(crate) fn text(&self) -> Option<String> {
+    pub(crate) fn to_utf8(&self) -> Option<String> {
         if self.unread.is_some() {
             return None;
         }

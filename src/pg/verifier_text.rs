@@ -10,7 +10,7 @@ use crate::guc;
 
 /// Reads a verifier of any count, for what derives nothing.
 pub(crate) fn parse(text: &ServerText) -> Result<Verifier, Error> {
-    Ok(text.ascii().parse()?)
+    Ok(text.as_ascii().parse()?)
 }
 
 /// Reads a verifier that keys are going to be derived for.

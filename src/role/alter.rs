@@ -191,7 +191,7 @@ fn wait_for_others(name: &ServerText) -> Result<(), ErrorReport> {
     let sees_others = unsafe { pg_sys::XactIsoLevel } <= pg_sys::XACT_READ_COMMITTED.cast_signed();
     // With one snapshot for the whole transaction the row can't be read any more.
     if sees_others && let Some(role) = CatalogRole::lookup(name.as_bytes()) {
-        as_owner(c"rotation", LOCK_ROW, &[DatumWithOid::from(role.oid)], |_| Ok(()))?;
+        as_owner((c"scram", c"rotation"), LOCK_ROW, &[DatumWithOid::from(role.oid)], |_| Ok(()))?;
     }
     // SAFETY: reads what the others have committed.
     unsafe { pg_sys::AcceptInvalidationMessages() };

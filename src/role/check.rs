@@ -26,7 +26,7 @@ pub(super) fn is_password_of(
     // Where there is nothing to read or to derive, something of nobody's is: the cost is the same.
     let nobodys = ServerText::from_bytes(MOCK_VERIFIER_TEXT.as_bytes());
     let verifier = stored_verifier(secret.unwrap_or(&nobodys)).filter(|_| secret.is_some());
-    let md5 = secret.and_then(|secret| Md5Hash::new(secret.ascii(), name.as_bytes()));
+    let md5 = secret.and_then(|secret| Md5Hash::new(secret.as_ascii(), name.as_bytes()));
     let decoy = ClusterKeys::of_this_cluster().role_mock_with_target(name.as_bytes())?;
     let is_real = verifier.is_some();
     let matches = verifier.unwrap_or(decoy).verify(&password, interrupt::check);

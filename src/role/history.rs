@@ -13,29 +13,29 @@ use crate::guc;
 use crate::pg::catalog_role::CatalogRole;
 use crate::pg::clock;
 use crate::pg::interrupt;
-use crate::pg::security_context::{Table, as_owner};
+use crate::pg::security_context::{Table, TableName, as_owner};
 use crate::pg::text::ServerText;
 
-const TABLE: &core::ffi::CStr = c"password_history";
+const TABLE: TableName = (c"scram_internal", c"password_history");
 
 /// Newest first.
 const READ: &str = "
-SELECT h.entry, h.verifier FROM scram.password_history h WHERE h.role = $1 ORDER BY h.entry DESC";
+SELECT h.entry, h.verifier FROM scram_internal.password_history h WHERE h.role = $1 ORDER BY h.entry DESC";
 
-const NEXT: &str = "SELECT nextval('scram.password_history_entry_seq')";
+const NEXT: &str = "SELECT nextval('scram_internal.password_history_entry_seq')";
 
-const FORGET: &str = "DELETE FROM scram.password_history h WHERE h.entry = $1";
+const FORGET: &str = "DELETE FROM scram_internal.password_history h WHERE h.entry = $1";
 
 const SHORTEN: &str = "
-DELETE FROM scram.password_history h
+DELETE FROM scram_internal.password_history h
 WHERE h.role = $1 AND h.entry < (
     SELECT min(k.entry) FROM (
-        SELECT n.entry FROM scram.password_history n WHERE n.role = $1 ORDER BY n.entry DESC LIMIT $2) k)";
+        SELECT n.entry FROM scram_internal.password_history n WHERE n.role = $1 ORDER BY n.entry DESC LIMIT $2) k)";
 
 /// No trigger fires when a role is dropped. What somebody else is about to delete is left to him.
 const FORGET_DROPPED: &str = "
-DELETE FROM scram.password_history h WHERE h.entry IN (
-    SELECT d.entry FROM scram.password_history d
+DELETE FROM scram_internal.password_history h WHERE h.entry IN (
+    SELECT d.entry FROM scram_internal.password_history d
     WHERE NOT EXISTS (SELECT FROM pg_authid a WHERE a.oid = d.role)
     FOR UPDATE SKIP LOCKED)";
 
@@ -58,7 +58,7 @@ pub(super) fn refuse(
         return Ok(());
     }
     for entry in read(role)?.iter().take(last) {
-        let verifier = entry.verifier.ascii().parse::<Verifier>().ok();
+        let verifier = entry.verifier.as_ascii().parse::<Verifier>().ok();
         // Counts above the cap were below it once.
         let verifier = verifier.filter(|v| v.iterations().get() <= guc::max_iterations());
         if verifier.is_some_and(|verifier| verifier.verify(password, interrupt::check)) {
@@ -89,7 +89,7 @@ pub(super) fn record(
             Some(entry) if is_same => {
                 as_owner(TABLE, FORGET, &[DatumWithOid::from(entry.number)], |_| Ok(()))?;
             }
-            None if !is_same && old.ascii().parse::<Verifier>().is_ok() => {
+            None if !is_same && old.as_ascii().parse::<Verifier>().is_ok() => {
                 insert(name, role, old.as_bytes())?
             }
             _ => {}
@@ -106,15 +106,12 @@ pub(super) fn record(
 
 fn read(role: &CatalogRole) -> Result<Vec<Entry>, ErrorReport> {
     as_owner(TABLE, READ, &[DatumWithOid::from(role.oid)], |row| {
-        Ok(Entry {
-            number: row.get(1)?.unwrap_or_default(),
-            verifier: row.get(2)?.unwrap_or_else(|| ServerText::from_bytes(&[])),
-        })
+        Ok(Entry { number: row.value("entry")?, verifier: row.value("verifier")? })
     })
 }
 
 fn insert(name: &ServerText, role: &CatalogRole, verifier: &[u8]) -> Result<(), ErrorReport> {
-    let number = as_owner(TABLE, NEXT, &[], |row| row.get::<i64>(1))?.pop().flatten();
+    let number = as_owner(TABLE, NEXT, &[], |row| row.value::<i64>("nextval"))?.pop();
     let mut name_data = [0_u8; pg_sys::NAMEDATALEN as usize];
     let len = name.as_bytes().len().min(name_data.len() - 1);
     name_data[..len].copy_from_slice(&name.as_bytes()[..len]);

@@ -369,7 +369,7 @@ fn storable(text: &ServerText) -> Result<Verifier, Error> {
 }
 
 fn strict(secret: &ServerText) -> Option<Verifier> {
-    secret.ascii().parse::<Verifier>().ok().filter(|v| v.mechanism() == Mechanism::ScramSha256)
+    secret.as_ascii().parse::<Verifier>().ok().filter(|v| v.mechanism() == Mechanism::ScramSha256)
 }
 
 fn change(valid_until: Option<i64>) -> AlteredPart {

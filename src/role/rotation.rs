@@ -16,17 +16,17 @@ use crate::pg::catalog_role::CatalogRole;
 use crate::pg::clock;
 use crate::pg::name::PgName;
 use crate::pg::record::Record;
-use crate::pg::security_context::as_owner;
+use crate::pg::security_context::{TableName, as_owner};
 use crate::pg::statement_hiding::with_hidden_statement;
 use crate::pg::text::ServerText;
 
-const TABLE: &core::ffi::CStr = c"rotation";
+const TABLE: TableName = (c"scram", c"rotation");
 
 /// Pids that a NOTICE lists.
 const LISTED: usize = 20;
 
 const READ: &str = "
-SELECT r.role_a::text, r.role_b::text, r.active_is_a, r.pending, r.member_of::text
+SELECT r.role_a::text AS role_a, r.role_b::text AS role_b, r.active_is_a, r.pending, r.member_of::text AS member_of
 FROM scram.rotation r WHERE r.name = $1";
 
 const CREATE: &str = "
@@ -36,7 +36,7 @@ ON CONFLICT DO NOTHING
 RETURNING true";
 
 const TAKEN: &str = "
-SELECT x::text FROM scram.rotation r, unnest(ARRAY[r.role_a, r.role_b]) x
+SELECT x::text AS name FROM scram.rotation r, unnest(ARRAY[r.role_a, r.role_b]) x
 WHERE x IN ($1::name, $2::name) ORDER BY x";
 
 const STARTED: &str = "
@@ -88,9 +88,9 @@ fn create_rotation(
             return Err(Error::RotationAlike.into());
         }
         let [a, b] = members.map(argument);
-        let taken = as_owner(TABLE, TAKEN, &[a, b], |row| row.get::<ServerText>(1))?;
+        let taken = as_owner(TABLE, TAKEN, &[a, b], |row| row.value::<ServerText>("name"))?;
         if read(&name, false)?.is_none()
-            && let Some(Some(role)) = taken.first()
+            && let Some(role) = taken.first()
         {
             return Err(Error::RotationTaken { role: role.in_message() }.into());
         }
@@ -160,7 +160,7 @@ fn finish_rotation(name: Option<ServerText>) -> Result<Record<2>, ErrorReport> {
         // What pg_stat_activity shows stands still in a transaction that has looked at it.
         // SAFETY: on the backend's thread; forgets a copy of the backend's own.
         unsafe { pg_sys::pgstat_clear_snapshot() };
-        let sessions = as_owner(TABLE, SESSIONS, &arguments, |row| row.get::<i32>(1))?;
+        let sessions = as_owner(TABLE, SESSIONS, &arguments, |row| row.optional::<i32>("pid"))?;
         if !sessions.is_empty() {
             notice(&name, old, &sessions);
             let count = i32::try_from(sessions.len()).unwrap_or(i32::MAX);
@@ -269,14 +269,13 @@ fn require_member(
 
 fn read(name: &ServerText, for_update: bool) -> Result<Option<Rotation>, ErrorReport> {
     let query = if for_update { format!("{READ} FOR UPDATE") } else { READ.to_owned() };
-    let text = |text: Option<ServerText>| text.unwrap_or_else(|| ServerText::from_bytes(&[]));
     let mut rows = as_owner(TABLE, &query, &[argument(name)], |row| {
         Ok(Rotation {
-            role_a: text(row.get(1)?),
-            role_b: text(row.get(2)?),
-            active_is_a: row.get(3)?.unwrap_or_default(),
-            pending: row.get(4)?.unwrap_or_default(),
-            member_of: text(row.get(5)?),
+            role_a: row.value("role_a")?,
+            role_b: row.value("role_b")?,
+            active_is_a: row.value("active_is_a")?,
+            pending: row.value("pending")?,
+            member_of: row.value("member_of")?,
         })
     })?;
     Ok(rows.pop())

@@ -82,12 +82,12 @@ mod tests {
     fn audit_work_is_known_by_its_digest() {
         Spi::run("CREATE ROLE audit_digest LOGIN PASSWORD 'audit_digest'").expect("a role");
         let digest = |query: &str| Spi::get_one::<Vec<u8>>(query).expect("a digest");
-        let stored = "SELECT digest FROM scram.audit_secrets() WHERE subject = 'audit_digest' AND candidates > 9";
+        let stored = "SELECT digest FROM scram_internal.role_secrets() WHERE subject = 'audit_digest' AND candidates > 9";
         let before = digest(stored);
         assert!(before.is_some());
         let tried = |source: &str, hit: &str| {
             format!(
-                "SELECT s.digest FROM scram.audit_secrets() s, LATERAL scram.audit_try(
+                "SELECT s.digest FROM scram_internal.role_secrets() s, LATERAL scram_internal.guess(
                      {source}, ARRAY[s.subject], ARRAY[s.digest], true, '{{0}}', 1000) t
                  WHERE s.subject = 'audit_digest' AND {hit}"
             )
@@ -97,7 +97,7 @@ mod tests {
         Spi::run("ALTER ROLE audit_digest PASSWORD 'audit_digest'").expect("another salt");
         assert_ne!(digest(stored), before);
         let gone = Spi::get_one_with_args::<bool>(
-            "SELECT t.tested IS NULL FROM scram.audit_try(
+            "SELECT t.tested IS NULL FROM scram_internal.guess(
                  'role', '{audit_digest}', ARRAY[$1], true, '{0}', 1000) t",
             &[before.into()],
         );

@@ -66,8 +66,8 @@ impl Origin {
     }
 }
 
-/// What only a role of the cluster has.
-#[derive(Debug)]
+/// Facts that only a role of the cluster has.
+#[derive(Clone, Debug)]
 pub struct RoleFacts {
     /// LOGIN.
     pub can_login: bool,

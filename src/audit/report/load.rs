@@ -7,16 +7,16 @@ use audit_report::{
 use password_audit::{CHECKS, Severity};
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
-use pgrx::spi::{SpiHeapTupleData, SpiResult};
+use pgrx::prelude::*;
 
 use crate::error::Error;
 use crate::guc;
-use crate::pg::query::{rows, text};
+use crate::pg::query::{Row, query};
 
 /// Runs by a condition on `r`; the last one of them.
 const RUN: &str = r"
 SELECT r.run_id, r.status, {started}, {finished}, r.subjects, r.candidates_tested, r.candidates_left,
-       r.run_id = (SELECT max(l.run_id) FROM scram.audit_run l)
+       r.run_id = (SELECT max(l.run_id) FROM scram.audit_run l) AS is_latest
 FROM scram.audit_run r
 WHERE {condition}
 ORDER BY r.run_id DESC
@@ -24,8 +24,8 @@ LIMIT 1";
 
 /// Where and when.
 const PLACE: &str = r"
-SELECT current_setting('cluster_name'), current_database()::text, current_setting('server_version'),
-       {now}";
+SELECT current_setting('cluster_name') AS cluster, current_database()::text AS database,
+       current_setting('server_version') AS server_version, {now}";
 
 /// Findings of run `$1` as they were then, and those of run `$2`, NULL for none, that are not among
 /// them. `$3`: `$1` is the latest run. It may not be over: what it has not reached stands still.
@@ -45,15 +45,16 @@ WITH standing AS (
     WHERE CASE WHEN $3 THEN f.status <> 'fixed' ELSE $1 BETWEEN f.first_run AND f.last_run END
     ORDER BY f.source, f.subject, f.check_id, f.finding_id DESC
 ), before AS (
-    SELECT o.* FROM scram.audit_run p CROSS JOIN LATERAL scram.audit_findings_of(p.run_id) o
+    SELECT o.* FROM scram.audit_run p CROSS JOIN LATERAL scram_internal.findings_of(p.run_id) o
     WHERE p.run_id = $2
 )
-SELECT s.finding_id, source, subject, check_id, coalesce(s.severity, b.severity),
-       coalesce(s.evidence, b.evidence), {accepted}, s.first_run, {seen}, {until}, s.note,
+SELECT s.finding_id, source, subject, check_id, coalesce(s.severity, b.severity) AS severity,
+       coalesce(s.evidence, b.evidence) AS evidence, {accepted} AS is_accepted, s.first_run, {seen}, {until},
+       s.note,
        CASE WHEN $2 IS NULL THEN NULL
             WHEN b.check_id IS NULL THEN 'new'
             WHEN (s.severity, s.evidence) IS DISTINCT FROM (b.severity, b.evidence) THEN 'changed'
-       END
+       END AS change
 FROM (SELECT *, true AS here FROM standing) s
 FULL JOIN before b USING (source, subject, check_id)
 LEFT JOIN scram.audit_run r ON r.run_id = s.first_run
@@ -90,17 +91,17 @@ WITH run AS (
     WHERE s.earlier <> '[]'
 )
 SELECT r.run_id, {started}, r.status,
-       count(*) FILTER (WHERE s.severity = 'critical' AND NOT s.accepted),
-       count(*) FILTER (WHERE s.severity = 'warning' AND NOT s.accepted),
-       count(*) FILTER (WHERE s.severity = 'notice' AND NOT s.accepted),
-       count(*) FILTER (WHERE s.accepted)
+       count(*) FILTER (WHERE s.severity = 'critical' AND NOT s.accepted) AS critical,
+       count(*) FILTER (WHERE s.severity = 'warning' AND NOT s.accepted) AS warning,
+       count(*) FILTER (WHERE s.severity = 'notice' AND NOT s.accepted) AS notice,
+       count(*) FILTER (WHERE s.accepted) AS accepted
 FROM run r
 LEFT JOIN span s ON r.run_id BETWEEN s.first_run AND s.last_run
 GROUP BY r.run_id, r.started_at, r.status
 ORDER BY r.run_id";
 
 /// How many runs the history has, with the one that is reported on.
-const PERIODS: i64 = 30;
+const MAX_HISTORY: i64 = 30;
 
 /// What run `$1` counted, or the last one before it that came so far.
 const CENSUS: &str = r"
@@ -149,34 +150,34 @@ pub(super) fn report(run_id: Option<i64>) -> Result<Report, ErrorReport> {
 }
 
 fn run(condition: &str, run_id: Option<i64>) -> Result<Option<(Run, bool)>, ErrorReport> {
-    let query = RUN
+    let text = RUN
         .replace("{condition}", condition)
-        .replace("{started}", &moment_of("r.started_at"))
-        .replace("{finished}", &moment_of("r.finished_at"));
-    let runs = rows(&query, &[run_id.into()], |row| {
+        .replace("{started}", &timestamp_columns("r.started_at", "started"))
+        .replace("{finished}", &timestamp_columns("r.finished_at", "finished"));
+    let runs = query(&text, &[run_id.into()], |row| {
         let run = Run {
-            run_id: row.get(1)?.unwrap_or_default(),
-            status: text(&row, 2)?.unwrap_or_default(),
-            started_at: moment(&row, 3)?.unwrap_or_else(never),
-            finished_at: moment(&row, 5)?,
-            subjects: row.get(7)?.unwrap_or_default(),
-            candidates_tested: row.get(8)?.unwrap_or_default(),
-            candidates_left: row.get(9)?.unwrap_or_default(),
+            run_id: row.value("run_id")?,
+            status: row.text("status")?,
+            started_at: timestamp(row, "started")?,
+            finished_at: optional_timestamp(row, "finished")?,
+            subjects: row.value("subjects")?,
+            candidates_tested: row.value("candidates_tested")?,
+            candidates_left: row.value("candidates_left")?,
         };
-        Ok((run, row.get(10)?.unwrap_or_default()))
+        Ok((run, row.value("is_latest")?))
     });
     Ok(runs?.pop())
 }
 
 fn place() -> Result<(Cluster, Timestamp), ErrorReport> {
-    let query = PLACE.replace("{now}", &moment_of("statement_timestamp()"));
-    let places = rows(&query, &[], |row| {
+    let text = PLACE.replace("{now}", &timestamp_columns("statement_timestamp()", "now"));
+    let places = query(&text, &[], |row| {
         let cluster = Cluster {
-            name: text(&row, 1)?.unwrap_or_default(),
-            database: text(&row, 2)?.unwrap_or_default(),
-            server_version: text(&row, 3)?.unwrap_or_default(),
+            name: row.text("cluster")?,
+            database: row.text("database")?,
+            server_version: row.text("server_version")?,
         };
-        Ok((cluster, moment(&row, 4)?.unwrap_or_else(never)))
+        Ok((cluster, timestamp(row, "now")?))
     });
     places?.pop().ok_or_else(|| Error::NoRun.into())
 }
@@ -187,24 +188,22 @@ fn findings(
     before: Option<&Run>,
     latest: bool,
 ) -> Result<(Vec<Finding>, Vec<FixedFinding>), ErrorReport> {
-    let query = FINDINGS
+    let text = FINDINGS
         .replace("{accepted}", ACCEPTED)
-        .replace("{seen}", &moment_of("r.started_at"))
-        .replace("{until}", &moment_of("s.accepted_until"));
+        .replace("{seen}", &timestamp_columns("r.started_at", "seen"))
+        .replace("{until}", &timestamp_columns("s.accepted_until", "until"));
     let limit = i64::try_from(MAX_FINDINGS + 1).unwrap_or(i64::MAX);
     let arguments: [DatumWithOid<'_>; 4] =
         [run.run_id.into(), before.map(|before| before.run_id).into(), latest.into(), limit.into()];
-    let rows = rows(&query, &arguments, |row| {
+    let rows = query(&text, &arguments, |row| {
         let fixed = FixedFinding {
-            source: text(&row, 2)?.unwrap_or_default(),
-            subject: text(&row, 3)?.unwrap_or_default(),
-            check_id: text(&row, 4)?.unwrap_or_default(),
-            severity: text(&row, 5)?
-                .and_then(|name| Severity::from_label(&name))
-                .unwrap_or(Severity::Notice),
-            evidence: text(&row, 6)?.unwrap_or_default(),
+            source: row.text("source")?,
+            subject: row.text("subject")?,
+            check_id: row.text("check_id")?,
+            severity: severity(&row.text("severity")?)?,
+            evidence: row.text("evidence")?,
         };
-        let Some(finding_id) = row.get(1)? else { return Ok(Err(fixed)) };
+        let Some(finding_id) = row.optional("finding_id")? else { return Ok(Err(fixed)) };
         Ok(Ok(Finding {
             finding_id,
             source: fixed.source,
@@ -212,12 +211,12 @@ fn findings(
             check_id: fixed.check_id,
             severity: fixed.severity,
             evidence: fixed.evidence,
-            status: if row.get(7)? == Some(true) { Status::Accepted } else { Status::Open },
-            first_run: row.get(8)?.unwrap_or_default(),
-            first_seen: moment(&row, 9)?,
-            accepted_until: moment(&row, 11)?,
-            note: text(&row, 13)?,
-            change: match text(&row, 14)?.as_deref() {
+            status: if row.value("is_accepted")? { Status::Accepted } else { Status::Open },
+            first_run: row.value("first_run")?,
+            first_seen: optional_timestamp(row, "seen")?,
+            accepted_until: optional_timestamp(row, "until")?,
+            note: row.optional_text("note")?,
+            change: match row.optional_text("change")?.as_deref() {
                 Some("changed") => Some(Change::Changed),
                 Some("new") => Some(Change::New),
                 _ => None,
@@ -244,49 +243,63 @@ fn findings(
 }
 
 fn history(run_id: i64) -> Result<Vec<HistoryEntry>, ErrorReport> {
-    let query =
-        HISTORY.replace("{accepted}", ACCEPTED).replace("{started}", &moment_of("r.started_at"));
-    rows(&query, &[run_id.into(), (PERIODS - 1).into()], |row| {
+    let text = HISTORY
+        .replace("{accepted}", ACCEPTED)
+        .replace("{started}", &timestamp_columns("r.started_at", "started"));
+    query(&text, &[run_id.into(), (MAX_HISTORY - 1).into()], |row| {
         Ok(HistoryEntry {
-            run_id: row.get(1)?.unwrap_or_default(),
-            started_at: moment(&row, 2)?.unwrap_or_else(never),
-            status: text(&row, 4)?.unwrap_or_default(),
+            run_id: row.value("run_id")?,
+            started_at: timestamp(row, "started")?,
+            status: row.text("status")?,
             findings: Counts {
-                critical: row.get(5)?.unwrap_or_default(),
-                warning: row.get(6)?.unwrap_or_default(),
-                notice: row.get(7)?.unwrap_or_default(),
-                accepted: row.get(8)?.unwrap_or_default(),
+                critical: row.value("critical")?,
+                warning: row.value("warning")?,
+                notice: row.value("notice")?,
+                accepted: row.value("accepted")?,
             },
         })
     })
 }
 
 fn census(run_id: i64) -> Result<Vec<Cell>, ErrorReport> {
-    rows(CENSUS, &[run_id.into()], |row| {
+    query(CENSUS, &[run_id.into()], |row| {
         Ok(Cell {
-            source: text(&row, 1)?.unwrap_or_default(),
-            kind: text(&row, 2)?.unwrap_or_default(),
-            iterations: row.get(3)?,
-            subjects: row.get(4)?.unwrap_or_default(),
+            source: row.text("source")?,
+            kind: row.text("kind")?,
+            iterations: row.optional("iterations")?,
+            subjects: row.value("subjects")?,
         })
     })
 }
 
-/// Two columns that [`moment`] reads. An infinite time is none. JSON has one form of a time whatever the
-/// settings; to_char() raises in databases of an encoding that UTF-8 cannot be converted to.
-fn moment_of(time: &str) -> String {
+/// A label of `scram.audit_finding.severity`, whose CHECK allows no other one.
+fn severity(label: &str) -> Result<Severity, ErrorReport> {
+    Severity::from_label(label).ok_or_else(|| {
+        let message = format!("unknown severity \"{label}\" in scram.audit_finding");
+        ErrorReport::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message, "")
+    })
+}
+
+/// Two columns that [`optional_timestamp`] reads: `{name}_unix` and `{name}_utc`. An infinite time is NULL.
+///
+/// JSON has one form of a time whatever the settings are. `to_char()` would not do, because it raises in
+/// a database whose encoding UTF-8 cannot be converted to.
+fn timestamp_columns(time: &str, name: &str) -> String {
     format!(
-        "CASE WHEN isfinite({time}) THEN extract(epoch FROM {time})::float8 END, \
+        "CASE WHEN isfinite({time}) THEN extract(epoch FROM {time})::float8 END AS {name}_unix, \
          CASE WHEN isfinite({time}) \
-              THEN (to_json(date_trunc('second', {time} AT TIME ZONE 'UTC')) #>> '{{}}') || 'Z' END"
+              THEN (to_json(date_trunc('second', {time} AT TIME ZONE 'UTC')) #>> '{{}}') || 'Z' \
+         END AS {name}_utc"
     )
 }
 
-fn moment(row: &SpiHeapTupleData<'_>, column: usize) -> SpiResult<Option<Timestamp>> {
-    Ok(row.get(column)?.zip(text(row, column + 1)?).map(|(unix, utc)| Timestamp { utc, unix }))
+fn optional_timestamp(row: &Row<'_>, name: &str) -> Result<Option<Timestamp>, ErrorReport> {
+    let utc = row.optional_text(&format!("{name}_utc"))?;
+    let unix = row.optional(&format!("{name}_unix"))?;
+    Ok(unix.zip(utc).map(|(unix, utc)| Timestamp { utc, unix }))
 }
 
-/// For a time that was infinite where none can be.
-fn never() -> Timestamp {
-    Timestamp { utc: String::new(), unix: 0.0 }
+fn timestamp(row: &Row<'_>, name: &str) -> Result<Timestamp, ErrorReport> {
+    let utc = row.text(&format!("{name}_utc"))?;
+    Ok(Timestamp { utc, unix: row.value(&format!("{name}_unix"))? })
 }

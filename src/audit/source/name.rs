@@ -28,7 +28,7 @@ pub(super) fn shown(name: Value) -> (String, Vec<u8>) {
         Value::Text(name) => name,
     };
     // No text of the server's can hold a zero byte, but a bytea can.
-    let text = name.name().replace('\0', "\\x00");
+    let text = name.to_display().replace('\0', "\\x00");
     let bytes = name.as_bytes().to_vec();
     // Columns are mixed up easily, and findings hold no secret.
     let is_secret = looks_like_a_secret(&text);

@@ -119,8 +119,9 @@ impl Relation {
         unsafe {
             let extension = pg_sys::get_extension_oid(c"scram_ext".as_ptr(), true);
             let owner = pg_sys::getExtensionOfObject(pg_sys::RelationRelationId, self.oid());
-            let schema = pg_sys::get_namespace_oid(c"scram".as_ptr(), true);
-            let is_inside = self.class().relnamespace == schema;
+            let is_inside = [c"scram", c"scram_internal"].iter().any(|schema| {
+                self.class().relnamespace == pg_sys::get_namespace_oid(schema.as_ptr(), true)
+            });
             is_inside || (owner != pg_sys::InvalidOid && owner == extension)
         }
     }
