@@ -183,7 +183,9 @@ impl Column {
                 Reader::Bytes => text_of(datum),
                 Reader::Output(function) => {
                     let text = pg_sys::OidOutputFunctionCall(function, datum);
-                    ServerText::from_bytes(core::ffi::CStr::from_ptr(text).to_bytes())
+                    let copy = ServerText::from_bytes(core::ffi::CStr::from_ptr(text).to_bytes());
+                    pg_sys::pfree(text.cast());
+                    copy
                 }
             })
         }

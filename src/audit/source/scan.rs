@@ -11,8 +11,11 @@ use super::relation::Relation;
 use crate::error::Error;
 use crate::pg::interrupt;
 
-/// Rows between two looks at the clock and at interrupts; their memory is freed together.
+/// Rows between two looks at the clock and at interrupts, at most. Their memory is freed together.
 const BATCH: usize = 1024;
+
+/// Bytes after which a batch ends early: a value may be printed in many times its own length.
+const BATCH_BYTES: usize = 16 * 1024 * 1024;
 
 /// Hands the name of every row that is visible now to `take`, with what reads the row's secret.
 ///
@@ -81,6 +84,11 @@ impl Scan {
                     column.value(datum, is_null)
                 };
                 take(value(&columns.subject), &mut || value(&columns.secret));
+                if pg_sys::MemoryContextMemAllocated(pg_sys::CurrentMemoryContext, true)
+                    > BATCH_BYTES
+                {
+                    return true;
+                }
             }
         }
         true
