@@ -40,11 +40,12 @@ fn audit_checks() -> TableIterator<
     }))
 }
 
-/// `scram_internal.cluster_findings(passwords boolean) returns table (source text, subject text, check_id text,
-/// severity text, evidence text)`
+/// `scram_internal.cluster_findings(passwords boolean) returns table (source text, subject text,
+/// check_id text, severity text, evidence text)`
 ///
-/// What the checks find now on the roles and the server. With `passwords` those that names suggest are
-/// tried too: that takes as long as the stored iteration counts ask for, and can be cancelled meanwhile.
+/// The findings on roles and server, as of now. With `passwords` the function also tries passwords
+/// that names suggest; the stored iteration counts set the time that this takes, and it can be
+/// cancelled.
 ///
 /// Internal: the first part of `scram.audit`, and the first step of `scram.run_audit`.
 #[pg_extern(schema = "scram_internal", stable, cost = 1000000)]
@@ -80,8 +81,8 @@ fn cluster_findings(
 ///
 /// Raises 25006 where nothing can be stored and 25001 where `scram.run_audit` could not commit.
 ///
-/// Internal: the first statement of `scram.run_audit`. Only there can it know; a function that runs
-/// queries of its own is not asked by the procedure any more.
+/// Internal: the first statement of `scram.run_audit`. It runs no query, because a function that does has an
+/// SPI context of its own and cannot see the procedure's.
 #[pg_extern(schema = "scram_internal", volatile)]
 fn require_top_level() -> Result<(), ErrorReport> {
     // SAFETY: these read the state of the backend.
@@ -173,7 +174,7 @@ fn hidden_job_user(job_name: Option<ServerText>) -> Result<Option<ServerText>, E
 /// A table whose owner is the extension's.
 const OWNED: TableName = (c"scram", c"audit_run");
 
-/// As a row of [`cluster_findings`].
+/// Converts a finding to a row of [`cluster_findings`].
 fn row(finding: Finding) -> (Utf8, Utf8, &'static str, &'static str, Utf8) {
     (
         Utf8(finding.source),

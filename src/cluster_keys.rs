@@ -17,7 +17,8 @@ use crate::error::Error;
 use crate::guc;
 use crate::pg::random;
 
-/// What a key is for. No label is used for two purposes, and none is ever used again for another one.
+/// The purpose of a key. Each purpose has a label of its own, and a label is never reused for
+/// another purpose.
 #[derive(Clone, Copy)]
 pub(crate) enum Purpose {
     /// Digests that tell whether a stored secret has changed since it was audited.
@@ -70,7 +71,8 @@ impl ClusterKeys {
         Seal::new(self.key(purpose))
     }
 
-    /// What an unknown user of this name is challenged with. Each database has accounts of its own.
+    /// The mock verifier of an unknown user with this name. It differs between databases, because
+    /// each database has accounts of its own.
     pub(crate) fn mock(&self, mechanism: Mechanism, username: &str) -> Result<Verifier, Error> {
         // SAFETY: reads the state of the backend.
         let database = unsafe { pg_sys::MyDatabaseId }.to_u32().to_be_bytes();
@@ -83,8 +85,8 @@ impl ClusterKeys {
             .map_err(Error::from)
     }
 
-    /// What PostgreSQL's own server challenges an unknown role of this name with, `role` in the
-    /// server's encoding.
+    /// The mock verifier with which PostgreSQL's own server challenges an unknown role of this
+    /// name; `role` is in the server's encoding.
     pub(crate) fn role_mock(&self, mechanism: Mechanism, role: &[u8]) -> Result<Verifier, Error> {
         let iterations = NonZeroU32::new(guc::server_iterations().unsigned_abs());
         self.role_mock_with(mechanism, role, iterations.unwrap_or(NonZeroU32::MIN))

@@ -15,7 +15,7 @@ use scram_core::verifier::{ParameterError, ParseError};
 
 use crate::limits::MAX_PASSWORD_LEN;
 
-/// What a function of the extension can raise.
+/// Every error that a function of the extension raises.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("\"verifier_alt\" does not fit \"verifier\"")]
@@ -318,7 +318,7 @@ impl From<Error> for ErrorReport {
     }
 }
 
-/// Who may alter a role: the rule of this server's `AlterRole` (src/backend/commands/user.c).
+/// The rule of this server's `AlterRole` about the caller's rights (src/backend/commands/user.c).
 const PERMISSION: &str = if cfg!(feature = "pg15") {
     "It takes CREATEROLE, for a superuser or a role with REPLICATION it takes SUPERUSER; \
      a role may change its own password, but nothing else."

@@ -22,7 +22,7 @@ mod tests;
 
 pg_module_magic!(name = c"scram_ext", version = VERSION);
 
-/// What PostgreSQL 18 shows of a loaded library.
+/// The version that PostgreSQL 18 shows for a loaded library.
 const VERSION: &CStr =
     match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
         Ok(version) => version,

@@ -1,5 +1,5 @@
-//! What one superuser's session sees in one transaction: types, NULLs, labels, settings. What needs a
-//! client, a login or another session is in the crate `pgrx-tests/`.
+//! Tests inside one superuser's session and one transaction: types, NULLs, labels, settings. Tests
+//! that need a client, a login or another session are in the crate `pgrx-tests/`.
 
 mod audit;
 mod engine;

@@ -82,8 +82,8 @@ fn is_verifier(secret: ServerText) -> bool {
 
 /// `scram.identify(secret text) returns text`
 ///
-/// What kind of stored secret the text is. Never raises. STABLE: asks the running server, whose
-/// judgement differs between releases.
+/// The kind of the stored secret. Never raises. STABLE, because it asks the running server, and
+/// releases differ in their judgement.
 #[pg_extern(schema = "scram", stable, parallel_safe)]
 fn identify(secret: ServerText) -> &'static str {
     kind(&secret).as_str()

@@ -1,4 +1,4 @@
--- What audits store. What is found is decided by the checks in the library; run.sql has the procedure that stores it.
+-- Tables of stored audits. The checks in the library decide about findings; the procedure in run.sql stores them.
 
 CREATE TABLE scram.audit_run (
     run_id bigserial PRIMARY KEY,
@@ -26,7 +26,7 @@ CREATE TABLE scram.audit_finding (
     status text NOT NULL CHECK (status IN ('open', 'fixed', 'accepted')),
     accepted_until timestamptz,
     note text,
-    -- What it said before: {"until_run", "severity", "evidence"} for each change, oldest first.
+    -- Earlier states of the finding: {"until_run", "severity", "evidence"} for each change, oldest first.
     earlier jsonb NOT NULL DEFAULT '[]'
 );
 CREATE UNIQUE INDEX audit_finding_current ON scram.audit_finding (source, subject, check_id) WHERE status <> 'fixed';
@@ -42,7 +42,8 @@ CREATE TABLE scram.audit_source (
     -- Whose client limits apply, where it is not PostgreSQL's.
     client text CHECK (client IN ('kafka')),
     enabled boolean NOT NULL DEFAULT true,
-    -- Set by a trigger, whatever is given. The registrant follows a renamed role, and is no other role of that name.
+    -- A trigger sets these columns and ignores given values. The OID follows a role that is renamed; a new role with the
+    -- old name is another registrant.
     registrant_oid oid,
     subject_type oid,
     secret_type oid
@@ -51,8 +52,8 @@ CREATE TABLE scram.audit_source (
 -- Own words by INSERT or COPY. The longest have room in the index.
 CREATE TABLE scram.wordlist (word text PRIMARY KEY CHECK (octet_length(word) <= 1024));
 
--- Every stored secret that an audit has seen, by a keyed digest: when it was seen first, and what was tried on it. Not
--- dumped: the digests belong to this cluster.
+-- One row for each stored secret, by a keyed digest: when an audit first saw the secret, and which passwords were tried
+-- on it. pg_dump leaves the table out, because the digests belong to this cluster.
 CREATE TABLE scram_internal.stored_secret (
     source text NOT NULL,
     subject text NOT NULL,
@@ -71,8 +72,8 @@ CREATE TABLE scram_internal.stored_secret (
 CREATE INDEX stored_secret_by_name ON scram_internal.stored_secret (own_edition, source) WHERE candidates > 0;
 CREATE INDEX stored_secret_words ON scram_internal.stored_secret (words_through, source) WHERE candidates > 0;
 
--- What is tried on every secret, in the order in which it was added: the word list, and what the names of this server
--- suggest. A word that is added later has a higher number; so a number is all that a secret has to remember.
+-- Passwords that the audit tries on every secret: the word list, and passwords that the names of this server suggest. A
+-- word that is added later has a higher number, so that one number tells which words were tried on a secret.
 CREATE TABLE scram_internal.candidate (
     word_id bigserial PRIMARY KEY,
     check_id text NOT NULL,
@@ -80,7 +81,7 @@ CREATE TABLE scram_internal.candidate (
     UNIQUE (check_id, word)
 );
 
--- What a step has found; empty between two steps.
+-- Findings of the current step. The table is empty between two steps.
 CREATE UNLOGGED TABLE scram_internal.step_finding (
     source text NOT NULL,
     subject text NOT NULL,
@@ -89,11 +90,11 @@ CREATE UNLOGGED TABLE scram_internal.step_finding (
     evidence text NOT NULL
 );
 
--- Sources that a run has begun to read; whoever made the last run fail is at the end of the queue.
+-- The run that last began to read each source. A source that made the last run fail is thus the last one of the next run.
 CREATE TABLE scram_internal.source_claim (source text PRIMARY KEY, run_id bigint NOT NULL);
 
--- Who runs: one row for ever, locked in each step. It is what keeps a second run out: an advisory lock could be taken by
--- anybody. A run whose backend is gone, or at another statement, was interrupted.
+-- Exactly one row: the run in progress. Each step locks it, which keeps a second run out; an advisory lock would not do,
+-- because any user could take it. If the recorded backend is gone or runs another statement, the run was interrupted.
 CREATE TABLE scram_internal.current_run (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     run_id bigint,

@@ -1,12 +1,12 @@
--- What is done with findings: accepted, compared between runs, cleared away. SECURITY INVOKER: who may write the tables may
--- use these.
+-- Functions that accept findings, compare runs and remove old ones. They are SECURITY INVOKER, so the caller needs the
+-- privileges on the tables.
 
 CREATE FUNCTION scram_internal.keep_earlier() RETURNS trigger
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- Twice in one run is no history.
+    -- Keep the previous state only when it comes from an earlier run.
     IF NEW.last_run > OLD.last_run THEN
         NEW.earlier := OLD.earlier || jsonb_build_object(
             'until_run', OLD.last_run, 'severity', OLD.severity, 'evidence', OLD.evidence);
@@ -113,7 +113,7 @@ BEGIN
     DELETE FROM scram.audit_run r
     WHERE r.started_at < clock_timestamp() - keep AND r.status <> 'running';
     GET DIAGNOSTICS removed = ROW_COUNT;
-    -- What is open or accepted stays; what is fixed goes with the last run that saw it.
+    -- Keep open and accepted findings. Remove a fixed one together with the last run that saw it.
     DELETE FROM scram.audit_finding f
     WHERE f.status = 'fixed' AND NOT EXISTS (SELECT FROM scram.audit_run r WHERE r.run_id BETWEEN f.first_run AND f.last_run);
     RETURN removed;

@@ -1,7 +1,7 @@
--- Who may call what. First everything is taken from every role but the owner, so that an object that is added and forgotten
--- here is closed and not open. To revoke from PUBLIC is not enough: ALTER DEFAULT PRIVILEGES may have granted each new object to
--- any role. Functions that only compute on what the caller gives them are public, and so is the change of a role's own
--- password; whatever else reads, changes or answers for accounts is granted by the administrator.
+-- Privileges. First the script revokes every right on every object from every role but the owner, so that an object that
+-- this file forgets is closed. REVOKE ... FROM PUBLIC is not enough, because ALTER DEFAULT PRIVILEGES may have granted each
+-- new object to any role. Functions that only compute on their arguments are public, and so is the change of a role's own
+-- password. The administrator grants all functions that read, change or answer for accounts.
 
 DO $$
 DECLARE
@@ -69,8 +69,8 @@ GRANT EXECUTE ON FUNCTION
     scram.verify(text, text)
 TO PUBLIC;
 
--- What run_audit(), add_audit_source(), load_wordlist(), schedule_audit() and audit_diff() call as their caller. The
--- administrator grants the procedure alone, so audit_begin() and audit_step() ask for that very privilege themselves, and
+-- Functions that run_audit(), add_audit_source(), load_wordlist(), schedule_audit() and audit_diff() call as their caller.
+-- The administrator grants the procedure alone, so audit_begin() and audit_step() ask for that very privilege themselves, and
 -- schedule_hidden_user() for that on unschedule_audit(); the others do nothing that their caller could not.
 GRANT EXECUTE ON FUNCTION
     scram_internal.begin_run(interval),

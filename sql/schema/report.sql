@@ -1,4 +1,4 @@
--- What a report needs besides runs and findings: a census of what is stored, kept with each run.
+-- The census: how many secrets of which kind each run saw. A report needs it besides runs and findings.
 
 -- Counts only: neither names nor secrets. Goes with its run.
 CREATE TABLE scram.audit_census (

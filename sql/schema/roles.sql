@@ -1,8 +1,8 @@
--- What the functions that change roles keep: who takes turns, and the passwords that may not come back. The functions write
--- here as the tables' owner, after they have made sure that the caller may alter the roles.
+-- Tables of the functions that change roles: pairs of roles that take turns, and earlier passwords. The functions write here
+-- as the tables' owner, after they have checked that the caller may alter the roles.
 
--- By name, so that it can be dumped and restored; there is no secret in it. Of the two roles one is active, the other idle.
--- pending: the idle one has got a password and LOGIN, and the active one still has its own.
+-- The table names roles, so that pg_dump can carry it to another cluster; it holds no secret. One of the two roles is active,
+-- the other one idle. pending: the idle role has a new password and LOGIN, and the active role still has its own.
 CREATE TABLE scram.rotation (
     name text PRIMARY KEY,
     member_of name NOT NULL,
@@ -15,8 +15,8 @@ CREATE TABLE scram.rotation (
 );
 SELECT pg_catalog.pg_extension_config_dump('scram.rotation', '');
 
--- Verifiers: for their owner's eyes only, and not dumped. The library writes rows past SQL, so that no statement holds one:
--- a change of the columns is one of src/password/history.rs too.
+-- Verifiers, which only the table's owner may read and pg_dump leaves out. The library writes rows without SQL, so that no
+-- statement holds a verifier. A change of the columns needs a change of src/role/history.rs.
 CREATE TABLE scram_internal.password_history (
     entry bigserial PRIMARY KEY,
     role oid NOT NULL,
@@ -26,13 +26,13 @@ CREATE TABLE scram_internal.password_history (
 );
 CREATE INDEX password_history_role ON scram_internal.password_history (role, entry);
 
--- Forgets roles that were dropped, and what is more than scram.password_history. Internal.
+-- Removes the entries of dropped roles, and entries beyond scram.password_history. Internal.
 CREATE FUNCTION scram_internal.prune_password_history() RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- 0 means that nothing is looked at or added, not that what there is has to go.
+    -- 0 turns the history off, but keeps its rows.
     keep CONSTANT integer := nullif(current_setting('scram.password_history', true)::integer, 0);
 BEGIN
     DELETE FROM scram_internal.password_history h

@@ -1,8 +1,8 @@
--- The stored audit: a procedure that commits as it goes, and how a run begins and ends. What it does in between is in
--- steps.sql and tries.sql.
+-- The stored audit: a procedure that commits after each step, and the functions that begin and end a run. The steps in
+-- between are in steps.sql and tries.sql.
 
--- No SET clause and no SECURITY DEFINER: with either a procedure can't commit. So everything is qualified, nothing but
--- calls and COMMIT stands here, and the work is in functions that have both.
+-- No SET clause and no SECURITY DEFINER, because with either of them a procedure cannot commit. So the procedure qualifies
+-- all names and holds only calls and COMMIT; the work is in functions that have a pinned search_path.
 CREATE PROCEDURE scram.run_audit(INOUT run_id bigint DEFAULT NULL, budget interval DEFAULT NULL)
 LANGUAGE plpgsql
 AS $$
@@ -29,7 +29,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- Longer is no budget any more, and soon no timestamp either.
+    -- Upper limit of the budget: much more would overflow timestamptz.
     longest CONSTANT interval := interval '100 years';
     run bigint;
     progress scram_internal.current_run;
@@ -38,14 +38,15 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = 'the budget of an audit must not be negative';
     END IF;
 
-    -- Locked until the commit: then somebody else is at work in a step.
+    -- A step of another session holds this lock until its commit.
     SELECT p.* INTO progress FROM scram_internal.current_run p FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RAISE NOTICE 'another audit is running';
         RETURN NULL;
     END IF;
-    -- Between two steps there is only the row. A session that was cancelled may live on, and do something else. What a DO
-    -- block has seen of the sessions before stands still until it is told to look again.
+    -- Between steps nothing holds the lock, so compare the recorded backend with pg_stat_activity. After a cancel the session
+    -- may still exist but run another statement. Clear the snapshot first: within one transaction pg_stat_activity keeps its
+    -- first result.
     PERFORM pg_stat_clear_snapshot();
     PERFORM FROM pg_stat_activity a
     WHERE a.pid = progress.pid AND a.backend_start = progress.backend_start AND a.pid <> pg_backend_pid()
@@ -56,7 +57,7 @@ BEGIN
         RETURN NULL;
     END IF;
 
-    -- Cancelled, killed, or its server went down. What it committed stays.
+    -- The run was cancelled or killed, or its server went down. Its committed steps stay.
     UPDATE scram.audit_run r SET status = 'interrupted' WHERE r.status = 'running';
 
     INSERT INTO scram.audit_run (started_at, status) VALUES (clock_timestamp(), 'running')
@@ -75,7 +76,7 @@ $$;
 CREATE FUNCTION scram_internal.run_step(run bigint) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
--- The cost of what it calls is high, but it isn't the executor's: compiling would be a tenth of a second for nothing.
+-- The functions that it calls cost much, but not in the executor: JIT compilation would only add a tenth of a second.
 SET jit = off
 AS $$
 DECLARE
@@ -109,7 +110,8 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- New is what no finished run has shown: an interrupted one told nobody. After a restore there are the runs alone.
+    -- A finding is new if no finished run had it; interrupted runs notify no listener. current_run is not dumped, so after a
+    -- restore take the newest finished run from audit_run.
     last_finished CONSTANT bigint := greatest(
         (SELECT max(r.run_id) FROM scram.audit_run r WHERE r.status IN ('done', 'partial')),
         (SELECT p.last_finished FROM scram_internal.current_run p), 0);
@@ -120,7 +122,7 @@ DECLARE
             SELECT FROM scram_internal.source_claim r WHERE r.source = s.name AND r.run_id = run));
     fresh record;
 BEGIN
-    -- Not reached in this run: nothing says that it is fixed.
+    -- This run did not reach these findings, so nothing says that they are fixed.
     UPDATE scram.audit_finding f SET last_run = run WHERE f.status <> 'fixed' AND f.last_run < run
         AND f.check_id <> 'source_unreadable';
     UPDATE scram.audit_finding f SET status = 'fixed' WHERE f.status <> 'fixed' AND f.last_run < run;
@@ -145,7 +147,7 @@ BEGIN
         last_finished = run;
 
     IF fresh.total > 0 THEN
-        -- Anybody may listen: counts, never names.
+        -- Any role may LISTEN, so send counts and no names.
         PERFORM pg_notify('scram_audit', json_build_object(
             'run_id', run,
             'new', json_build_object('critical', fresh.critical, 'warning', fresh.warning, 'notice', fresh.notice))::text);
@@ -161,5 +163,5 @@ COMMENT ON FUNCTION scram_internal.finish_run(bigint) IS 'internal to scram.run_
 COMMENT ON FUNCTION scram_internal.run_step(bigint) IS 'internal to scram.run_audit(): does a part of a run';
 COMMENT ON FUNCTION scram_internal.step(bigint) IS 'internal to scram.run_audit(): checks the caller, then does a part of a run';
 
--- A procedure is executable by everybody until it is revoked: here, in the same script that makes it.
+-- PUBLIC may execute a new procedure until the right is revoked, so the script that makes it revokes it.
 REVOKE ALL ON PROCEDURE scram.run_audit(bigint, interval) FROM PUBLIC;

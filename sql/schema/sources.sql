@@ -1,4 +1,4 @@
--- Registered sources, and scram.audit(), which reads them beside roles and server.
+-- Registered sources, and scram.audit(), which reads them after the roles and the server.
 
 -- Checks a registration: the table can be granted, so add_audit_source() is not the only way to write to it. The registrant
 -- learns what is weak in the relation, and so must be the current user and able to read it. Internal.
@@ -185,7 +185,7 @@ CREATE FUNCTION scram.audit()
 RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
--- As for scram_internal.run_step().
+-- For the reason that scram_internal.run_step() gives.
 SET jit = off
 AS $$
 #variable_conflict use_column
@@ -210,7 +210,7 @@ BEGIN
 END
 $$;
 
--- The built-in list, as far as it isn't there; returns how many words were new.
+-- Adds the words of the built-in list that scram.wordlist lacks; returns their number.
 CREATE FUNCTION scram.load_wordlist() RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp

@@ -1,7 +1,7 @@
--- The steps of a stored audit that look at what is stored, and merge what they found.
+-- The steps of a stored audit that read secrets and merge findings.
 --
--- Nested loops are off in them: statistics of tables that grow by a million rows in one statement are always old, and a
--- plan for one row takes a night for so many.
+-- These functions run with enable_nestloop = off. Their tables can grow by a million rows within one statement, so row
+-- estimates are stale, and a nested loop planned for one row would run for hours.
 
 -- First step: the words that are to be tried; roles and server, by all checks that derive no keys. Internal.
 CREATE FUNCTION scram_internal.scan_cluster(run bigint) RETURNS void
@@ -13,7 +13,7 @@ DECLARE
     fixed bigint;
 BEGIN
     PERFORM scram_internal.prune_password_history();
-    -- An accepted finding whose time is over is open again.
+    -- Open an accepted finding again when its time is over.
     UPDATE scram.audit_finding f SET status = 'open', accepted_until = NULL
     WHERE f.status = 'accepted' AND f.accepted_until <= clock_timestamp();
 
@@ -24,7 +24,7 @@ BEGIN
     UPDATE scram.audit_source s SET registrant = r.rolname
     FROM pg_roles r
     WHERE r.oid = s.registrant_oid AND r.rolname <> s.registrant;
-    -- What is left of sources that are gone.
+    -- Remove the rows of sources that are no longer registered.
     DELETE FROM scram_internal.stored_secret t
     WHERE t.source <> 'role' AND NOT EXISTS (SELECT FROM scram.audit_source s WHERE s.name = t.source);
     DELETE FROM scram_internal.source_claim r WHERE NOT EXISTS (SELECT FROM scram.audit_source s WHERE s.name = r.source);
@@ -61,7 +61,7 @@ BEGIN
 END
 $$;
 
--- Numbers the words that are new, and forgets those that are gone. Internal.
+-- Numbers new words and removes words that are gone. Internal.
 CREATE FUNCTION scram_internal.sync_candidates() RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -84,7 +84,7 @@ BEGIN
         WHERE n.word_id = d.word_id
         RETURNING n.check_id
     ), again AS (
-        -- Nothing says which word it was that hit: it may be one that is gone.
+        -- No record says which word hit, so try again: it may have been one of the removed words.
         UPDATE scram_internal.stored_secret t SET own_edition = 0, words_through = 0, hits = '{}'
         WHERE t.hits ?| (SELECT array_agg(gone.check_id) FROM gone)
     )
@@ -102,8 +102,8 @@ DECLARE
     next_source text;
 BEGIN
     IF clock_timestamp() < deadline THEN
-        -- That it was begun is committed before it is read: one that ends the session each night doesn't keep the others
-        -- from their turn.
+        -- Record the attempt, and commit, before the source is read. If reading it kills the session, the next run starts with
+        -- the other sources.
         INSERT INTO scram_internal.source_claim AS r (source, run_id)
         SELECT s.name, run
         FROM scram.audit_source s
@@ -154,7 +154,7 @@ BEGIN
             FROM judged j
             WHERE (t.source, t.subject, t.digest) = (this_source, j.subject, j.digest) AND t.candidates <> j.candidates
         ), secrets AS (
-            -- Only what is new: to look at a row for a conflict writes to it.
+            -- Insert new secrets alone, because ON CONFLICT would write to the known rows too.
             INSERT INTO scram_internal.stored_secret (source, subject, digest, first_seen, candidates)
             SELECT DISTINCT ON (j.subject, j.digest) this_source, j.subject, j.digest, clock_timestamp(), j.candidates
             FROM judged j
@@ -190,7 +190,7 @@ BEGIN
     ELSE
         INSERT INTO scram_internal.step_finding (source, subject, check_id, severity, evidence)
         SELECT u.* FROM scram_internal.unreadable_finding(this_source, state, message) u;
-        -- What was known of it stands.
+        -- Earlier findings on its rows stand.
         PERFORM scram_internal.merge_findings(run, ARRAY[]::text[]);
     END IF;
 END
@@ -205,7 +205,7 @@ AS $$
 DECLARE
     fixed bigint;
 BEGIN
-    -- What earlier runs found by trying, on secrets that are still there.
+    -- Add the passwords that earlier runs found, on secrets that are still stored.
     INSERT INTO scram_internal.step_finding (source, subject, check_id, severity, evidence)
     SELECT DISTINCT t.source, t.subject, g.check_id, g.severity, h.value
     FROM scram_internal.stored_secret t
@@ -221,15 +221,15 @@ BEGIN
     INSERT INTO scram.audit_finding (source, subject, check_id, severity, evidence, first_run, last_run, status)
     SELECT found.*, run, run, 'open'
     FROM scram_internal.step_finding found
-    -- Against the table and not against what the UPDATE returned: that the planner takes for empty, as step_finding is between
-    -- two steps, and would compare each with each.
+    -- Anti-join against audit_finding, not against the rows that the UPDATE returns. The planner estimates those from
+    -- step_finding, which is empty between steps, and would pick a quadratic plan.
     WHERE NOT EXISTS (
         SELECT FROM scram.audit_finding k
         WHERE k.status <> 'fixed' AND (k.source, k.subject, k.check_id) = (found.source, found.subject, found.check_id))
     ORDER BY array_position(ARRAY['critical', 'warning', 'notice'], found.severity), found.check_id, found.source, found.subject;
     DELETE FROM scram_internal.step_finding;
 
-    -- The rest is fixed. What is to be tried anew stands until it was; that a source can't be read, until it was read.
+    -- All other findings are fixed, except two kinds: a guess that is still to be tried again, and a source that was not read.
     UPDATE scram.audit_finding f SET status = 'fixed'
     WHERE f.source = ANY (sources) AND f.status <> 'fixed' AND f.last_run < run
         AND f.check_id <> 'source_unreadable'

@@ -28,14 +28,15 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    -- A commit costs little beside it, and a crash loses no more.
+    -- Two seconds are long compared with a commit, and a crash loses no more than them.
     longest CONSTANT interval := interval '2 seconds';
-    -- So many secrets are read for a step: about as many as fit into it.
+    -- Number of secrets that a step reads: about as many as its time allows.
     at_once integer := 500;
     edition CONSTANT integer := scram_internal.guess_version();
     last_word CONSTANT bigint := coalesce((SELECT max(w.word_id) FROM scram_internal.candidate w), 0);
     left_over CONSTANT interval := least(deadline - clock_timestamp(), longest);
-    -- Reading large sources may have taken all the time. Something is tried even so, or no night would ever try any.
+    -- If reading the sources used up the budget, still try passwords for one second. Otherwise a cluster with large sources
+    -- would never get that far.
     first_time CONSTANT boolean := (SELECT r.candidates_tested = 0 FROM scram.audit_run r WHERE r.run_id = run);
     milliseconds CONSTANT integer :=
         ceil(1000 * extract(epoch FROM CASE WHEN first_time THEN greatest(left_over, '1 s') ELSE left_over END));
@@ -114,7 +115,7 @@ BEGIN
                     VALUES (this_source, tried.subject, hit.check_id, hit.severity, hit.evidence, run, run, 'open');
                 END IF;
             END LOOP;
-            -- What was tried anew and is not so any more.
+            -- A guess that was tried again and no longer hits is fixed.
             UPDATE scram.audit_finding f SET status = 'fixed'
             FROM scram_internal.guess_checks() g
             WHERE (f.source, f.subject, f.check_id) = (this_source, tried.subject, g.check_id) AND f.status <> 'fixed'

@@ -19,9 +19,11 @@ use crate::pg::query::query;
 use crate::pg::scram_secret;
 use crate::pg::text::ServerText;
 
-/// One row a role, with what the rules need to know of it. `$1` is the names, NULL for all.
+/// One row for each role, with the facts that the rules need. `$1` holds the names; NULL stands for
+/// all roles.
 ///
-/// Times are compared here: the core has no clock. An infinite one can't be subtracted.
+/// The query compares times, because the core has no clock. It leaves infinite times out of the
+/// subtraction, which PostgreSQL refuses.
 const ROLES: &str = r"
 SELECT a.rolname::text AS name,
        a.rolpassword AS secret,
@@ -86,8 +88,9 @@ FROM pg_hba_file_rules r
 WHERE r.type IS NOT NULL
 ORDER BY coalesce((to_jsonb(r) ->> 'rule_number')::integer, r.line_number)";
 
-/// Whether the file is as the server took it, or would: one line that it can't read, and it takes
-/// nothing. A line that can't match for want of TLS is read, and has an error all the same.
+/// Whether every line of pg_hba.conf parses. With one bad line the server rejects the whole file.
+/// `type IS NULL` marks such a line; `error` would not do, because hostssl lines have an error too
+/// when TLS is off.
 const HBA_IS_VALID: &str =
     "SELECT NOT EXISTS (SELECT FROM pg_hba_file_rules r WHERE r.type IS NULL) AS is_valid";
 
@@ -97,7 +100,8 @@ SELECT current_setting('unix_socket_directories') <> '' AS socket,
        current_setting('listen_addresses') <> '' AS tcp,
        current_setting('ssl')::boolean AS tls";
 
-/// Databases that allow connections. Who has CONNECT is asked role by role only where PUBLIC doesn't.
+/// Databases that allow connections. The query asks for the CONNECT privilege of each role only
+/// where PUBLIC lacks it.
 const OPEN_DATABASES: &str = r"
 SELECT d.datname::text AS name, CASE WHEN NOT EXISTS (
            SELECT FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
@@ -159,8 +163,8 @@ pub(super) fn roles_named(names: &[String]) -> Result<Vec<Subject>, ErrorReport>
 /// No role's name has more characters.
 const MAX_NAME_LEN: usize = pg_sys::NAMEDATALEN as usize - 1;
 
-/// How a role's name is shown that isn't text in this database's encoding: by its bytes and its OID.
-/// Longer than any name, so that it can't be mistaken for another role's.
+/// Display form of a role's name that is no text in this database's encoding: its bytes and its
+/// OID. The form is longer than any name, so that it cannot be mistaken for another role's.
 fn foreign_name(name: &ServerText, oid: pg_sys::Oid) -> String {
     format!("{} (oid {oid}; the name is in another encoding than this database)", name.to_display())
 }
@@ -207,7 +211,7 @@ fn listen_config() -> Result<ListenConfig, ErrorReport> {
     })
 }
 
-/// What the checks measure by.
+/// The settings that the checks measure by.
 pub(super) fn policy() -> Result<Policy, ErrorReport> {
     let year = one_row(query(YEAR, &[], |row| row.value("year"))?)?;
     let mut names = query(DATABASES, &[], |row| row.text("name"))?;

@@ -174,7 +174,7 @@ struct Attempts {
     words: Words,
 }
 
-/// What came of one subject.
+/// The result of the candidates that were tried on one subject.
 struct Tried {
     through: i64,
     tested: i64,

@@ -32,8 +32,8 @@ fn audit_report(
 
 /// `scram_internal.secret_kind(secret text) returns table (kind text, iterations integer)`
 ///
-/// What a stored secret is, and its iteration count as the running server takes it. Internal: a part
-/// of the census that `scram.run_audit` takes.
+/// The kind of a stored secret, and its iteration count as the running server reads it. Internal: a
+/// part of the census that `scram.run_audit` takes.
 #[pg_extern(schema = "scram_internal", stable, parallel_safe)]
 fn secret_kind(
     secret: ServerText,

@@ -1,4 +1,5 @@
-//! What there is to judge: secrets of roles, and the rows of a registered source.
+//! Internal functions that return the secrets of roles and the rows of a registered source, judged
+//! by the checks.
 
 use std::time::{Duration, Instant};
 

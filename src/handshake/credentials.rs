@@ -39,7 +39,7 @@ impl GivenVerifiers {
         Ok(Self { verifier, alternative })
     }
 
-    /// What the client selected; the verifier's own mechanism if nothing is said.
+    /// The mechanism that the client selected; without a name, the mechanism of the given verifier.
     pub(super) fn selection(&self, name: Option<&ServerText>) -> Result<Selection, Error> {
         match (name, &self.verifier) {
             (Some(name), _) => Ok(name.as_ascii().parse()?),
@@ -49,8 +49,8 @@ impl GivenVerifiers {
     }
 }
 
-/// What the client's proof is checked against. Two always: no cost tells a user who has no
-/// alternative, or who does not exist, from another.
+/// The two verifiers that the client's proof is checked against. There are always two, so that the
+/// cost does not tell whether the user has an alternative, or exists.
 pub(crate) struct Credentials {
     first: Verifier,
     second: Verifier,
@@ -59,8 +59,8 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// A verifier of another mechanism than the selected one counts as none: a name can't be probed
-    /// by mechanism.
+    /// Ignores a verifier of another mechanism than the selected one, because otherwise a client
+    /// could probe names by mechanism.
     pub(super) fn new(
         keys: &ClusterKeys,
         given: &GivenVerifiers,
@@ -75,7 +75,7 @@ impl Credentials {
         Ok(Self::with_mock(real(&given.verifier), real(&given.alternative), mock))
     }
 
-    /// The mock stands in for whoever is missing.
+    /// Puts the mock in the place of each missing verifier.
     pub(crate) fn with_mock(
         first: Option<Verifier>,
         second: Option<Verifier>,
@@ -89,7 +89,7 @@ impl Credentials {
         }
     }
 
-    /// What server-first hands out.
+    /// The parameters that the server-first-message sends.
     pub(crate) fn parameters(&self) -> &Parameters {
         self.first.parameters()
     }
@@ -105,7 +105,8 @@ impl Credentials {
         [seal.digest(&self.first.to_string()), seal.digest(&self.second.to_string())]
     }
 
-    /// As [`Self::list`], but only those that the state was made for can be accepted.
+    /// The same two as [`Self::list`], but the exchange accepts only verifiers that the state was
+    /// made for.
     pub(super) fn known_to<'a>(&'a self, state: &State, seal: &Seal) -> [Candidate<'a>; 2] {
         let [first, second] = self.digests(seal);
         [

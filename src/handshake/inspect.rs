@@ -121,7 +121,7 @@ pub(crate) fn handshake(
 
 /// `scram.username(client_first text) returns text`
 ///
-/// The decoded `n=`; NULL if the message is malformed or names nobody.
+/// The decoded `n=`; NULL if the message is malformed or the name is empty.
 #[pg_extern(schema = "scram", immutable, parallel_safe)]
 pub(crate) fn username(client_first: ServerText) -> Option<Utf8> {
     let message = client_first.utf8();
@@ -146,7 +146,7 @@ pub(crate) fn explain(
         name!(meaning, Utf8),
     ),
 > {
-    // What is as long as this is a message of no exchange, and only its length is reported.
+    // No exchange has a message of this length, so the function reports the length alone.
     let message = if message.len() > MAX_EXPLAINED_LEN {
         " ".repeat(MAX_EXPLAINED_LEN + 1)
     } else {
@@ -214,7 +214,7 @@ const SERVER_FIRST: &str = "server-first-message";
 const CLIENT_FINAL: &str = "client-final-message";
 const SERVER_FINAL: &str = "server-final-message";
 
-/// Who speaks.
+/// The sender of a message.
 #[derive(Clone, Copy)]
 enum Side {
     Client,

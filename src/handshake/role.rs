@@ -17,10 +17,10 @@ use crate::pg::{check_log, clock, random};
 
 /// `scram.role_handshake_start(…, OUT server_first text, OUT state bytea, OUT error text)`
 ///
-/// As `handshake_start`, for a role of the cluster: the challenge is what the server itself would
-/// send on its own port, for a role that can't log in too.
+/// Works like `handshake_start`, for a role of the cluster. The challenge is the one that the
+/// server itself would send on its own port, also for a role that cannot log in.
 ///
-/// SECURITY DEFINER like all that reads pg_authid: that is why PUBLIC may not call it.
+/// SECURITY DEFINER, because only superusers read pg_authid; therefore PUBLIC may not call it.
 #[pg_extern(sql = "
 CREATE FUNCTION scram.role_handshake_start(
     client_first text,
@@ -70,9 +70,10 @@ fn role_handshake_start(
 /// `scram.role_handshake_finish(…, OUT accepted boolean, OUT server_final text, OUT username text,
 /// OUT error text)`
 ///
-/// As `handshake_finish`, for a role of the cluster. The role is looked up again: one that was
-/// locked, dropped or given another password in between is not let in. A superuser or a role with
-/// REPLICATION is let in only with `scram.authenticate_superusers`. Each checked proof is logged.
+/// Works like `handshake_finish`, for a role of the cluster. The function looks the role up again
+/// and refuses a role that was locked, dropped or given another password in between. It accepts a
+/// superuser or a role with REPLICATION only with `scram.authenticate_superusers`. It logs each
+/// checked proof.
 #[pg_extern(sql = "
 CREATE FUNCTION scram.role_handshake_finish(
     state bytea,
@@ -104,23 +105,24 @@ fn role_handshake_finish(
     Ok(Record([accepted, server_final, username, error]))
 }
 
-/// What a login by this name comes to.
+/// The facts about a login under a given name.
 struct Login {
     /// The role's name, as it is looked up.
     name: ServerText,
     /// `None` for an unknown role.
     oid: Option<pg_sys::Oid>,
     candidates: Credentials,
-    /// What the server would challenge with; `None` for its mock.
+    /// The secret that the server itself would challenge with; `None` for its mock.
     served: Option<ParsedSecret>,
 }
 
 impl Login {
-    /// A role that can't log in, in whatever way, is challenged as the server does it and never let
-    /// in. What is read of a role is read of a decoy where there is none: the cost is the same.
+    /// Challenges a role that cannot log in as the server does, and never accepts it. Where there
+    /// is no secret, the function parses the mock verifier, so that the cost is the same.
     fn new(keys: &ClusterKeys, mechanism: Mechanism, username: &str) -> Result<Self, Error> {
         let name = ServerText::from_utf8(username);
-        // As the server truncates the name in a start-up packet (ProcessStartupPacket, postmaster.c).
+        // The server truncates the name in a start-up packet in the same way (ProcessStartupPacket,
+        // postmaster.c).
         let name =
             ServerText::from_bytes(&name.as_bytes()[..name.as_bytes().len().min(MAX_NAME_LEN)]);
         let mock = keys.role_mock(mechanism, name.as_bytes())?;

@@ -9,7 +9,7 @@ use crate::guc;
 /// The longest name of a role, in bytes.
 pub(crate) const MAX_NAME_LEN: usize = pg_sys::NAMEDATALEN as usize - 1;
 
-/// What pg_authid holds of a role.
+/// The row of a role in pg_authid.
 pub(crate) struct CatalogRole {
     pub(crate) oid: pg_sys::Oid,
     pub(crate) can_login: bool,

@@ -69,7 +69,7 @@ fn caller() -> String {
     }
 }
 
-/// What this session has logged, and left out.
+/// The checks that this session has logged and left out.
 #[derive(Default)]
 struct Log {
     allowances: HashMap<Option<pg_sys::Oid>, Allowance>,

@@ -8,8 +8,8 @@ use pgrx::datum::Datum;
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 
-/// What writes the rows. A function that returns it has its signature written by hand (`sql = …`),
-/// with `N` columns; the catalog test pins it.
+/// The function that writes the rows. An SQL function that returns it has a handwritten signature
+/// (`sql = …`) with `N` columns; the catalog test pins it.
 pub(crate) struct RowSet<const N: usize>(Box<Writer<N>>);
 
 type Writer<const N: usize> = dyn FnOnce(&Sink<N>) -> Result<(), ErrorReport>;

@@ -52,9 +52,10 @@ pub(crate) fn stored_secret(secret: &ServerText) -> StoredSecret {
 
 /// A secret that this server stores and serves as SCRAM-SHA-256, as it reads it.
 pub(crate) struct ParsedSecret {
-    /// What it sends as `i=`: not always what the text says, and not always positive.
+    /// The count that the server sends as `i=`. It can differ from the text, and can be zero or
+    /// negative.
     pub(crate) iterations: i32,
-    /// What it sends as `s=`: the very text that is stored.
+    /// The salt that the server sends as `s=`: the stored text without a change.
     pub(crate) salt: CString,
     stored_key: Key,
     server_key: Key,

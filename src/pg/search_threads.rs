@@ -1,8 +1,8 @@
 //! Threads that only compute, for the length of one call.
 //!
-//! They never call PostgreSQL, take no signals, and end with the call: also when it ends by an error
-//! or a cancel. What they read is memory of Rust's: a session that is terminated frees PostgreSQL's
-//! while they still run.
+//! They never call PostgreSQL, take no signals, and end with the call, also when it ends by an
+//! error or a cancel. They read only memory that Rust allocated, because a session that is
+//! terminated frees PostgreSQL's memory while they still run.
 
 use core::mem::MaybeUninit;
 use std::thread::{self, ScopedJoinHandle};

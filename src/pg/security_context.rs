@@ -8,7 +8,7 @@ use pgrx::prelude::*;
 
 use super::query::{Row, update};
 
-/// Who the server takes the running code for, until this is dropped. SET ROLE is refused meanwhile.
+/// Runs code as another user until dropped (`SetUserIdAndSecContext`). SET ROLE fails meanwhile.
 pub(crate) struct SwitchedUser {
     user: pg_sys::Oid,
     context: c_int,
@@ -65,8 +65,8 @@ impl Table {
         }
     }
 
-    /// Adds a row, past triggers, constraints and whoever writes statements down. Its unique indexes
-    /// are looked after.
+    /// Adds a row without SQL, so that no trigger runs and no extension logs a statement. Checks no
+    /// constraint, but updates the indexes.
     pub(crate) fn insert<const N: usize>(&self, values: [Option<pg_sys::Datum>; N]) {
         let mut nulls = values.map(|value| value.is_none());
         let mut values = values.map(|value| value.unwrap_or_else(pg_sys::Datum::null));

@@ -11,7 +11,8 @@ use core::ptr;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-// src/include/utils/elog.h. Not pgrx's: that one's guard must not run inside errfinish().
+// src/include/utils/elog.h. Declared here, because the guard around pgrx's binding must not run
+// inside errfinish().
 unsafe extern "C-unwind" {
     fn errhidestmt(hide_stmt: bool) -> c_int;
 }
@@ -23,12 +24,13 @@ static mut VEIL: pg_sys::ErrorContextCallback = pg_sys::ErrorContextCallback {
     arg: ptr::null_mut(),
 };
 
-/// Runs the body of a function that is called with passwords. Whatever is raised meanwhile, by this
-/// extension, the server or another extension's hook, is written without the statement, its
-/// parameters and those around it.
+/// Runs the body of a function that is called with passwords. Messages of this extension, the
+/// server and other extensions' hooks come without the statement, its parameters and its context
+/// meanwhile.
 ///
-/// An error is raised only when the function's own frame has been left: so on failure the veil stays,
-/// until whoever catches the error puts the chain back, as everybody does who catches one.
+/// pgrx raises the error after this function has returned, so on failure the callback stays
+/// installed. Every PostgreSQL error handler (PG_TRY, the main loop) restores error_context_stack,
+/// which removes it.
 pub(crate) fn with_hidden_statement<T>(
     body: impl FnOnce() -> Result<T, ErrorReport>,
 ) -> Result<T, ErrorReport> {
@@ -45,7 +47,7 @@ pub(crate) fn with_hidden_statement<T>(
     Ok(result)
 }
 
-/// What the session shows of itself from here until its next statement.
+/// The session's statement in pg_stat_activity until its next statement.
 const HIDDEN: &CStr = c"<statement with a password, hidden by scram_ext>";
 
 /// Overwrites the text of the running statement in shared memory. Other sessions see it in

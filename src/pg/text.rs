@@ -19,8 +19,8 @@ use crate::limits::MAX_PASSWORD_LEN;
 
 /// A `text` argument: a copy of its bytes in the server's encoding, wiped when dropped.
 ///
-/// Of a text over [`MAX_PASSWORD_LEN`] only the length is known. A caller chooses the length, up to
-/// 1 GB, and Rust ends the process, and with it every session, where an allocation fails.
+/// For a text over [`MAX_PASSWORD_LEN`] only the length is kept. A caller chooses the length, up to
+/// 1 GB, and Rust ends the process, and with it every session, when an allocation fails.
 pub(crate) struct ServerText {
     bytes: Zeroizing<Vec<u8>>,
     /// The length of a text that was not copied.
@@ -57,7 +57,8 @@ impl ServerText {
         &self.bytes
     }
 
-    /// As a password, prepared as ALTER ROLE in this database does it: from the bytes as they are.
+    /// The text as a password, prepared from its unchanged bytes as ALTER ROLE does in this
+    /// database.
     pub(crate) fn password(&self) -> Result<Password, Error> {
         self.check_length()?;
         Ok(Password::prepare(&self.bytes))
@@ -85,10 +86,10 @@ impl ServerText {
         if self.bytes.is_ascii() { str::from_utf8(&self.bytes).unwrap_or_default() } else { "" }
     }
 
-    /// The bytes in UTF-8, for messages and names on the wire. Whatever is not: in a SQL_ASCII
-    /// database, or where the server's encoding has no such character, comes out as bytes that are
-    /// no UTF-8; the reader of the message then says so. A text that was not copied comes out longer than
-    /// a message can be. Never raises.
+    /// The bytes in UTF-8, for messages and names on the wire. Text that has no UTF-8 form (in a
+    /// SQL_ASCII database, or a character without a counterpart) becomes bytes that are no UTF-8,
+    /// which the reader of the message reports. A text that was not copied becomes longer than any
+    /// message. Never raises.
     pub(crate) fn utf8(&self) -> Zeroizing<Vec<u8>> {
         if self.unread.is_some() {
             return Zeroizing::new(vec![b' '; MAX_MESSAGE_LEN + 1]);
@@ -100,8 +101,8 @@ impl ServerText {
         })
     }
 
-    /// As a name to be shown: what is no text is written as `\xNN`, and a text that was not copied as
-    /// its length.
+    /// The text as a name for display. Bytes that are no text become `\xNN`, and a text that was
+    /// not copied becomes its length.
     pub(crate) fn to_display(&self) -> String {
         if let Some(len) = self.unread {
             return format!("({len} bytes)");
@@ -112,8 +113,8 @@ impl ServerText {
         }
     }
 
-    /// As a name in an error or a log line: these take UTF-8 only where the database has it, so that
-    /// elsewhere what is not ASCII is written as `\xNN`.
+    /// The text as a name in an error or a log line. Outside UTF8 databases such a line takes ASCII
+    /// only, so other bytes become `\xNN`.
     pub(crate) fn in_message(&self) -> String {
         // SAFETY: reads the state of the backend.
         let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
@@ -123,8 +124,8 @@ impl ServerText {
         ascii_escaped(&self.bytes)
     }
 
-    /// As a name in a log line: quoted, on one line and in ASCII where the database is not UTF8. No name
-    /// can end its quotes or begin another line.
+    /// The text as a name in a log line: quoted, on one line, and in ASCII where the database is
+    /// not UTF8. No name can end its quotes or begin another line.
     pub(crate) fn quoted(&self) -> String {
         let mut quoted = String::from("\"");
         for character in self.in_message().chars() {
@@ -139,7 +140,7 @@ impl ServerText {
         quoted
     }
 
-    /// As text, if it is text in the server's encoding and was copied.
+    /// The text in UTF-8, if it is text in the server's encoding and was copied.
     pub(crate) fn to_utf8(&self) -> Option<String> {
         if self.unread.is_some() {
             return None;

@@ -1,8 +1,8 @@
 //! ALTER ROLE through the server's own code, without a statement that holds the secret.
 //!
-//! The parse node is built here and handed to `ProcessUtility`, which is where audit extensions look;
-//! permissions, `check_password_hook` and read-only transactions work as ever. What they all get to
-//! see as the statement's text is redacted.
+//! The module builds the parse node and hands it to `ProcessUtility`, where audit extensions look.
+//! Permissions, `check_password_hook` and read-only transactions work as in any ALTER ROLE. All of
+//! them see a redacted text as the statement.
 
 use core::ffi::{CStr, c_char};
 use core::hash::{Hash as _, Hasher as _};
@@ -21,11 +21,11 @@ use crate::pg::catalog_role::CatalogRole;
 use crate::pg::security_context::as_owner;
 use crate::pg::text::ServerText;
 
-/// How often somebody else's ALTER ROLE may come between before this gives up. Each time it has waited
-/// for the other's transaction to end.
+/// Number of collisions with concurrent ALTER ROLE statements after which the call gives up. After
+/// each one it waits until the other transaction ends.
 const ATTEMPTS: u32 = 20;
 
-/// What the server raises when two sessions alter one role (`simple_heap_update`, heapam.c).
+/// The server's errors when two sessions alter one role (`simple_heap_update`, heapam.c).
 const COLLISIONS: [&str; 2] = ["tuple concurrently updated", "tuple concurrently deleted"];
 
 /// Raises 25006 in a read-only transaction and on a standby: later there come other words for it.
@@ -54,7 +54,7 @@ pub(crate) fn lock(name: &ServerText, change: AlteredPart) -> Result<CatalogRole
             let mode = pg_sys::ShareUpdateExclusiveLock.cast_signed();
             pg_sys::LockSharedObject(pg_sys::AuthIdRelationId, role.oid, 0, mode);
         }
-        // Somebody may have dropped or renamed it meanwhile, or made another one of this name.
+        // Another session may have dropped or renamed the role, or made another one with this name.
         let again = find()?;
         if again.oid == role.oid {
             return Ok(again);
@@ -63,7 +63,7 @@ pub(crate) fn lock(name: &ServerText, change: AlteredPart) -> Result<CatalogRole
     }
 }
 
-/// What ALTER ROLE is to change.
+/// The parts of a role that ALTER ROLE changes.
 #[derive(Default)]
 pub(crate) struct Alteration<'a> {
     pub(crate) can_login: Option<bool>,
@@ -125,8 +125,8 @@ impl Alteration<'_> {
                 planned,
                 source.as_ptr(),
                 false,
-                // As a statement of its own: pgaudit leaves out subcommands, and would take a
-                // top-level one for the caller's.
+                // Run as a statement of its own, because pgaudit ignores subcommands and would take
+                // a top-level statement for the caller's.
                 pg_sys::ProcessUtilityContext::PROCESS_UTILITY_QUERY,
                 core::ptr::null_mut(),
                 core::ptr::null_mut(),
@@ -161,7 +161,8 @@ impl Alteration<'_> {
         options
     }
 
-    /// What is shown as the statement. No SQL: nobody sets this password by running a log again.
+    /// The text that is shown as the statement. It is no SQL, so that replaying a log does not set
+    /// this password.
     fn redacted(&self, name: &ServerText) -> CString {
         let name = CString::new(name.as_bytes()).unwrap_or_default();
         // SAFETY: a C string in, a C string out that lives in the current memory context.
@@ -184,12 +185,12 @@ impl Alteration<'_> {
     }
 }
 
-/// Takes the lock that a plain ALTER ROLE waits for as well: its row's. Not from the start: it is a
-/// statement that audit extensions log.
+/// Takes the row lock that a plain ALTER ROLE waits for. The call takes it only after a collision,
+/// because audit extensions log the statement that takes it.
 fn wait_for_others(name: &ServerText) -> Result<(), ErrorReport> {
     // SAFETY: reads the state of the backend.
     let sees_others = unsafe { pg_sys::XactIsoLevel } <= pg_sys::XACT_READ_COMMITTED.cast_signed();
-    // With one snapshot for the whole transaction the row can't be read any more.
+    // A transaction with a single snapshot can no longer read the row.
     if sees_others && let Some(role) = CatalogRole::lookup(name.as_bytes()) {
         as_owner((c"scram", c"rotation"), LOCK_ROW, &[DatumWithOid::from(role.oid)], |_| Ok(()))?;
     }
@@ -228,9 +229,10 @@ fn is_collision(error: &CaughtError) -> bool {
             && COLLISIONS.contains(&error.message()))
 }
 
-/// As text that every DateStyle and time zone reads back as the same moment.
+/// The time as text that means the same moment under every DateStyle and time zone.
 fn timestamp(until: i64) -> CString {
-    // SAFETY: the style is the backend's own and set back; with this argument the function can't fail.
+    // SAFETY: the style is the backend's own and is restored; with this argument the function
+    // cannot fail.
     unsafe {
         let style = pg_sys::DateStyle;
         pg_sys::DateStyle = pg_sys::USE_ISO_DATES.cast_signed();

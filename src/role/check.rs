@@ -12,10 +12,10 @@ use crate::pg::random;
 use crate::pg::scram_secret::ParsedSecret;
 use crate::pg::text::ServerText;
 
-/// Whether the stored secret is of this password, for a role or none: the cost is at least that of
-/// the target's count in any case.
+/// Whether the stored secret belongs to this password. An unknown role costs at least as much as a
+/// role with the target's iteration count.
 ///
-/// A secret that would take more iterations than the cap is nobody's.
+/// A secret with more iterations than the cap matches no password.
 pub(super) fn is_password_of(
     role: Option<&CatalogRole>,
     name: &ServerText,
@@ -23,7 +23,8 @@ pub(super) fn is_password_of(
 ) -> Result<bool, Error> {
     let password = raw.password()?;
     let secret = role.and_then(|role| role.secret.as_ref());
-    // Where there is nothing to read or to derive, something of nobody's is: the cost is the same.
+    // If the role is unknown or has no secret, parse and derive for a mock verifier instead, so
+    // that timing does not reveal it.
     let nobodys = ServerText::from_bytes(MOCK_VERIFIER_TEXT.as_bytes());
     let verifier = stored_verifier(secret.unwrap_or(&nobodys)).filter(|_| secret.is_some());
     let md5 = secret.and_then(|secret| Md5Hash::new(secret.as_ascii(), name.as_bytes()));
@@ -31,7 +32,7 @@ pub(super) fn is_password_of(
     let is_real = verifier.is_some();
     let matches = verifier.unwrap_or(decoy).verify(&password, interrupt::check);
     let matches_md5 = md5.is_some_and(|md5| md5.is_of(raw.as_bytes()));
-    // The server lets nobody in with an empty password, whatever is stored.
+    // An empty password matches no role: method "password" refuses it, and libpq does not send it.
     Ok(((matches & is_real) | matches_md5) & !password.is_empty())
 }
 

@@ -1,7 +1,7 @@
-//! The last passwords of a role, as the verifiers that they had.
+//! The last passwords of a role, kept as verifiers.
 //!
-//! Verifiers go into the table past SQL: as parameters of a statement they would be written down by
-//! whoever logs parameters.
+//! The module writes verifiers into the table without SQL, because servers and extensions log the
+//! parameters of statements.
 
 use pgrx::datum::{DatumWithOid, IntoDatum as _};
 use pgrx::pg_sys;
@@ -32,7 +32,8 @@ WHERE h.role = $1 AND h.entry < (
     SELECT min(k.entry) FROM (
         SELECT n.entry FROM scram_internal.password_history n WHERE n.role = $1 ORDER BY n.entry DESC LIMIT $2) k)";
 
-/// No trigger fires when a role is dropped. What somebody else is about to delete is left to him.
+/// PostgreSQL fires no trigger when a role is dropped. SKIP LOCKED leaves rows that another session
+/// is about to delete to that session.
 const FORGET_DROPPED: &str = "
 DELETE FROM scram_internal.password_history h WHERE h.entry IN (
     SELECT d.entry FROM scram_internal.password_history d
@@ -68,10 +69,10 @@ pub(super) fn refuse(
     Ok(())
 }
 
-/// Keeps what the role has got, and what it had if that is not kept yet: somebody may have set it with
-/// ALTER ROLE. `is_same`: it is the same password in a new verifier.
+/// Keeps the role's new verifier, and the previous one if ALTER ROLE had set it and the history
+/// lacks it. `is_same`: the new verifier is of the same password.
 ///
-/// `role` as it was before.
+/// `role` is the role as it was before.
 pub(super) fn record(
     name: &ServerText,
     role: &CatalogRole,

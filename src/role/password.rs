@@ -165,11 +165,11 @@ fn rotate_role(
     })
 }
 
-/// `scram.change_own_password(old_password text, new_password text, OUT action text,
-/// OUT verifier_changed boolean)`
+/// `scram.change_own_password(old_password text, new_password text, OUT action text, OUT
+/// verifier_changed boolean)`
 ///
-/// For the session's user, whatever SET ROLE has made of him, and as him. A wrong old password is
-/// 28P01, and logged.
+/// Changes the password of the session's user, as that user, also under SET ROLE. A wrong old
+/// password raises 28P01 and is logged.
 #[pg_extern(sql = "
 CREATE FUNCTION scram.change_own_password(
     old_password text,
@@ -252,7 +252,7 @@ impl Request {
         self.store(name, role, is_current)
     }
 
-    /// As [`apply`](Self::apply), by somebody who has proved that he knows the password.
+    /// Does the work of [`apply`](Self::apply) for a caller who has proved to know the password.
     fn apply_unlogged(
         &self,
         name: &ServerText,
@@ -261,7 +261,7 @@ impl Request {
         self.store(name, role, self.is_current(role))
     }
 
-    /// Whether it is what the role has now, in whatever verifier.
+    /// Whether the role has this password now, in any verifier.
     fn is_current(&self, role: &CatalogRole) -> bool {
         let stored = role.secret.as_ref().and_then(check::stored_verifier);
         stored.is_some_and(|stored| stored.verify(&self.password, interrupt::check))
@@ -353,7 +353,8 @@ pub(crate) fn wanted_iterations(iterations: Option<i32>) -> Result<NonZeroU32, E
     iterations.map_or_else(|| Ok(guc::target_iterations()), verifier_text::bounded_iterations)
 }
 
-/// A verifier that a role may get: the server stores it as it is, and somebody can log in with it.
+/// A verifier that a role may get: the server stores it unchanged, and its password lets a client
+/// in.
 fn storable(text: &ServerText) -> Result<Verifier, Error> {
     let verifier = verifier_text::parse_bounded(text)?;
     let mechanism = verifier.mechanism();

@@ -1,5 +1,5 @@
-//! Who may change what of a role: the rule of this server's `AlterRole`, asked before anything else
-//! of the role is looked at. The server asks again when something is changed.
+//! The rule of this server's `AlterRole` about the caller's rights. The extension asks before it
+//! looks at anything else of the role, and the server asks again when something is changed.
 
 use pgrx::pg_sys;
 
@@ -7,12 +7,12 @@ use crate::error::Error;
 use crate::pg::catalog_role::CatalogRole;
 use crate::pg::text::ServerText;
 
-/// What is to be changed.
+/// The part of a role that a caller wants to change.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum AlteredPart {
     /// LOGIN or VALID UNTIL, with or without the password.
     Attributes,
-    /// The password alone: everybody's own to change.
+    /// The password alone, which every role may change for itself.
     Password,
 }
 

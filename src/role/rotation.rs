@@ -1,8 +1,8 @@
-//! Section "Roles": two roles that take turns, so that a password changes while everybody stays
+//! Section "Roles": two roles that take turns, so that a password changes while all clients stay
 //! logged in.
 //!
-//! Each call is one step in one transaction: after a crash it is called again. What is stored names
-//! the roles and whose turn it is, never a secret.
+//! Each call is one step in one transaction, so after a crash the caller repeats it. The table
+//! holds the names of the roles and whose turn it is, never a secret.
 
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -48,7 +48,7 @@ WHERE name = $1";
 
 const DROP: &str = "DELETE FROM scram.rotation WHERE name = $1 RETURNING true";
 
-/// Whoever logged in as this role; parallel workers go with their leader.
+/// The sessions of this role. Parallel workers are left out, because they end with their leader.
 const SESSIONS: &str = "
 SELECT a.pid FROM pg_stat_activity a WHERE a.usesysid = $1 AND a.leader_pid IS NULL ORDER BY a.pid";
 
@@ -134,11 +134,11 @@ fn rotate(name: Option<ServerText>) -> Result<Record<2>, ErrorReport> {
 
 /// `scram.finish_rotation(name text, OUT retired name, OUT sessions_left integer)`
 ///
-/// Takes LOGIN from the old role once nobody is logged in as it; until then says who is. Nothing
-/// pending: NULL and 0.
+/// Takes LOGIN from the old role once it has no session; until then the function lists the
+/// sessions. Without a pending rotation it returns NULL and 0.
 ///
-/// Raises 55000 where the new role cannot log in any more, and 22023 where one of the two roles is no
-/// member of `member_of` any more.
+/// Raises 55000 if the new role can no longer log in, and 22023 if one of the two roles is no
+/// longer a member of `member_of`.
 #[pg_extern(sql = "
 CREATE FUNCTION scram.finish_rotation(name text, OUT retired name, OUT sessions_left integer)
 VOLATILE SET search_path = pg_catalog, pg_temp
@@ -152,13 +152,13 @@ fn finish_rotation(name: Option<ServerText>) -> Result<Record<2>, ErrorReport> {
         if !rotation.pending {
             return Ok(Record([None, 0_i32.into_datum()]));
         }
-        // Somebody may have changed it meanwhile; then the old one is all there is.
+        // Another session may have changed the new role; then only the old one works.
         require_ready(rotation.idle())?;
         let old = rotation.active();
         let role = lock(old, AlteredPart::Attributes)?;
         let arguments = [DatumWithOid::from(role.oid)];
-        // What pg_stat_activity shows stands still in a transaction that has looked at it.
-        // SAFETY: on the backend's thread; forgets a copy of the backend's own.
+        // Within one transaction pg_stat_activity keeps its first result.
+        // SAFETY: on the backend's thread; discards the backend's own copy.
         unsafe { pg_sys::pgstat_clear_snapshot() };
         let sessions = as_owner(TABLE, SESSIONS, &arguments, |row| row.optional::<i32>("pid"))?;
         if !sessions.is_empty() {
@@ -237,7 +237,7 @@ fn lock_rotation(name: &ServerText) -> Result<Rotation, ErrorReport> {
             require(member, &find(member)?, AlteredPart::Attributes)?;
         }
         let locked = read(name, true)?.ok_or_else(|| unknown(name))?;
-        // Dropped and created anew with other roles while it was waited for.
+        // Another session may have dropped the rotation and created it with other roles meanwhile.
         let is_same = locked.role_a.as_bytes() == seen.role_a.as_bytes()
             && locked.role_b.as_bytes() == seen.role_b.as_bytes();
         if is_same {
@@ -281,7 +281,7 @@ fn read(name: &ServerText, for_update: bool) -> Result<Option<Rotation>, ErrorRe
     Ok(rows.pop())
 }
 
-/// Makes sure that the server lets somebody in as this role who has its password.
+/// Raises 55000 unless a client that knows the role's password can log in.
 fn require_ready(name: &ServerText) -> Result<(), Error> {
     let role = find(name)?;
     let is_valid = role.valid_until.is_none_or(|until| until >= clock::now());

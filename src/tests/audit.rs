@@ -55,7 +55,8 @@ mod tests {
         }
     }
 
-    /// What the server takes though it isn't in the strict form, and what it reads there.
+    /// Texts that the server accepts although they are not in the strict form, and its reading of
+    /// them.
     #[pg_test]
     fn audit_asks_the_running_server() {
         Spi::run(

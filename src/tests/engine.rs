@@ -6,7 +6,7 @@ use pgrx::prelude::*;
 mod tests {
     use pgrx::prelude::*;
 
-    /// What `match_any` says of the password `pencil`, on so many threads.
+    /// The result of `match_any` for the password `pencil` on this number of threads.
     fn match_any(workers: i32, mechanism: &str, candidates: &str) -> Option<i32> {
         Spi::run(&format!("SET LOCAL scram.search_threads = {workers}")).expect("the setting");
         let sql = format!(
@@ -48,7 +48,7 @@ mod tests {
             ("ARRAY[NULL, 'a', NULL, 'pencil']", Some(4)),
             ("ARRAY[NULL, NULL]::text[]", None),
             ("'{}'::text[]", None),
-            // Of the same candidate twice the first one.
+            // The first of two equal candidates counts.
             ("ARRAY['a', 'pencil', 'pencil']", Some(2)),
             // More dimensions are read row by row; a lower bound of its own doesn't matter.
             ("ARRAY[ARRAY['a', 'b'], ARRAY['pencil', 'c']]", Some(3)),

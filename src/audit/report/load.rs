@@ -103,7 +103,7 @@ ORDER BY r.run_id";
 /// How many runs the history has, with the one that is reported on.
 const MAX_HISTORY: i64 = 30;
 
-/// What run `$1` counted, or the last one before it that came so far.
+/// The census of run `$1`, or of the last run before it that took one.
 const CENSUS: &str = r"
 SELECT c.source, c.kind, c.iterations, c.subjects
 FROM scram.audit_census c
@@ -182,7 +182,8 @@ fn place() -> Result<(Cluster, Timestamp), ErrorReport> {
     places?.pop().ok_or_else(|| Error::NoRun.into())
 }
 
-/// What stands, in the order of the report, and what no longer does.
+/// The standing findings in the order of the report, and the findings that are fixed since
+/// `before`.
 fn findings(
     run: &Run,
     before: Option<&Run>,
@@ -280,10 +281,11 @@ fn severity(label: &str) -> Result<Severity, ErrorReport> {
     })
 }
 
-/// Two columns that [`optional_timestamp`] reads: `{name}_unix` and `{name}_utc`. An infinite time is NULL.
+/// Two columns that [`optional_timestamp`] reads: `{name}_unix` and `{name}_utc`. An infinite time
+/// is NULL.
 ///
-/// JSON has one form of a time whatever the settings are. `to_char()` would not do, because it raises in
-/// a database whose encoding UTF-8 cannot be converted to.
+/// `to_json()` prints a time in one form under all settings. `to_char()` would not do, because it
+/// raises an error in a database whose encoding cannot be converted to UTF-8.
 fn timestamp_columns(time: &str, name: &str) -> String {
     format!(
         "CASE WHEN isfinite({time}) THEN extract(epoch FROM {time})::float8 END AS {name}_unix, \

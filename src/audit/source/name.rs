@@ -1,4 +1,4 @@
-//! What a subject of a source is called in findings.
+//! Names of a source's subjects, as findings show them.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -8,13 +8,13 @@ use zeroize::Zeroizing;
 
 use super::column::Value;
 
-/// What stands for a name that is NULL.
+/// Shown in place of a name that is NULL.
 const NO_NAME: &str = "NULL";
 
-/// Of a subject's name as it is shown, in bytes.
+/// The longest name that is shown in full, in bytes.
 const LONGEST_NAME: usize = 512;
 
-/// What a shortened name ends with.
+/// The end of a shortened name.
 const SHORTENED: &str = " bytes, shortened)";
 
 /// The name as it is shown, and its bytes in the server's encoding.
