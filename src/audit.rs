@@ -20,7 +20,7 @@ use pgrx::prelude::*;
 use crate::guc;
 use crate::pg::security_context::{TableName, as_owner};
 use crate::pg::text::{ServerText, Utf8};
-use crate::pg::{caller, search_threads};
+use crate::pg::{caller, check_log, search_threads};
 
 /// `scram.audit_checks() returns table (check_id text, severity text, title text, remedy text)`
 ///
@@ -104,14 +104,7 @@ fn require_top_level() -> Result<(), ErrorReport> {
         .set_hint("Run it on the primary. scram.audit() stores nothing and works here."));
     }
     if block || !commits {
-        return Err(ErrorReport::new(
-            PgSqlErrorCode::ERRCODE_ACTIVE_SQL_TRANSACTION,
-            "scram.run_audit() cannot run inside a transaction block",
-            "",
-        )
-        .set_hint(
-            "It commits as it goes: send the CALL on its own, outside of BEGIN and of functions.",
-        ));
+        return Err(inside_transaction_block());
     }
     Ok(())
 }
@@ -132,8 +125,11 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'begin_run_wrapper';
 fn begin_run(budget: Option<Interval>) -> Result<Option<i64>, ErrorReport> {
     caller::require("procedure", c"run_audit")?;
     let run = "SELECT scram_internal.start_run($1)";
+    require_own_transaction()?;
     let run = as_owner(OWNED, run, &[budget.into()], |row| row.optional("start_run"))?;
-    Ok(run.into_iter().next().flatten())
+    let run = run.into_iter().next().flatten();
+    run.into_iter().for_each(check_log::log_run);
+    Ok(run)
 }
 
 /// `scram_internal.step(run bigint) returns boolean`
@@ -148,6 +144,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'step_wrapper';
 ")]
 fn step(run: Option<i64>) -> Result<Option<bool>, ErrorReport> {
     caller::require("procedure", c"run_audit")?;
+    require_own_transaction()?;
     let step = "SELECT scram_internal.run_step($1)";
     let more = as_owner(OWNED, step, &[run.into()], |row| row.optional("run_step"))?;
     Ok(more.into_iter().next().flatten())
@@ -169,6 +166,24 @@ fn hidden_job_user(job_name: Option<ServerText>) -> Result<Option<ServerText>, E
     let user = "SELECT scram_internal.job_user($1)";
     let user = as_owner(OWNED, user, &[job_name.into()], |row| row.optional("job_user"))?;
     Ok(user.into_iter().next().flatten())
+}
+
+/// Raises 25001 in a transaction block, whose ROLLBACK would hide a run and its word list.
+fn require_own_transaction() -> Result<(), ErrorReport> {
+    // SAFETY: reads the state of the backend.
+    if unsafe { pg_sys::IsTransactionBlock() } {
+        return Err(inside_transaction_block());
+    }
+    Ok(())
+}
+
+fn inside_transaction_block() -> ErrorReport {
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_ACTIVE_SQL_TRANSACTION,
+        "scram.run_audit() cannot run inside a transaction block",
+        "",
+    )
+    .set_hint("It commits as it goes: send the CALL on its own, outside of BEGIN and of functions.")
 }
 
 /// A table whose owner is the extension's.

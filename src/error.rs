@@ -46,6 +46,8 @@ pub(crate) enum Error {
     NotStored { role: String },
     #[error("a report on more than {max} findings is not made")]
     Findings { max: usize },
+    #[error("a report on findings with more than {max} bytes of text is not made")]
+    FindingsBytes { max: usize },
     #[error("\"{argument}\" must not be null")]
     Null { argument: &'static str },
     #[error("the old password is wrong")]
@@ -175,7 +177,7 @@ impl From<Error> for ErrorReport {
                 None,
                 Some("Run the audit first: CALL scram.run_audit()."),
             ),
-            Error::Findings { .. } => (
+            Error::Findings { .. } | Error::FindingsBytes { .. } => (
                 ERRCODE_PROGRAM_LIMIT_EXCEEDED,
                 None,
                 Some("scram.audit_finding has them all. scram.prune_audit() removes old ones."),

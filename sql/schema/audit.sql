@@ -25,7 +25,7 @@ CREATE TABLE scram.audit_finding (
     last_run bigint NOT NULL,
     status text NOT NULL CHECK (status IN ('open', 'fixed', 'accepted')),
     accepted_until timestamptz,
-    note text,
+    note text CHECK (octet_length(note) <= 8192),
     -- Earlier states of the finding: {"until_run", "severity", "evidence"} for each change, oldest first.
     earlier jsonb NOT NULL DEFAULT '[]'
 );
@@ -33,7 +33,8 @@ CREATE UNIQUE INDEX audit_finding_current ON scram.audit_finding (source, subjec
 
 -- Relations with stored passwords of an application.
 CREATE TABLE scram.audit_source (
-    name text PRIMARY KEY CHECK (name NOT IN ('', 'role', 'server')),
+    -- The name stands in indexed columns of findings.
+    name text PRIMARY KEY CHECK (name NOT IN ('', 'role', 'server') AND octet_length(name) <= 128),
     relation regclass NOT NULL,
     subject_column name NOT NULL,
     secret_column name NOT NULL,

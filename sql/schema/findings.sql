@@ -31,6 +31,11 @@ BEGIN
             MESSAGE = '"finding_id" and "note" must not be null',
             HINT = 'Only "until" may be: then the finding is accepted for ever.';
     END IF;
+    IF octet_length(note) > 8192 THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'note is too long',
+            DETAIL = format('The note has %s bytes; the limit is 8192.', octet_length(note));
+    END IF;
     SELECT f.status INTO found_status FROM scram.audit_finding f
     WHERE f.finding_id = accept_finding.finding_id
     FOR UPDATE;

@@ -27,6 +27,10 @@ $$;
 CREATE FUNCTION scram_internal.start_run(budget interval) RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+-- Any user may have plans sent to the client, and plans hold the names of subjects as constants.
+SET debug_print_parse = off
+SET debug_print_rewritten = off
+SET debug_print_plan = off
 AS $$
 DECLARE
     -- Upper limit of the budget: much more would overflow timestamptz.
@@ -76,6 +80,10 @@ $$;
 CREATE FUNCTION scram_internal.run_step(run bigint) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+-- Any user may have plans sent to the client, and plans hold the names of subjects as constants.
+SET debug_print_parse = off
+SET debug_print_rewritten = off
+SET debug_print_plan = off
 -- The functions that it calls cost much, but not in the executor: JIT compilation would only add a tenth of a second.
 SET jit = off
 AS $$

@@ -65,8 +65,7 @@ BEGIN
         FROM pg_database d
         CROSS JOIN aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
         LEFT JOIN pg_roles r ON r.oid = a.grantee
-        WHERE d.datname = database AND database <> current_database()
-            AND a.privilege_type = 'CREATE' AND NOT coalesce(r.rolsuper, false)
+        WHERE d.datname = database AND a.privilege_type = 'CREATE' AND NOT coalesce(r.rolsuper, false)
         LIMIT 1;
     END IF;
     IF reason IS NULL AND database = current_database() THEN

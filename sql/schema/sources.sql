@@ -60,6 +60,11 @@ BEGIN
             MESSAGE = format('source name "%s" is reserved', name),
             DETAIL = 'Findings of the cluster itself are under "role" and "server".';
     END IF;
+    IF octet_length(name) > 128 THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'source name is too long',
+            DETAIL = format('The name has %s bytes; the limit is 128.', octet_length(name));
+    END IF;
     -- Before the name is looked at: the relation and the rights on it come first.
     PERFORM scram_internal.require_readable_source(relation::oid, subject_column, secret_column, current_user);
     INSERT INTO scram.audit_source (name, relation, subject_column, secret_column)
@@ -185,6 +190,10 @@ CREATE FUNCTION scram.audit()
 RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- Any user may have plans sent to the client, and plans hold the names of subjects as constants.
+SET debug_print_parse = off
+SET debug_print_rewritten = off
+SET debug_print_plan = off
 -- For the reason that scram_internal.run_step() gives.
 SET jit = off
 AS $$

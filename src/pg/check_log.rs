@@ -46,6 +46,17 @@ pub(crate) fn log(function: &str, role: Option<pg_sys::Oid>, name: &ServerText, 
     write(format!("scram.{function}() checked a password of role {name} for {caller}: {result}"));
 }
 
+/// Logs that a password which a caller wanted to give to a role is one of its earlier passwords.
+pub(crate) fn log_earlier_password(name: &ServerText) {
+    let (name, caller) = (name.quoted(), caller());
+    write(format!("{caller} gave role {name} one of its earlier passwords: refused"));
+}
+
+/// Logs the start of a run. The log does not roll back, so that a caller cannot try words and hide it.
+pub(crate) fn log_run(run: i64) {
+    write(format!("scram.run_audit() began run {run} for {}", caller()));
+}
+
 fn write(message: String) {
     ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message, "")
         .report(PgLogLevel::LOG_SERVER_ONLY);

@@ -11,10 +11,10 @@ use scram_core::{Password, Verifier};
 use crate::error::Error;
 use crate::guc;
 use crate::pg::catalog_role::CatalogRole;
-use crate::pg::clock;
 use crate::pg::interrupt;
 use crate::pg::security_context::{Table, TableName, as_owner};
 use crate::pg::text::ServerText;
+use crate::pg::{check_log, clock};
 
 const TABLE: TableName = (c"scram_internal", c"password_history");
 
@@ -63,6 +63,7 @@ pub(super) fn refuse(
         // Counts above the cap were below it once.
         let verifier = verifier.filter(|v| v.iterations().get() <= guc::max_iterations());
         if verifier.is_some_and(|verifier| verifier.verify(password, interrupt::check)) {
+            check_log::log_earlier_password(name);
             return Err(Error::Reuse { role: name.in_message(), last }.into());
         }
     }

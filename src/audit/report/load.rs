@@ -1,8 +1,10 @@
 //! Reads what a report tells, as the caller of the function.
 
+use std::cell::Cell;
+
 use audit_report::{
-    Cell, Change, Cluster, Counts, Finding, FixedFinding, HistoryEntry, Report, Run, Status,
-    Timestamp,
+    Cell as CensusCell, Change, Cluster, Counts, Finding, FixedFinding, HistoryEntry, Report, Run,
+    Status, Timestamp,
 };
 use password_audit::{CHECKS, Severity};
 use pgrx::datum::DatumWithOid;
@@ -63,6 +65,9 @@ LIMIT $4";
 
 /// More findings, standing or fixed, are more than a report holds in memory at a time.
 const MAX_FINDINGS: usize = 200_000;
+
+/// Bytes of text in the findings of a report, at most: the forms of a report are several times as long.
+const MAX_FINDINGS_BYTES: usize = 64 * 1024 * 1024;
 
 /// Whether a finding `s` is accepted now: once its time is over the next run opens it again.
 const ACCEPTED: &str =
@@ -196,6 +201,7 @@ fn findings(
     let limit = i64::try_from(MAX_FINDINGS + 1).unwrap_or(i64::MAX);
     let arguments: [DatumWithOid<'_>; 4] =
         [run.run_id.into(), before.map(|before| before.run_id).into(), latest.into(), limit.into()];
+    let bytes = Cell::new(0);
     let rows = query(&text, &arguments, |row| {
         let fixed = FixedFinding {
             source: row.text("source")?,
@@ -204,6 +210,12 @@ fn findings(
             severity: severity(&row.text("severity")?)?,
             evidence: row.text("evidence")?,
         };
+        let note = row.optional_text("note")?;
+        let texts = [&fixed.source, &fixed.subject, &fixed.evidence].map(String::len);
+        bytes.set(bytes.get() + texts.iter().sum::<usize>() + note.as_ref().map_or(0, String::len));
+        if bytes.get() > MAX_FINDINGS_BYTES {
+            return Err(Error::FindingsBytes { max: MAX_FINDINGS_BYTES }.into());
+        }
         let Some(finding_id) = row.optional("finding_id")? else { return Ok(Err(fixed)) };
         Ok(Ok(Finding {
             finding_id,
@@ -216,7 +228,7 @@ fn findings(
             first_run: row.value("first_run")?,
             first_seen: optional_timestamp(row, "seen")?,
             accepted_until: optional_timestamp(row, "until")?,
-            note: row.optional_text("note")?,
+            note,
             change: match row.optional_text("change")?.as_deref() {
                 Some("changed") => Some(Change::Changed),
                 Some("new") => Some(Change::New),
@@ -262,9 +274,9 @@ fn history(run_id: i64) -> Result<Vec<HistoryEntry>, ErrorReport> {
     })
 }
 
-fn census(run_id: i64) -> Result<Vec<Cell>, ErrorReport> {
+fn census(run_id: i64) -> Result<Vec<CensusCell>, ErrorReport> {
     query(CENSUS, &[run_id.into()], |row| {
-        Ok(Cell {
+        Ok(CensusCell {
             source: row.text("source")?,
             kind: row.text("kind")?,
             iterations: row.optional("iterations")?,

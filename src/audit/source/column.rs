@@ -36,6 +36,8 @@ enum Reader {
     Blanks,
     /// `bytea`, `json`, `text`, `varchar`: the bytes as they are.
     Bytes,
+    /// The output function of `jsonb`, for values whose numbers are printed in about their own length.
+    Jsonb(pg_sys::Oid),
     /// The output function, which is the server's own.
     Output(pg_sys::Oid),
 }
@@ -64,8 +66,8 @@ impl Columns {
         }
         // A secret is of a type that holds text; an output function would show a form of its own.
         let is_text = match secret.reader {
-            Reader::Output(_) => base_type(secret.type_oid) == pg_sys::JSONBOID,
-            Reader::Blanks | Reader::Bytes => true,
+            Reader::Output(_) => false,
+            Reader::Blanks | Reader::Bytes | Reader::Jsonb(_) => true,
         };
         if !is_text {
             return Err(secret.unread_type(SECRET_TYPES));
@@ -136,6 +138,7 @@ impl Column {
             }
             pg_sys::BPCHAROID => Reader::Blanks,
             base => match servers_output_function(base) {
+                Some(function) if base == pg_sys::JSONBOID => Reader::Jsonb(function),
                 Some(function) => Reader::Output(function),
                 None => return Err(column.unread_type(SUBJECT_TYPES)),
             },
@@ -181,7 +184,10 @@ impl Column {
                     ServerText::from_bytes(&bytes[..len])
                 }
                 Reader::Bytes => text_of(datum),
-                Reader::Output(function) => {
+                Reader::Jsonb(_) if has_long_number(datum) => {
+                    return Value::TooLong { bytes: pg_sys::toast_raw_datum_size(datum) };
+                }
+                Reader::Jsonb(function) | Reader::Output(function) => {
                     let text = pg_sys::OidOutputFunctionCall(function, datum);
                     let copy = ServerText::from_bytes(core::ffi::CStr::from_ptr(text).to_bytes());
                     pg_sys::pfree(text.cast());
@@ -198,14 +204,46 @@ const VIRTUAL: u8 = b'v';
 const SECRET_TYPES: &str = "The audit reads secrets of type text, varchar, char, bytea, json, jsonb and scram.verifier. \
      Register a materialized view that casts.";
 
-const SUBJECT_TYPES: &str = "The audit reads subjects of every type that PostgreSQL itself can print. Register a \
-     materialized view that casts.";
+const SUBJECT_TYPES: &str = "The audit reads subjects of every type that PostgreSQL itself can print in bounded length. \
+     Register a materialized view that casts.";
 
 /// The type under all domains: their checks were made when the value was stored.
 fn base_type(type_oid: pg_sys::Oid) -> pg_sys::Oid {
     // SAFETY: reads the catalogs.
     unsafe { pg_sys::getBaseType(type_oid) }
 }
+
+/// Whether a `jsonb` holds a number with a large exponent. `1e131071` takes ten bytes and is printed in
+/// 131,072, so that a value of a few kilobytes would fill the memory.
+///
+/// # Safety
+///
+/// `datum` is a `jsonb` of at most [`MAX_VALUE_LEN`] bytes.
+unsafe fn has_long_number(datum: pg_sys::Datum) -> bool {
+    // SAFETY: as the caller vouches; the iterator is the server's, and ends with WJB_DONE. A number of a
+    // jsonb is a varlena with a header of four bytes; then comes `n_header`, whose high bit is clear in the
+    // long format alone (src/backend/utils/adt/numeric.c).
+    unsafe {
+        let jsonb = pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast::<pg_sys::Jsonb>();
+        let mut iterator = pg_sys::JsonbIteratorInit(&raw mut (*jsonb).root);
+        let mut value = core::mem::zeroed::<pg_sys::JsonbValue>();
+        loop {
+            let token = pg_sys::JsonbIteratorNext(&raw mut iterator, &raw mut value, false);
+            if token == pg_sys::JsonbIteratorToken::WJB_DONE {
+                return false;
+            }
+            if value.type_ == pg_sys::jbvType::jbvNumeric {
+                let header = value.val.numeric.cast::<u8>().add(pg_sys::VARHDRSZ).cast::<u16>();
+                if header.read_unaligned() & 0x8000 == 0 {
+                    return true;
+                }
+            }
+        }
+    }
+}
+
+/// Types with numbers of which one value can hold many: a number of ten bytes may be printed in 131,072.
+const MANY_NUMBERS: [pg_sys::Oid; 2] = [pg_sys::JSONPATHOID, pg_sys::NUMMULTIRANGEOID];
 
 /// The output function, if neither it nor what it calls is another role's code: elements of arrays
 /// and ranges are printed by their own type's function, and columns of a row by each of theirs.
@@ -223,10 +261,16 @@ fn servers_output_function(type_oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
             pg_sys::TYPTYPE_MULTIRANGE => pg_sys::get_multirange_range(base),
             _ => pg_sys::get_element_type(base),
         };
-        if !is_servers_own {
+        if !is_servers_own || MANY_NUMBERS.contains(&base) {
             return None;
         }
         if inner != pg_sys::InvalidOid {
+            // An array may hold many numbers as well; a range holds two.
+            let is_range = pg_sys::get_typtype(base).cast_unsigned() == pg_sys::TYPTYPE_RANGE;
+            let numbers = [pg_sys::NUMERICOID, pg_sys::NUMRANGEOID, pg_sys::JSONBOID];
+            if !is_range && numbers.contains(&base_type(inner)) {
+                return None;
+            }
             servers_output_function(inner)?;
         }
         Some(function)
