@@ -18,19 +18,19 @@ use crate::limits::MAX_PASSWORD_LEN;
 /// Every error that a function of the extension raises.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("\"verifier_alt\" does not fit \"verifier\"")]
+    #[error("\"verifier_alt\" does not match \"verifier\"")]
     Alternative,
-    #[error("channel binding is not given completely")]
+    #[error("channel binding type and data must be given together")]
     Binding,
     #[error("channel-binding data is out of range")]
     BindingData,
-    #[error("channel binding is not given completely")]
+    #[error("channel binding type and data must be given together")]
     BindingMissing(#[from] BindingMissing),
     #[error("unknown type of channel binding")]
     BindingType(#[from] UnknownBindingType),
-    #[error("the exchange cannot be played")]
+    #[error("could not simulate the exchange")]
     Client(#[from] ClientError),
-    #[error("role \"{role}\" is altered by others all the time")]
+    #[error("could not alter role \"{role}\" because of concurrent changes")]
     Contended { role: String },
     #[error("the empty string is not a valid password")]
     EmptyPassword,
@@ -40,13 +40,13 @@ pub(crate) enum Error {
     Mechanism(#[from] UnknownMechanism),
     #[error("there is no run of the audit to report on")]
     NoRun,
-    #[error("the nonce is not one that an exchange can have")]
+    #[error("invalid nonce")]
     Nonce,
     #[error("the password of role \"{role}\" was not stored as it was given")]
     NotStored { role: String },
-    #[error("a report on more than {max} findings is not made")]
+    #[error("a report on more than {max} findings is not supported")]
     Findings { max: usize },
-    #[error("a report on findings with more than {max} bytes of text is not made")]
+    #[error("a report on findings with more than {max} bytes of text is not supported")]
     FindingsBytes { max: usize },
     #[error("\"{argument}\" must not be null")]
     Null { argument: &'static str },
@@ -68,21 +68,21 @@ pub(crate) enum Error {
         "\"{function}\" cannot be called within a SECURITY DEFINER function or a maintenance command"
     )]
     Restricted { function: &'static str },
-    #[error("the password of role \"{role}\" must not come back yet")]
+    #[error("password of role \"{role}\" was used before")]
     Reuse { role: String, last: usize },
-    #[error("roles of a rotation must be two different ones")]
+    #[error("a rotation needs two different roles")]
     RotationAlike,
     #[error("rotation \"{name}\" already exists")]
     RotationExists { name: String },
     #[error("role \"{role}\" is not a member of role \"{of}\"")]
     RotationMember { role: String, of: String },
-    #[error("role \"{role}\" takes turns in another rotation")]
+    #[error("role \"{role}\" belongs to another rotation")]
     RotationTaken { role: String },
     #[error("role \"{role}\" could not log in")]
     RotationUnready { role: String },
     #[error("permission denied for {kind} {routine}")]
     RoutinePermission { kind: &'static str, routine: &'static str },
-    #[error("a thread that tried candidates has failed")]
+    #[error("search thread failed")]
     Search,
     #[error("column \"{column}\" of relation \"{relation}\" does not exist")]
     SourceColumn { column: String, relation: String },
@@ -142,7 +142,7 @@ impl From<Error> for ErrorReport {
             ),
             Error::BindingData => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
-                Some("It must have 1 to 512 bytes.".to_owned()),
+                Some("The length must be between 1 and 512 bytes.".to_owned()),
                 None,
             ),
             Error::BindingMissing(why) => (
@@ -180,12 +180,12 @@ impl From<Error> for ErrorReport {
             Error::Findings { .. } | Error::FindingsBytes { .. } => (
                 ERRCODE_PROGRAM_LIMIT_EXCEEDED,
                 None,
-                Some("scram.audit_finding has them all. scram.prune_audit() removes old ones."),
+                Some("Read scram.audit_finding, or remove old findings with scram.prune_audit()."),
             ),
             Error::Null { .. } => (ERRCODE_NULL_VALUE_NOT_ALLOWED, None, None),
             Error::Nonce => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
-                Some("It must be of 1 to 512 printable ASCII characters but commas.".to_owned()),
+                Some("Use 1 to 512 printable ASCII characters other than comma.".to_owned()),
                 None,
             ),
             Error::NotStored { .. } => (
@@ -209,7 +209,7 @@ impl From<Error> for ErrorReport {
             ),
             Error::PasswordLength { got } => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
-                Some(format!("It has {got} bytes; at most {MAX_PASSWORD_LEN} are looked at.")),
+                Some(format!("The password has {got} bytes; the limit is {MAX_PASSWORD_LEN}.")),
                 None,
             ),
             Error::Random | Error::Search => (ERRCODE_INTERNAL_ERROR, None, None),
@@ -225,7 +225,7 @@ impl From<Error> for ErrorReport {
             ),
             Error::Reuse { last, .. } => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
-                Some(format!("It is one of the last {last}, as scram.password_history says.")),
+                Some(format!("scram.password_history rejects the last {last} passwords.")),
                 Some("Choose another password, or use scram.rotate_role()."),
             ),
             Error::RotationAlike | Error::RotationMember { .. } => {
@@ -237,7 +237,7 @@ impl From<Error> for ErrorReport {
             Error::RotationUnready { .. } => (
                 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 Some("It has no LOGIN, no password, or its VALID UNTIL has passed.".to_owned()),
-                Some("See to its VALID UNTIL, then call scram.rotate()."),
+                Some("Extend VALID UNTIL of the role, then call scram.rotate()."),
             ),
             Error::RoutinePermission { .. } => (ERRCODE_INSUFFICIENT_PRIVILEGE, None, None),
             Error::SourceColumn { .. } => (ERRCODE_UNDEFINED_COLUMN, None, None),
@@ -290,17 +290,15 @@ impl From<Error> for ErrorReport {
                 Some(format!("Keys are derived with at most {max} iterations.")),
                 Some("A superuser can raise scram.max_iterations."),
             ),
-            Error::UnknownRun { .. } => (
-                ERRCODE_UNDEFINED_OBJECT,
-                None,
-                Some("The runs that are kept stand in scram.audit_run."),
-            ),
+            Error::UnknownRun { .. } => {
+                (ERRCODE_UNDEFINED_OBJECT, None, Some("scram.audit_run lists the stored runs."))
+            }
             Error::UnknownRole { .. } | Error::UnknownRotation { .. } => {
                 (ERRCODE_UNDEFINED_OBJECT, None, None)
             }
             Error::Unstorable { .. } => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
-                Some("It would be taken for a password.".to_owned()),
+                Some("The server would store this text as a plain password.".to_owned()),
                 Some("Give a verifier of SCRAM-SHA-256."),
             ),
             Error::Verifier(why) => (

@@ -38,7 +38,7 @@ pub const CHECKS: &[AuditCheck] = &[
     AuditCheck {
         id: "password_in_wordlist",
         severity: Severity::Critical,
-        title: "the password stands in scram.wordlist",
+        title: "the password is in scram.wordlist",
         remedy: "Give it another password: SELECT scram.rotate_role(ROLE), or \\password ROLE in psql.",
         kind: CheckKind::Guess(Guess {
             by_name: password::no_own,
@@ -57,7 +57,7 @@ pub const CHECKS: &[AuditCheck] = &[
     AuditCheck {
         id: "scram_malformed",
         severity: Severity::Critical,
-        title: "the stored password is no verifier that this server accepts",
+        title: "the stored password is not a verifier that this server accepts",
         remedy: "Set the password again: \\password ROLE in psql.",
         kind: CheckKind::Subject(secret::scram_malformed),
     },
@@ -85,7 +85,7 @@ pub const CHECKS: &[AuditCheck] = &[
     AuditCheck {
         id: "iterations_reveal_role",
         severity: Severity::Notice,
-        title: "the iteration count tells the role from one that does not exist",
+        title: "the iteration count reveals that the role exists",
         remedy: "Give all roles the iteration count that the server answers for unknown ones.",
         kind: CheckKind::Subject(secret::iterations_reveal_role),
     },
@@ -121,7 +121,7 @@ pub const CHECKS: &[AuditCheck] = &[
         id: "login_without_password",
         severity: Severity::Notice,
         title: "the role may log in but has no password",
-        remedy: "If it shall log in with a password, set one: \\password ROLE in psql.",
+        remedy: "If the role needs password login, set a password: \\password ROLE in psql.",
         kind: CheckKind::Subject(role::login_without_password),
     },
     AuditCheck {
@@ -149,7 +149,7 @@ pub const CHECKS: &[AuditCheck] = &[
     AuditCheck {
         id: "no_matching_hba_rule",
         severity: Severity::Warning,
-        title: "no rule of pg_hba.conf lets the role in with what it has",
+        title: "no pg_hba.conf rule accepts the role's stored password",
         remedy: "Set the password again as the rules ask for it: \\password ROLE in psql; or add a \
                  rule that fits.",
         kind: CheckKind::Subject(role::no_matching_hba_rule),
@@ -180,7 +180,7 @@ pub const CHECKS: &[AuditCheck] = &[
         id: "source_unreadable",
         severity: Severity::Warning,
         title: "a registered source cannot be read",
-        remedy: "SELECT from its relation as its owner to see why, or scram.drop_audit_source().",
+        remedy: "Give its registrant the right that the evidence names, or call scram.drop_audit_source().",
         kind: CheckKind::Unreadable,
     },
     AuditCheck {
@@ -202,21 +202,21 @@ pub const CHECKS: &[AuditCheck] = &[
     AuditCheck {
         id: "hba_trust",
         severity: Severity::Critical,
-        title: "a rule of pg_hba.conf lets everybody in who it fits",
+        title: "a pg_hba.conf rule accepts connections without authentication",
         remedy: "Replace trust by scram-sha-256 in that line, then SELECT pg_reload_conf().",
         kind: CheckKind::Server(server::hba_trust),
     },
     AuditCheck {
         id: "hba_password",
         severity: Severity::Warning,
-        title: "a rule of pg_hba.conf has the client send its password as it is",
+        title: "a pg_hba.conf rule makes clients send clear-text passwords",
         remedy: "Replace password by scram-sha-256 in that line, then SELECT pg_reload_conf().",
         kind: CheckKind::Server(server::hba_password),
     },
     AuditCheck {
         id: "hba_md5",
         severity: Severity::Notice,
-        title: "a rule of pg_hba.conf accepts MD5 hashes",
+        title: "a pg_hba.conf rule accepts MD5 hashes",
         remedy: "Replace md5 by scram-sha-256 in that line, once no role has an MD5 hash any more.",
         kind: CheckKind::Server(server::hba_md5),
     },
@@ -231,7 +231,7 @@ pub const CHECKS: &[AuditCheck] = &[
     AuditCheck {
         id: "password_never_expires",
         severity: Severity::Notice,
-        title: "the password has no end",
+        title: "the password never expires",
         remedy: "ALTER ROLE ... VALID UNTIL, if passwords are to be changed from time to time.",
         kind: CheckKind::Subject(role::password_never_expires),
     },

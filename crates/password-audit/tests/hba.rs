@@ -176,10 +176,10 @@ fn whom_a_rule_meets() {
     assert_eq!(
         evidence,
         [
-            r#"local all ann trust; meets "ann""#,
-            r#"local all all trust; meets "bob""#,
-            "local all bob trust; meets nobody: no such role, earlier rules decide, or the server does not listen there",
-            r#"host all +staff all trust; meets "ann""#,
+            r#"local all ann trust; decides about "ann""#,
+            r#"local all all trust; decides about "bob""#,
+            "local all bob trust; decides about no role: no such role, earlier rules decide, or the server does not listen there",
+            r#"host all +staff all trust; decides about "ann""#,
         ]
     );
 }

@@ -68,8 +68,8 @@ fn hba(server: &ServerConfig, method: &str) -> Vec<ServerHit> {
     rules
         .map(|rule| {
             let roles = match &rule.roles {
-                Matches::Everybody => "; meets every role that may log in".to_owned(),
-                Matches::Roles(roles) => format!("; meets {}", some_of(roles)),
+                Matches::Everybody => "; decides about every role that may log in".to_owned(),
+                Matches::Roles(roles) => format!("; decides about {}", some_of(roles)),
                 Matches::Unknown => String::new(),
             };
             hit(&rule.location, format!("{}{roles}", rule.reach))
@@ -82,7 +82,7 @@ fn some_of(roles: &[String]) -> String {
 
     let names = roles.iter().take(NAMED).map(|role| format!("\"{role}\"")).collect::<Vec<_>>();
     match roles.len() {
-        0 => "nobody: no such role, earlier rules decide, or the server does not listen there"
+        0 => "no role: no such role, earlier rules decide, or the server does not listen there"
             .to_owned(),
         len if len > NAMED => format!("{} and {} more", names.join(", "), len - NAMED),
         _ => names.join(", "),
