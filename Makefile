@@ -53,6 +53,7 @@ check: setup ## format, lints, docs, core tests: no server needed
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps $(FEATURES)
 	@tools/no-pgrx.sh $(CORE)
 	@tools/layers.sh
+	@tools/lint.sh
 	@$(MAKE) --no-print-directory core
 
 installcheck: setup pgtest install clienttest ## tests that need a server: in it, then from clients

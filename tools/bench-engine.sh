@@ -67,8 +67,7 @@ measure() {
     best generate "$(sql_rate 2000 "count(scram.generate('candidate' || i)) FROM generate_series(1, 2000) i")"
     best alter_role "$(alter_role_rate)"
     # A fraction of a second each, in turns.
-    local turn
-    for turn in 1 2 3 4 5; do
+    for _ in 1 2 3 4 5; do
         best match_1 "$(match_rate 1000 stored 1)"
         best match_2 "$(match_rate 1000 stored 2)"
     done
@@ -177,8 +176,7 @@ scan() {
         "UPDATE pg_authid SET rolpassword = 'SCRAM-SHA-256\$4096:' || encode(substr(sha256((rolname || 's')::bytea), 1, 16), 'base64')
              || '\$' || encode(sha256((rolname || 'k')::bytea), 'base64') || ':' || encode(sha256((rolname || 'v')::bytea), 'base64')
          WHERE rolname ~ '^r[0-9]'"
-    local turn
-    for turn in 1 2 3 4 5; do
+    for _ in 1 2 3 4 5; do
         best scan "$(query "CREATE TEMP TABLE t AS SELECT clock_timestamp() AS t0" \
             "SELECT count(*) FROM scram_internal.cluster_findings(false)" \
             "SELECT $ROLES / extract(epoch FROM clock_timestamp() - t0) FROM t" | tail -n 1)"

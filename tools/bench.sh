@@ -47,7 +47,6 @@ EOF
 
 # 10,000 of each in random order on one connection; every latency is logged.
 distributions() {
-    local kind
     # The same parameters are sent for both; what a look-up costs is the caller's.
     script known <<<"$(exchange_for "nullif(:v, '')")"
     script unknown <<<"$(exchange_for "nullif(:v, :v)")"
