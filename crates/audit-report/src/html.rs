@@ -155,11 +155,11 @@ fn mark(severity: Severity) -> Markup {
     html! { span class={ "mark " (severity.as_str()) } aria-hidden="true" {} }
 }
 
-/// A name from a catalog: what can't be seen is written out, and what is written from right to left
-/// stays within it.
+/// A name from a catalog. Invisible characters are escaped, and text that is written from right to
+/// left stays within the name.
 fn name(text: &str) -> Markup {
     let text = visible(text);
-    // Only there, as a browser is slow with ten thousands of them.
+    // Only other names get the element, because a browser is slow with ten thousand of them.
     html! { @if text.is_ascii() { (text) } @else { bdi { (text) } } }
 }
 

@@ -84,7 +84,8 @@ impl Check {
     }
 }
 
-/// Whatever is not ASCII stands in strings, where there is an escape for it.
+/// Escapes each character that is not ASCII. All of them stand in strings, where JSON has an escape
+/// for them.
 fn ascii(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {

@@ -1,12 +1,12 @@
-//! The report on one run of the audit, in four forms. Pure: what is reported comes in as a
-//! [`Report`], and a `String` comes out.
+//! The report on one run of the audit, in four forms. The crate is pure: it turns a [`Report`] into
+//! a `String`.
 //!
-//! Every name in a report may have been chosen by somebody who wants to mislead its reader. So no
-//! form shows a name as it is: `text` and `html` write what isn't printable as an escape, `json` and
-//! `prometheus` as their grammars ask for, and `prometheus` leaves subjects out.
+//! Users choose the names in a report and may want to mislead its reader. So no form prints a name
+//! unchanged: `text` and `html` escape unprintable characters, `json` and `prometheus` escape as
+//! their grammars ask, and `prometheus` leaves subjects out.
 //!
-//! What the extension writes of its own is ASCII in all of them, and `html` and `json` are so
-//! throughout: they can be stored in any encoding.
+//! The extension's own words are ASCII in all forms, and `html` and `json` are ASCII as a whole, so
+//! that a database of any encoding can store them.
 
 mod html;
 mod json;
@@ -20,7 +20,7 @@ pub use model::{
     Timestamp,
 };
 
-/// What a report looks like.
+/// The form of a report.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Format {
     /// One page that needs nothing else.

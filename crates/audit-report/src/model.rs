@@ -1,4 +1,5 @@
-//! What a report tells. The field names are those of its JSON form: part of the interface.
+//! The contents of a report. The field names are those of its JSON form, which is part of the
+//! interface.
 
 use password_audit::{AuditCheck, Severity};
 use serde::Serialize;
@@ -12,21 +13,21 @@ pub struct Report {
     pub generated_at: Timestamp,
     /// Where.
     pub cluster: Cluster,
-    /// What is reported on.
+    /// The run that the report is about.
     pub run: Run,
     /// The last finished run before it; `None` if there is none.
     pub compared_with: Option<Run>,
     /// The last finished run, not later than [`Report::run`].
     pub last_finished: Option<Run>,
-    /// What stands, by severity, then in the order of [`Report::checks`].
+    /// The standing findings, by severity, then in the order of [`Report::checks`].
     pub findings: Vec<Finding>,
-    /// What stood in [`Report::compared_with`] and no longer does.
+    /// The findings of [`Report::compared_with`] that are fixed.
     pub fixed: Vec<FixedFinding>,
     /// Every check that there is, in order.
     pub checks: &'static [AuditCheck],
     /// `scram.min_iterations`, as it is now.
     pub min_iterations: i32,
-    /// What is stored, counted, source by source.
+    /// Counts of stored secrets, source by source.
     pub census: Vec<Cell>,
     /// The last finished runs and this one, oldest first.
     pub history: Vec<HistoryEntry>,
@@ -59,12 +60,12 @@ impl Report {
         })
     }
 
-    /// What stands and isn't accepted.
+    /// The standing findings that are not accepted.
     pub fn open(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.status == Status::Open)
     }
 
-    /// What is accepted.
+    /// The accepted findings.
     pub fn accepted(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.status == Status::Accepted)
     }
@@ -109,7 +110,7 @@ pub struct Cluster {
     pub name: String,
     /// The database.
     pub database: String,
-    /// Of PostgreSQL.
+    /// The version of PostgreSQL.
     pub server_version: String,
 }
 
@@ -178,11 +179,11 @@ pub struct Finding {
     pub source: String,
     /// Name of the role, row, setting or rule.
     pub subject: String,
-    /// What was looked for.
+    /// The id of the check.
     pub check_id: String,
     /// How bad it is.
     pub severity: Severity,
-    /// What was seen.
+    /// The evidence, without key material.
     pub evidence: String,
     /// Whether it counts.
     pub status: Status,
@@ -201,24 +202,24 @@ pub struct Finding {
 /// Something that no longer stands.
 #[derive(Clone, Debug, Serialize)]
 pub struct FixedFinding {
-    /// As in [`Finding`].
+    /// The source, see [`Finding`].
     pub source: String,
-    /// As in [`Finding`].
+    /// The subject, see [`Finding`].
     pub subject: String,
-    /// As in [`Finding`].
+    /// The id of the check, see [`Finding`].
     pub check_id: String,
-    /// As it was.
+    /// The last severity.
     pub severity: Severity,
-    /// As it was.
+    /// The last evidence.
     pub evidence: String,
 }
 
 /// A line of the census: how many subjects have this stored.
 #[derive(Clone, Debug, Serialize)]
 pub struct Cell {
-    /// As in [`Finding`].
+    /// The source, see [`Finding`].
     pub source: String,
-    /// As `scram.identify()` says it; `none` where nothing is stored.
+    /// The label of `scram.identify()`; `none` where nothing is stored.
     pub kind: String,
     /// Where the kind has a count.
     pub iterations: Option<i32>,
@@ -240,12 +241,12 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// What is open.
+    /// The number of open findings.
     pub fn open(&self) -> i64 {
         self.critical + self.warning + self.notice
     }
 
-    /// What is open, of one severity.
+    /// The number of open findings of one severity.
     pub fn of(&self, severity: Severity) -> i64 {
         match severity {
             Severity::Critical => self.critical,
@@ -262,9 +263,9 @@ pub struct HistoryEntry {
     pub run_id: i64,
     /// When it began.
     pub started_at: Timestamp,
-    /// As in [`Run`].
+    /// The status, see [`Run`].
     pub status: String,
-    /// What stood.
+    /// The standing findings, counted.
     #[serde(flatten)]
     pub findings: Counts,
 }

@@ -9,7 +9,7 @@ use password_audit::Severity;
 
 use crate::model::{Change, Report};
 
-/// What a run can be.
+/// Every status of a run.
 const STATUSES: [&str; 4] = ["done", "interrupted", "partial", "running"];
 
 pub(crate) fn render(report: &Report) -> String {

@@ -2,15 +2,14 @@
 
 use crate::model::{Finding, Timestamp};
 
-/// A text from a catalog, with everything that isn't printable as an escape: line breaks, terminals'
-/// control sequences, marks that turn the direction of writing, characters that can't be seen. What
-/// comes out is one line.
+/// A text from a catalog on one line. Unprintable characters become escapes: line breaks, control
+/// sequences of terminals, marks that turn the direction of writing, invisible characters.
 pub(crate) fn visible(text: &str) -> String {
     // Quotation marks need none here.
     text.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
 }
 
-/// As [`visible`], in quotation marks unless it is a plain word.
+/// The text as [`visible`] writes it, in quotation marks unless it is a plain word.
 pub(crate) fn name(text: &str) -> String {
     let shown = visible(text);
     let plain = |c: char| c.is_alphanumeric() || "_-.$@:/+".contains(c);
@@ -20,7 +19,7 @@ pub(crate) fn name(text: &str) -> String {
     format!("\"{}\"", shown.replace('"', "\"\""))
 }
 
-/// Who a finding is about: its subject, and its source where that says more.
+/// The subject of a finding, with its source where the subject alone is ambiguous.
 pub(crate) fn subject(source: &str, subject: &str) -> String {
     match source {
         "role" | "server" => name(subject),
@@ -86,7 +85,7 @@ pub(crate) fn accepted_until(finding: &Finding) -> String {
     }
 }
 
-/// What is stored, in words: `scram-sha-256, 4,096 iterations`.
+/// A kind of stored secret in words: `scram-sha-256, 4,096 iterations`.
 pub(crate) fn stored(kind: &str, iterations: Option<i32>) -> String {
     match (kind, iterations) {
         ("none", _) => "no password".to_owned(),

@@ -47,7 +47,7 @@ fn header(report: &Report, page: &mut Page) {
     page.line("");
 }
 
-/// What a run that isn't done means for the report.
+/// The meaning for the report when a run is not done.
 pub(crate) fn unfinished(status: &str) -> Option<&'static str> {
     match status {
         "interrupted" => Some(

@@ -18,7 +18,7 @@ const CLIENTS: &[Client] = &[
 struct Client {
     name: &'static str,
     limit: i32,
-    /// `None`: PostgreSQL's, and whoever uses its form.
+    /// `None` stands for clients of PostgreSQL and of systems that use its form.
     kind: Option<ClientKind>,
 }
 
@@ -53,7 +53,7 @@ pub(super) fn refused(subject: &Subject, secret: &StoredSecret, policy: &Policy)
         None => i64::from(policy.client_max_iterations),
         Some(_) => CLIENTS.iter().filter(|c| c.kind == client).map(|c| c.limit.into()).min()?,
     };
-    // What is above that is not looked into: it must not pass in silence.
+    // Counts above max_iterations are always reported, because no password is tried on them.
     let limit = limit.min(i64::from(policy.max_iterations));
     if i64::from(iterations) <= limit {
         return None;

@@ -40,12 +40,13 @@ impl fmt::Debug for Candidate {
     }
 }
 
-/// What a subject's own data suggest, for all checks.
+/// The passwords that a subject's own data suggest, for all checks.
 pub fn candidates_by_name(subject: &Subject, policy: &Policy) -> Vec<Candidate> {
     candidates(|guess| (guess.by_name)(subject, policy))
 }
 
-/// What the server suggests for every subject, for all checks. The word list comes on top.
+/// The passwords that the server suggests for every subject, for all checks. The word list is not
+/// among them.
 pub fn candidates_by_server(policy: &Policy) -> Vec<Candidate> {
     candidates(|guess| (guess.by_server)(policy))
 }
@@ -61,7 +62,7 @@ fn candidates(texts: impl Fn(&super::Guess) -> Vec<Vec<u8>>) -> Vec<Candidate> {
     candidates
 }
 
-/// As long as it stays the same, so do the [`candidates_by_name`] of a subject.
+/// A number that changes whenever the [`candidates_by_name`] of a subject may change.
 pub fn guess_version(policy: &Policy) -> i32 {
     policy.year.saturating_mul(100).saturating_add(REVISION)
 }

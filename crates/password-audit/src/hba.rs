@@ -1,9 +1,9 @@
-//! Which rules of pg_hba.conf decide about which role.
+//! Evaluation of pg_hba.conf: which rules decide about which role.
 //!
-//! The first rule that fits a connection decides (`check_hba` in PostgreSQL's
-//! `src/backend/libpq/hba.c`). So a rule meets a role where the two fit and some address is left that
-//! no earlier rule has taken. What can't be told from here (host names, the server's own addresses,
-//! regular expressions) may fit, and takes no address from later rules.
+//! The first rule that matches a connection decides (`check_hba` in PostgreSQL's
+//! `src/backend/libpq/hba.c`). So a rule decides about a role if the two match and an address is
+//! left that no earlier rule covers. Host names, the server's own addresses and regular expressions
+//! cannot be evaluated here. A rule with one of them may match, and covers no address.
 
 mod address;
 mod names;
@@ -32,7 +32,7 @@ pub struct HbaRule {
     pub users: Vec<String>,
     /// `all`, `samehost`, `samenet`, an address or a host's name.
     pub address: Option<String>,
-    /// Of an address.
+    /// The netmask of the address.
     pub netmask: Option<String>,
     /// Whether the client has to show a certificate beside.
     pub certificate: bool,
@@ -47,7 +47,7 @@ pub enum Matches {
     Everybody,
     /// These, by name.
     Roles(Vec<String>),
-    /// Nobody knows.
+    /// The rules were not evaluated.
     #[default]
     Unknown,
 }
@@ -72,7 +72,7 @@ pub struct ListenConfig {
 pub struct Database {
     /// Its name.
     pub name: String,
-    /// Login has CONNECT; `None` where everybody has it.
+    /// The roles that have CONNECT; `None` if PUBLIC has it.
     pub open_to: Option<HashSet<String>>,
 }
 

@@ -1,4 +1,4 @@
-//! What kind of stored secret a text is, by its form alone. Nothing is derived.
+//! The kind of a stored secret, by its form alone. Nothing is derived.
 
 mod credentials;
 mod crypt;
@@ -10,13 +10,14 @@ use scram_core::verifier::Verifier;
 
 /// Names the kind of a stored secret, of any length.
 ///
-/// `server_accepts` is the running server's own judgement whether it would store and serve the text
-/// as SCRAM-SHA-256 (`get_password_type` in PostgreSQL's `src/backend/libpq/crypt.c`): it differs
-/// from release to release, so it is asked and not copied. It is asked at most once, and only about
-/// what isn't in the strict form.
+/// `server_accepts` returns the running server's own judgement whether it would store and serve the
+/// text as SCRAM-SHA-256 (`get_password_type` in PostgreSQL's `src/backend/libpq/crypt.c`).
+/// Releases differ, so the function asks the server instead of copying the rule. It asks at most
+/// once, and only about texts that are not in the strict form.
 ///
-/// Each form is read as its own system would take it, keys and counts included, so that a password
-/// which only looks alike is [`Kind::Unknown`]: to call a plain text a hash would hide it.
+/// The function reads each form as its own system would, keys and counts included. A password that
+/// only resembles a hash is [`Kind::Unknown`], because a plain text that is called a hash would
+/// stay hidden.
 pub fn identify(secret: &str, server_accepts: impl FnOnce(&str) -> bool) -> Kind {
     if let Ok(verifier) = secret.parse::<Verifier>() {
         return verifier.mechanism().into();
@@ -53,7 +54,7 @@ fn is_md5(secret: &str) -> bool {
     })
 }
 
-/// What a stored secret is.
+/// The kind of a stored secret.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Kind {
@@ -73,9 +74,10 @@ pub enum Kind {
     Mongodb,
     /// PBKDF2 in passlib's, PHC's, Django's or Werkzeug's form.
     Pbkdf2,
-    /// Not in the strict form, but the running server takes it for SCRAM-SHA-256.
+    /// The running server accepts it as SCRAM-SHA-256, although it is not in the strict form.
     ScramLax,
-    /// Begins with `SCRAM-`, yet nobody accepts it: a server would take it for a password.
+    /// Begins with `SCRAM-`, but no server accepts it as a verifier; a server would store it as a
+    /// plain password.
     ScramMalformed,
     /// A SCRAM-SHA-1 verifier in the strict form.
     ScramSha1,

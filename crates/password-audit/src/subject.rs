@@ -1,4 +1,4 @@
-//! What the rules look at: stored secrets, roles, and the server's settings.
+//! The facts that the rules judge: stored secrets, roles, and the server's settings.
 
 use std::fmt;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl Subject {
 pub enum Origin {
     /// A row of a registered source.
     Registered {
-        /// Of the source.
+        /// The name of the source.
         name: Arc<str>,
         /// Whose clients use it, where they aren't PostgreSQL's.
         client: Option<ClientKind>,
@@ -73,9 +73,10 @@ pub struct RoleFacts {
     pub can_login: bool,
     /// When an audit first saw the secret that it has now; `None` if none did.
     pub first_seen: Option<FirstSeen>,
-    /// How it can read stored hashes without being a superuser; `None` if it can't.
+    /// The right that lets the role read stored hashes; `None` for superusers and for roles without
+    /// such a right.
     pub hash_access: Option<String>,
-    /// The rules of pg_hba.conf that decide about it; `None` where nobody knows.
+    /// The rules of pg_hba.conf that decide about the role; `None` if they were not evaluated.
     pub hba_rules: Option<Arc<[MatchedRule]>>,
     /// Its own settings that decide how passwords are stored, as `name=value` and where; `None`
     /// where it has none.
@@ -105,7 +106,7 @@ pub enum ValidUntil {
         /// The time as text.
         text: String,
     },
-    /// Not at all.
+    /// The password never expires.
     Never,
 }
 
@@ -119,15 +120,15 @@ pub struct StoredSecret {
     unread: Option<usize>,
 }
 
-/// What the running server makes of a secret that is not in the strict form.
+/// The running server's reading of a secret that is not in the strict form.
 pub struct ParsedSecret {
-    /// As it counts: 0 and negative ones as 1.
+    /// The iteration count; the server treats 0 and negative counts as 1.
     pub iterations: i32,
     /// Raw bytes, may be empty.
     pub salt: Vec<u8>,
-    /// Of SCRAM-SHA-256.
+    /// The ServerKey of SCRAM-SHA-256.
     pub server_key: Key,
-    /// Of SCRAM-SHA-256.
+    /// The StoredKey of SCRAM-SHA-256.
     pub stored_key: Key,
 }
 
@@ -173,12 +174,12 @@ impl StoredSecret {
         self.unread
     }
 
-    /// What it is.
+    /// The kind of the secret.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// As it is stored.
+    /// The stored text.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
@@ -218,8 +219,8 @@ impl StoredSecret {
 }
 
 impl ParsedSecret {
-    /// As a verifier that derives the same keys: `scram_SaltedPassword` runs once at least. `None`
-    /// where there is no such verifier: the salt is empty.
+    /// A verifier that derives the same keys, since `scram_SaltedPassword` runs at least one
+    /// iteration. `None` if the salt is empty.
     pub fn verifier(&self) -> Option<Verifier> {
         let iterations = u32::try_from(self.iterations.max(1)).ok()?.try_into().ok()?;
         let parameters =

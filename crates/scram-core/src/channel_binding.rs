@@ -48,10 +48,10 @@ impl FromStr for BindingType {
 #[error("the type of channel binding is not tls-server-end-point, tls-exporter or tls-unique")]
 pub struct UnknownBindingType;
 
-/// What the front end knows of the client's TLS connection.
+/// The channel-binding data of the client's TLS connection, as the front end knows it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ChannelBinding {
-    /// Of which kind the data is.
+    /// The kind of the data.
     pub kind: BindingType,
     /// The data of this connection.
     pub data: Vec<u8>,

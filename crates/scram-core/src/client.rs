@@ -100,11 +100,11 @@ impl Answer {
         &self.client_final
     }
 
-    /// Reads server-final: the server must show that it knows the verifier.
+    /// Reads server-final, in which the server must show that it knows the verifier.
     ///
     /// # Errors
     ///
-    /// [`ClientError`] if the server refuses, or can't show it.
+    /// [`ClientError`] if the server refuses, or cannot show it.
     pub fn finish(self, server_final: &str) -> Result<(), ClientError> {
         match (ServerFinal::read(server_final.as_bytes(), self.selection.mechanism)?, self.expected)
         {

@@ -1,4 +1,4 @@
-//! What a message says, attribute by attribute, for a person.
+//! The contents of a message, attribute by attribute, for a person.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,17 +20,17 @@ pub struct Attribute {
     pub name: &'static str,
     /// Its value as it stands in the message.
     pub value: String,
-    /// What it means, in words.
+    /// The meaning in words.
     pub meaning: String,
 }
 
-/// Explains any of the four messages; which one it is shows in its first letter.
+/// Explains any of the four messages; the first letter tells which one it is.
 ///
-/// Whatever is written is explained; if the message is not well formed, the last entry says what is
-/// wrong with it.
+/// The function explains every attribute that is there. If the message is not well formed, the last
+/// entry names the fault.
 ///
-/// Of a message over [`MAX_EXPLAINED_LEN`] only the fault is returned: attributes take far more memory
-/// than the message.
+/// For a message over [`MAX_EXPLAINED_LEN`] the function returns the fault alone, because
+/// attributes take far more memory than the message.
 ///
 /// Source of names and order: RFC 5802 section 5.1.
 pub fn explain(message: &str) -> Vec<Attribute> {

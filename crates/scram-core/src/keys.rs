@@ -139,7 +139,7 @@ impl SaltedPassword {
         }
     }
 
-    /// As [`derive`](Self::derive), until `tick` breaks off.
+    /// Works like [`derive`](Self::derive), but ends early if `tick` breaks off.
     pub(crate) fn derive_until<B>(
         mechanism: Mechanism,
         password: &Password,

@@ -54,7 +54,8 @@ impl FromStr for Mechanism {
     }
 }
 
-/// What a client selected by its name in the SASL exchange: a mechanism, bound to the channel or not.
+/// The client's selection, by a mechanism name of the SASL exchange: a mechanism, with or without
+/// channel binding.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Selection {
     /// The mechanism.

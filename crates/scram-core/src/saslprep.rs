@@ -5,7 +5,7 @@
 //! library would make verifiers that refuse the right password:
 //! * prohibited, unassigned and bidirectional characters are looked for *before* the normalisation;
 //! * pure ASCII is taken as it is, control characters too;
-//! * a password that can't be prepared is hashed as it was typed.
+//! * a password that cannot be prepared is hashed as it was typed.
 //!
 //! Source: `pg_saslprep` in PostgreSQL's `src/common/saslprep.c`, the same from 10 to 18.
 
@@ -26,10 +26,12 @@ use tables::{
 pub struct Password(Zeroizing<Vec<u8>>);
 
 impl Password {
-    /// Prepares a password as it was typed: any bytes, in the encoding of the server that stores it.
+    /// Prepares a password as the user typed it: any bytes, in the encoding of the server that
+    /// stores it.
     ///
-    /// What can't be prepared is taken as it is, as the server does: text in another encoding than
-    /// UTF-8, emoji (not assigned in Unicode 3.2), mixed writing directions. So this cannot fail.
+    /// Like the server, the function leaves a password that cannot be prepared unchanged: text in
+    /// another encoding than UTF-8, emoji (not assigned in Unicode 3.2), mixed writing directions.
+    /// So it never fails.
     ///
     /// Source: `scram_build_secret` in PostgreSQL's `src/backend/libpq/auth-scram.c`.
     pub fn prepare(raw: &[u8]) -> Self {
@@ -144,11 +146,11 @@ fn check(text: &str, is_refused: impl Fn(char) -> bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Why a password can't be prepared. The server then hashes it as it was typed.
+/// The reason why a password cannot be prepared. The server then hashes it unchanged.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Not UTF-8: `SASLPREP_INVALID_UTF8` (-2) of the server.
+    /// The password is no UTF-8: `SASLPREP_INVALID_UTF8` (-2) of the server.
     #[error("the password is not UTF-8")]
     InvalidUtf8,
     /// A character that no prepared text may hold, a mixture of directions, or nothing left:

@@ -40,7 +40,7 @@ pub use md5::Md5Hash;
 /// for passwords of usual lengths.
 const MD5_GROUP: usize = 512;
 
-/// What a candidate is tried on.
+/// The stored secret that candidates are tried on.
 #[derive(Clone, Copy, Debug)]
 pub enum Target<'a> {
     /// `md5(password ‖ role)`. Candidates aren't prepared, as in the server.
@@ -64,13 +64,13 @@ impl Target<'_> {
 
 /// A search for the first candidate that is the password, on any number of threads.
 ///
-/// Candidates are taken in order. The lowest position wins, whoever is first: a thread that tries
-/// candidates below a hit goes on to the end of them. What is derived is wiped; a prepared candidate
-/// lives until its derivation has begun.
+/// Threads take candidates in order, and the lowest position wins: a thread with candidates below a
+/// hit still tries them all. Derived keys are wiped; a prepared candidate lives until its
+/// derivation has begun.
 pub struct Search<'a, C> {
     target: Target<'a>,
     candidates: &'a [C],
-    /// The first candidate that nobody has taken.
+    /// The first candidate that no thread has taken.
     next: AtomicUsize,
     tried: AtomicUsize,
     /// The lowest position of a hit; the number of candidates as long as there is none.
@@ -143,8 +143,8 @@ impl<'a, C: AsRef<[u8]>> Search<'a, C> {
         self.tried.load(Relaxed)
     }
 
-    /// The position of the first candidate that is the password, counted from 0: final once every
-    /// thread is back from [`work`](Self::work) and nobody has stopped it.
+    /// The position of the first candidate that is the password, counted from 0. It is final once
+    /// every thread has returned from [`work`](Self::work), unless [`stop`](Self::stop) was called.
     pub fn found(&self) -> Option<usize> {
         let found = self.found.load(Relaxed);
         (found < self.candidates.len()).then_some(found)

@@ -16,7 +16,7 @@ use crate::message::{
 use crate::saslprep;
 use crate::verifier::{Parameters, Verifier};
 
-/// What front end and client settled before the first message.
+/// The terms that front end and client settled before the first message.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Terms {
     selection: Selection,
@@ -177,9 +177,10 @@ impl Challenge {
 
     /// Reads client-final and checks the proof against every candidate.
     ///
-    /// All parsing comes before any key is touched, and a doomed candidate is computed like any
-    /// other: a caller that always gives the same number of candidates spends the same on known and
-    /// unknown users. An authentic message of the wrong mechanism can't be: the lengths differ.
+    /// The function parses everything before it touches a key, and computes a candidate that must
+    /// fail like any other. So a caller that always gives the same number of candidates spends the
+    /// same on known and unknown users. A proof of the wrong mechanism never matches, because the
+    /// lengths differ.
     pub fn finish(self, client_final: &[u8], candidates: &[Candidate<'_>]) -> Outcome {
         let message = match self.read(client_final) {
             Ok(message) => message,
@@ -245,9 +246,9 @@ pub enum Outcome {
     },
     /// It is not let in.
     Refused {
-        /// What the client may be told.
+        /// The error value for the client.
         error: ErrorValue,
-        /// What is wrong with its message; `None` if only the proof is.
+        /// The fault of the client's message; `None` if the proof alone is wrong.
         fault: Option<Fault>,
     },
 }

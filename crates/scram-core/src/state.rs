@@ -1,8 +1,9 @@
-//! What a server keeps between server-first and client-final, sealed so that the caller can keep it.
+//! The state of a server between server-first and client-final, sealed so that the caller can keep
+//! it.
 //!
-//! A state goes to another backend, another pooled connection or a standby and back; it is not
-//! secret, but nobody without the seal's key can make or alter one. It is not consumed: the same
-//! client-final is accepted again until it expires.
+//! A state may go to another backend, another pooled connection or a standby, and back. It is not
+//! secret, but only a holder of the seal's key can make or alter one. It is not consumed: the
+//! server accepts the same client-final again until the state expires.
 
 use subtle::ConstantTimeEq;
 
@@ -26,13 +27,13 @@ pub struct State {
     pub issued_at: i64,
     /// The exchange.
     pub challenge: Challenge,
-    /// Of the verifiers it was made for, as made by [`Seal::digest`].
+    /// Digests of the verifiers that the state was made for, from [`Seal::digest`].
     pub digests: [Key; CANDIDATES],
 }
 
 impl State {
     /// Whether more than `timeout` microseconds have passed, in either direction: a state from the
-    /// future comes from a clock that can't be trusted.
+    /// future comes from a clock that cannot be trusted.
     pub fn is_expired(&self, now: i64, timeout: u64) -> bool {
         self.issued_at.abs_diff(now) > timeout
     }

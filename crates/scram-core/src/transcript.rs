@@ -26,11 +26,11 @@ pub struct Transcript<'a> {
 pub struct Check {
     /// Which message it looks at, 1 to 4.
     pub step: u32,
-    /// What is checked.
+    /// The name of the check.
     pub name: &'static str,
-    /// Whether it is right; `None` if it can't be known from what is given.
+    /// Whether the check passed; `None` if the given messages do not tell.
     pub ok: Option<bool>,
-    /// What was found, in words.
+    /// The observation in words.
     pub detail: String,
 }
 

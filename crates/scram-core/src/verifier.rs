@@ -22,7 +22,7 @@ pub const MAX_ITERATIONS: u32 = i32::MAX as u32;
 /// (`MAX_ENCRYPTED_PASSWORD_LEN`, src/include/libpq/crypt.h).
 pub const MAX_STORED_LEN: usize = 512;
 
-/// What a password is salted and stretched with: the public part of a verifier.
+/// The public part of a verifier: mechanism, iteration count and salt.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Parameters {
     mechanism: Mechanism,
@@ -117,7 +117,8 @@ impl Verifier {
         self.matches(&self.parameters.salted_password(password, tick))
     }
 
-    /// What [`verify`](Self::verify) says of the password that this was derived from.
+    /// The result of [`verify`](Self::verify) for the password that this salted password comes
+    /// from.
     pub(crate) fn matches(&self, salted: &SaltedPassword) -> bool {
         let stored = salted.stored_key().ct_eq(&self.stored_key);
         let server = salted.server_key().ct_eq(&self.server_key);
@@ -207,8 +208,7 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// What a new verifier would be like: one that is stored already need not be replaced if it is no
-/// worse.
+/// The properties of a new verifier. A stored verifier that is no worse need not be replaced.
 #[derive(Clone, Copy, Debug)]
 pub struct Goal {
     /// The count that a new verifier gets.
@@ -289,7 +289,7 @@ pub enum ParameterError {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
-    /// Not a plain decimal number from 1 to [`MAX_ITERATIONS`].
+    /// The count is no plain decimal number from 1 to [`MAX_ITERATIONS`].
     #[error("the iteration count is not a plain decimal number from 1 to {MAX_ITERATIONS}")]
     Iterations,
     /// A SCRAM-SHA-256 verifier of more than [`MAX_STORED_LEN`] bytes.
@@ -298,19 +298,19 @@ pub enum ParseError {
     /// The text names another mechanism, or is no verifier at all.
     #[error("the mechanism is not SCRAM-SHA-1, SCRAM-SHA-256 or SCRAM-SHA-512")]
     Mechanism,
-    /// Not canonical Base64.
+    /// The salt is no canonical Base64.
     #[error("the salt is not canonical Base64")]
     Salt,
     /// Empty, or longer than [`MAX_SALT_LEN`].
     #[error("the salt does not have 1 to {MAX_SALT_LEN} bytes")]
     SaltLength,
-    /// Not canonical Base64 of a key of the mechanism.
+    /// ServerKey is no canonical Base64 of a key of the mechanism.
     #[error("ServerKey is not a key of the mechanism's length in canonical Base64")]
     ServerKey,
     /// A separator is missing.
     #[error("a field is missing")]
     Shape,
-    /// Not canonical Base64 of a key of the mechanism.
+    /// StoredKey is no canonical Base64 of a key of the mechanism.
     #[error("StoredKey is not a key of the mechanism's length in canonical Base64")]
     StoredKey,
 }

@@ -27,7 +27,7 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Every backend that this library has, on whatever CPU.
+    /// Every backend of this library, for all CPUs.
     pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::ShaNi, Self::Avx512];
 
     /// Those that this CPU has.

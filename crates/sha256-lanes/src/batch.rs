@@ -20,7 +20,7 @@ pub struct Pbkdf2<'salt> {
 }
 
 impl<'salt> Pbkdf2<'salt> {
-    /// Derives with whatever is quickest on this CPU, or with the backend that the environment
+    /// Derives with the backend that is quickest on this CPU, or with the one that the environment
     /// variable `SHA256_LANES_BACKEND` names.
     pub fn new(salt: &'salt [u8], iterations: NonZeroU32) -> Self {
         Self { salt, iterations, forced: Backend::forced() }
@@ -97,7 +97,8 @@ impl fmt::Debug for Pbkdf2<'_> {
     }
 }
 
-/// Passwords on their way to keys. What is derived is wiped when dropped, also half-way.
+/// Passwords whose keys are being derived. Derived state is wiped when dropped, also if the
+/// derivation has not ended.
 pub struct Batch {
     lanes: Box<Lanes>,
     count: usize,

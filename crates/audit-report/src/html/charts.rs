@@ -1,4 +1,4 @@
-//! The pictures of the page, as inline SVG. What they show is told in words and tables too.
+//! The charts of the page, as inline SVG. Words and tables of the page tell the same.
 
 use maud::{Markup, html};
 
@@ -83,7 +83,7 @@ pub(super) fn history(report: &Report) -> Markup {
     }
 }
 
-/// What is stored, for the roles first, then for other sources.
+/// The stored secrets, first those of the roles, then those of other sources.
 pub(super) fn stored(report: &Report) -> Markup {
     let sources = report.sources();
     let (shown, rest) = sources.split_at(sources.len().min(SOURCES));
@@ -166,7 +166,7 @@ fn weight(cell: &Cell, min_iterations: i32) -> &'static str {
         ("none", _) => "accepted",
         ("scram-lax" | "scram-sha-1", _) => "warning",
         ("md5" | "md5crypt" | "scram-malformed" | "unknown", _) => "critical",
-        // Of other systems: neither good nor bad here.
+        // Kinds of other systems are neither good nor bad here.
         _ => "notice",
     }
 }

@@ -61,8 +61,9 @@ pub(super) fn hash_readable(subject: &Subject, _: &Policy) -> Option<String> {
     subject.role()?.hash_access.clone()
 }
 
-/// Only what is certain: where a rule asks for something else than a password, a role whose password
-/// opens no other rule is said to be so, with what is unknown; one that has none is silent.
+/// Reports only certain cases. If a rule asks for something other than a password, the check still
+/// reports a role whose password opens no other rule, and names that rule as unknown. It says
+/// nothing about a role without a password.
 pub(super) fn no_matching_hba_rule(subject: &Subject, _: &Policy) -> Option<String> {
     let role = subject.role().filter(|role| role.can_login)?;
     let meets = role.hba_rules.as_ref()?;
@@ -87,7 +88,7 @@ pub(super) fn no_matching_hba_rule(subject: &Subject, _: &Policy) -> Option<Stri
     })
 }
 
-/// Whether a rule lets somebody in.
+/// Whether a rule admits a login.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Entry {
     No,
@@ -95,7 +96,7 @@ enum Entry {
     Yes,
 }
 
-/// What somebody has to log in with.
+/// The credential that a role has to log in with.
 enum LoginCredential {
     Expired,
     Md5,
@@ -131,8 +132,8 @@ impl LoginCredential {
         }
     }
 
-    /// As `ClientAuthentication` in PostgreSQL's `src/backend/libpq/auth.c`: "md5" asks a role with a
-    /// SCRAM verifier for SCRAM, "scram-sha-256" asks nobody for MD5.
+    /// Follows `ClientAuthentication` in PostgreSQL's `src/backend/libpq/auth.c`: the method "md5"
+    /// asks a role with a SCRAM verifier for SCRAM, and "scram-sha-256" never asks for MD5.
     fn admitted_by(&self, met: &MatchedRule) -> Entry {
         let opens = match &*met.method {
             "trust" => return if met.password_alone { Entry::Yes } else { Entry::Unknown },

@@ -11,8 +11,8 @@ pub(super) fn md5_hash(subject: &Subject, _: &Policy) -> Option<String> {
     (subject.secret.as_ref()?.kind() == Kind::Md5).then(|| "stored as md5".to_owned())
 }
 
-/// A text that the server takes for no hash. In the catalog of roles that is whatever is neither MD5
-/// nor SCRAM-SHA-256: no password opens such a role.
+/// A text that the server does not accept as a hash. In the catalog of roles that is any text that
+/// is neither MD5 nor SCRAM-SHA-256, and no password opens such a role.
 pub(super) fn scram_malformed(subject: &Subject, _: &Policy) -> Option<String> {
     let secret = subject.secret.as_ref()?;
     let why = match secret.kind() {

@@ -17,7 +17,7 @@ const GSS: usize = 3;
 /// The connections that a rule is for.
 pub(super) struct Addresses {
     kinds: Vec<usize>,
-    /// `None`: nobody knows which.
+    /// `None` if the networks cannot be known.
     networks: Option<Vec<IpNet>>,
 }
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{HbaRule, ListenConfig};
 
-/// Whether a rule is for somebody.
+/// Whether a rule matches a login.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) enum Match {
     Maybe,
@@ -36,7 +36,7 @@ impl Match {
     }
 }
 
-/// What somebody wants to connect to.
+/// The destination of a connection.
 pub(super) enum Destination<'a> {
     Database(&'a str),
     /// The stream of changes, not a database.
@@ -81,7 +81,7 @@ fn yes(fits: bool) -> Match {
     if fits { Match::Yes } else { Match::No }
 }
 
-/// What a role may connect to.
+/// The destinations that a role may connect to.
 pub(super) fn destinations<'a>(
     login: &'a Login<'_>,
     listen: &'a ListenConfig,

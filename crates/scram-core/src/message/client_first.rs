@@ -3,10 +3,10 @@
 use super::attribute::{Attributes, is_printable, refuse_mandatory_extension, text, unescape};
 use super::{Fault, MAX_NONCE_LEN};
 
-/// What the client says of channel binding.
+/// The client's channel-binding flag.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Gs2Flag<'a> {
-    /// `n`: it can't.
+    /// `n`: the client does not support channel binding.
     Unsupported,
     /// `y`: it could, but found none offered.
     NotOffered,

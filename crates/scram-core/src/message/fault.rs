@@ -1,4 +1,4 @@
-//! What can be wrong with a message, and what the other side is told of it.
+//! Faults of messages, and the error value that the other side gets for each.
 
 use std::fmt;
 
@@ -14,15 +14,16 @@ pub enum ErrorValue {
     ExtensionsNotSupported,
     /// Any fault of syntax, UTF-8 or Base64.
     InvalidEncoding,
-    /// Another password; also every user who can't log in, and every unknown one.
+    /// Another password; also every user that cannot log in, and every unknown one.
     InvalidProof,
-    /// The user name can't be decoded or prepared.
+    /// The user name cannot be decoded or prepared.
     InvalidUsernameEncoding,
     /// The server has no means left.
     NoResources,
     /// Anything else.
     OtherError,
-    /// The client says that the server offers no channel binding, yet it did: somebody removed it.
+    /// The client says that the server offers no channel binding, but the server did offer it, so
+    /// an attacker in the middle may have removed the offer.
     ServerDoesSupportChannelBinding,
     /// Never sent: it would tell which users exist.
     UnknownUser,
@@ -85,7 +86,7 @@ pub enum Fault {
     /// `a=` is not `=2C` and `=3D` escaped UTF-8.
     #[error("the authorization identity has a bad escape")]
     AuthzidEscape,
-    /// `a=` names somebody else than the user.
+    /// `a=` names another identity than the user.
     #[error("the authorization identity is not the user")]
     AuthzidNotUser,
     /// `c=` is not canonical Base64.
@@ -136,13 +137,13 @@ pub enum Fault {
     /// `n=` is empty where the user's name is asked from it.
     #[error("the user name is empty")]
     UsernameEmpty,
-    /// `n=` is not `=2C` and `=3D` escaped UTF-8, or can't be prepared.
+    /// `n=` is not UTF-8 with `=2C` and `=3D` escapes, or cannot be prepared.
     #[error("the user name has a bad escape or a prohibited character")]
     UsernameEncoding,
 }
 
 impl Fault {
-    /// What the other side is told.
+    /// The error value for the other side.
     pub fn value(self) -> ErrorValue {
         match self {
             Self::BindingMismatch => ErrorValue::ChannelBindingsDontMatch,
