@@ -183,7 +183,7 @@ scan() {
     done
 }
 
-# What the server itself derives, in one transaction that is never written out.
+# The rate at which the server itself derives keys, in one transaction that is rolled back.
 alter_role_rate() {
     query "BEGIN" "CREATE TEMP TABLE t AS SELECT clock_timestamp() AS t0" \
         "DO \$\$ BEGIN FOR i IN 1..300 LOOP

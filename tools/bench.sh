@@ -1,5 +1,5 @@
 #!/bin/bash
-# What the handshake costs, on a throwaway server: rates side by side in one run, and whether known
+# The cost of a handshake, on a throwaway server: rates side by side in one run, and whether known
 # and unknown users can be told apart by it. Called by make after `make install`. Prints, judges nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What the client tests log in with, versions pinned, into target/clients; PgBouncer and pgaudit. Quick when it is there.
+# Installs the clients of the tests, versions pinned, into target/clients, and PgBouncer and pgaudit. Quick when they are there.
 # Called by make, which sets PG and PG_CONFIG.
 set -euo pipefail
 cd "$(dirname "$0")/.."

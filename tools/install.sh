@@ -10,7 +10,7 @@ share=$("$PG_CONFIG" --sharedir)/extension
 main() {
     rm -rf "$tree"
     mkdir -p target/package
-    # Only what cargo-pgrx reports about itself goes to the log; cargo's progress is shown.
+    # The log takes cargo-pgrx's reports about itself; cargo's progress is shown.
     if ! cargo pgrx package --pg-config "$PG_CONFIG" --out-dir "$tree" >"$tree.log" </dev/null; then
         cat "$tree.log" >&2
         exit 1

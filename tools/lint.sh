@@ -1,5 +1,5 @@
 #!/bin/bash
-# Lints that are no part of cargo: shell scripts and misspellings. Called by make.
+# Lints that are no part of cargo: shell scripts, misspellings, vague words. Called by make.
 set -euo pipefail
 
 readonly venv=target/tools/lint
@@ -18,6 +18,7 @@ main() {
     echo "shellcheck: no finding"
     "$venv/bin/typos" --format brief
     echo "typos: no finding"
+    tools/words.py
 }
 
 main

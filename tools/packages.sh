@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs Debian packages, named as arguments; says what to do where it can't.
+# Installs Debian packages, named as arguments; tells the user what to do if it cannot.
 set -euo pipefail
 
 # Another apt process may hold the lock: a machine that has just been made updates itself.

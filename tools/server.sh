@@ -57,7 +57,7 @@ free_port() {
     local candidate
     while :; do
         candidate=$((RANDOM % 10000 + 20000))
-        # Nobody listens where a connection is refused.
+        # The port is free if a connection to it is refused.
         (: <"/dev/tcp/127.0.0.1/$candidate") 2>/dev/null || break
     done
     echo "$candidate"

@@ -49,14 +49,14 @@ cargo_pgrx() {
 
     echo "Installing cargo-pgrx $CARGO_PGRX into target/tools (a few minutes)"
     # It runs for seconds, so that optimising it costs more than it brings; and without its features
-    # it can't download PostgreSQL, which needs OpenSSL's headers and isn't wanted here.
+    # it cannot download PostgreSQL, which needs OpenSSL's headers and is not wanted here.
     env -u CARGO_TARGET_DIR cargo install cargo-pgrx --version "=$CARGO_PGRX" --locked --quiet \
         --debug --no-default-features --root target/tools </dev/null ||
         stop "cargo-pgrx $CARGO_PGRX could not be installed." \
             "Try it by hand: cargo install cargo-pgrx --version =$CARGO_PGRX --locked"
 }
 
-# The pgrx crates are built anew whenever this file changes: it is written only if it must be.
+# Cargo rebuilds the pgrx crates when this file changes, so the script writes it only if it must.
 pgrx_config() {
     [ -x "$PG_CONFIG" ] || stop "$PG_CONFIG is missing." \
         "Say where PostgreSQL $PG's pg_config is: make PG_CONFIG=/path/to/pg_config"
@@ -71,7 +71,7 @@ pgrx_config() {
     rm -f "$log"
 }
 
-# What is wrong, then what to do about it.
+# Prints the fault, then the remedy.
 stop() {
     printf '\nmake: %s\n' "$1" >&2
     shift

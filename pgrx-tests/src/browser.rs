@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 pub struct Page {
     /// The document, as the browser has it then.
     pub dom: String,
-    /// What scripts and policies complained of, a line each.
+    /// The complaints of scripts and policies, one a line.
     pub console: Vec<String>,
     /// The requests that the page asked for; the browser's own are none.
     pub requests: Vec<String>,
@@ -22,7 +22,7 @@ impl Page {
         fs::write(&file, html).expect("the page");
 
         let mut command = Command::new("chromium");
-        // The sandbox can't be made by root or in a container.
+        // Neither root nor a container can make the sandbox.
         command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
         command.args(["--no-first-run", "--host-resolver-rules=MAP * ~NOTFOUND"]);
         command.arg(format!("--user-data-dir={}", dir.path().join("profile").display()));

@@ -150,7 +150,7 @@ impl Cluster {
         self.client_as(SUPERUSER, "postgres")
     }
 
-    /// A connection over the socket, where anybody is trusted.
+    /// A connection over the socket, where the server trusts every role.
     pub fn client_as(&self, user: &str, database: &str) -> Client {
         let mut config = Config::new();
         config.host_path(self.dir.path()).port(self.port).user(user).dbname(database);
@@ -161,15 +161,15 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// What the server or the client says against it.
+    /// The refusal of the server or of the client.
     pub fn login(&self, user: &str, password: &[u8]) -> Result<Client, postgres::Error> {
         let mut config = Config::new();
         config.host("127.0.0.1").port(self.port).user(user).dbname("postgres").password(password);
         config.connect(NoTls)
     }
 
-    /// What `psql` does when it logs in as `user` over TCP and runs `sql`: libpq's own way. The
-    /// password goes in as the bytes given.
+    /// The output of `psql` when it logs in as `user` over TCP and runs `sql`. The password goes in
+    /// as the given bytes, through libpq.
     pub fn psql_login(&self, user: &str, password: &[u8], sql: &str) -> Output {
         let mut psql = Program::new("psql");
         psql.args(["-XqAtw", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", user, "-c", sql]);
@@ -206,8 +206,8 @@ impl Cluster {
         until("the server reloads", || (reloads(&self.log()) > before).then_some(()));
     }
 
-    /// What `psql` prints when the superuser gives it a script: its own reading of statements, so
-    /// that each is a transaction of its own. Must succeed.
+    /// The output of `psql` for a script of the superuser. psql splits the script into statements,
+    /// each of which is a transaction of its own. The script must succeed.
     pub fn psql_script(&self, script: &str) -> String {
         let file = self.dir.path().join("script.sql");
         fs::write(&file, script).expect("the script");
@@ -217,7 +217,7 @@ impl Cluster {
         psql.succeed()
     }
 
-    /// What `psql` does with these arguments as the superuser, over the socket.
+    /// The output of `psql` with these arguments, as the superuser over the socket.
     pub fn psql(&self, arguments: &[&str]) -> Output {
         let mut psql = Program::new("psql");
         psql.args(["-XqAt", "-U", SUPERUSER, "-h"]).arg(self.dir.path());
@@ -228,11 +228,11 @@ impl Cluster {
         psql.output()
     }
 
-    /// What one of PostgreSQL's client programs prints to this role.
+    /// The output of one of PostgreSQL's client programs, run as this role.
     ///
     /// # Errors
     ///
-    /// What the program says when it fails.
+    /// The program's own message when it fails.
     pub fn run(&self, program: &str, user: &str, arguments: &[&str]) -> Result<String, String> {
         let mut run = Program::new(program);
         run.args(["-U", user, "-h"]).arg(self.dir.path()).arg("-p").arg(self.port.to_string());
@@ -350,7 +350,7 @@ impl Cluster {
         let Some(mut server) = self.server.take() else { return };
         let data = self.dir.path().join("data");
         Program::new("pg_ctl").arg("-D").arg(data).args(["-m", mode, "-w", "stop"]).output();
-        // Should pg_ctl have failed, this is the way that can't; otherwise there is nobody to kill.
+        // If pg_ctl has failed, this ends the server; otherwise there is no process to kill.
         let _ = server.kill();
         let _ = server.wait();
     }
@@ -382,7 +382,7 @@ fn children(pid: u32) -> Vec<u32> {
     children.split_whitespace().map(|pid| pid.parse().expect("a number")).collect()
 }
 
-/// Ended, whether or not somebody has taken notice.
+/// Whether the process has ended, even if its parent has not collected it yet.
 fn is_gone(pid: u32) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
     // The state stands behind the name, which may hold anything.

@@ -1,6 +1,6 @@
 //! A real server and real clients against the installed extension.
 //!
-//! Everything that a superuser's single transaction can't see is tested here: SQLSTATE, DETAIL and
+//! The crate tests everything that a superuser's single transaction cannot see: SQLSTATE, DETAIL and
 //! HINT, privileges, logins, cancels, pg_cron. `make installcheck` installs the extension and runs
 //! these tests; each test owns a [`Cluster`], a throwaway server that goes away with it.
 //!

@@ -131,7 +131,7 @@ fn a_job_is_removed_by_its_owner_or_a_superuser() {
     );
     assert_eq!(cell(&mut auditor, unschedule).as_deref(), Some("f"));
 
-    // What tells whose a job is answers only for the callers of scram.unschedule_audit().
+    // The function that tells the owner of a job answers callers of scram.unschedule_audit() alone.
     let mut bob = cluster.client_as("bob", "postgres");
     cell(&mut admin, "SELECT scram.schedule_audit(job_name => 'nightly')").expect("a job");
     let ask = "SELECT scram_internal.hidden_job_user('nightly')";

@@ -78,7 +78,7 @@ fn a_locked_table_holds_no_run_up() {
     let now = [&unreadable[..], &read[2..]].concat();
     assert_eq!(rows(&mut admin, &findings("scram.audit()")), now);
     admin.batch_execute("CALL scram.run_audit(budget => '10 s')").expect("a run");
-    // What was known of them stands.
+    // Earlier findings on them stand.
     let stored = [&read[..2], &unreadable[..], &read[2..]].concat();
     assert_eq!(rows(&mut admin, &findings("scram.audit_finding")), stored);
 

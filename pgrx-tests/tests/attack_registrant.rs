@@ -28,7 +28,8 @@ const INSERT: &str = "
     INSERT INTO scram.audit_source (name, relation, subject_column, secret_column)
     VALUES ('app', 'app.users', 'name', 'secret')";
 
-/// What takes the right to read from the auditor, what gives it back, and the reason that is shown.
+/// Statements that take the right to read from the auditor, statements that give it back, and the
+/// reason that is shown.
 const REVOKED: &[(&str, &str, &str)] = &[
     (
         "REVOKE SELECT ON app.users FROM auditor",
@@ -152,7 +153,7 @@ fn no_source_is_registered_for_another_role() {
     for sql in [
         "UPDATE scram.audit_source SET registrant = 'postgres' WHERE name = 'app'",
         "UPDATE scram.audit_source SET relation = 'app.hidden' WHERE name = 'app'",
-        // As the superuser's registration it would be read with the superuser's rights.
+        // The audit would read it with the superuser's rights, because the superuser registered it.
         "UPDATE scram.audit_source SET relation = 'app.users' WHERE name = 'admin'",
         "UPDATE scram.audit_source SET subject_column = 'secret' WHERE name = 'app'",
     ] {
@@ -160,7 +161,7 @@ fn no_source_is_registered_for_another_role() {
         let code = if sql.contains("subject_column") { "22023" } else { "42501" };
         assert_eq!(raised.code, code, "{sql}: {raised:?}");
     }
-    // What decides about the reading cannot be written to.
+    // A trigger ignores values for the columns that decide about the reading.
     auditor
         .batch_execute(
             "UPDATE scram.audit_source SET registrant_oid = 10 WHERE name = 'app';

@@ -104,7 +104,7 @@ fn each_decided_proof_is_logged() {
     assert!((60..100).contains(&failed), "{failed} lines");
     exchange(&mut client, "alice", "pen");
     assert_eq!(lines(&cluster, &line("alice", "it did not match")), 1);
-    // A hit is logged whatever has been spent.
+    // The log has a hit even when the allowance is spent.
     exchange(&mut client, "bob", "pencil");
     assert_eq!(lines(&cluster, &line("bob", "it matched")), 1);
 
@@ -183,7 +183,7 @@ fn no_name_forges_a_line_of_the_log() {
         ))
         .expect("a role");
     verify_role(&mut client, forged, "pen");
-    // As the caller too. The name of the login itself stands in the server's own log_line_prefix.
+    // The name is the caller's too. The server's own log_line_prefix holds the name of the login.
     client.batch_execute(&format!("SET SESSION AUTHORIZATION \"{quoted}\"")).expect("the role");
     verify_role(&mut client, "postgres", "pen");
     let log = cluster.log();

@@ -39,8 +39,8 @@ END $$;
 CREATE DOMAIN mallory.checked AS text CHECK (mallory.always(VALUE));
 ";
 
-/// What the owner of a table can hang on it before and after it is registered, and whether it is read
-/// all the same.
+/// Code that the owner of a table can attach to it before and after registration, and whether the
+/// audit still reads the table.
 const TABLES: &[(&str, &str, &str, bool)] = &[
     (
         "a rule that makes a view of the table",

@@ -46,7 +46,7 @@ SELECT pg_temp.make('valid', scram.generate(pg_temp.random_password()));
 ALTER ROLE valid VALID UNTIL 'infinity';
 ";
 
-/// What has to be found by the checks that are named there, and nothing else by these.
+/// The findings of the named checks; these checks must find nothing else.
 const EXPECTED: &[(&str, &str)] = &[
     ("old_hash", "md5_hash"),
     ("old_name", "md5_hash"),
@@ -184,7 +184,7 @@ fn one_run_at_a_time_and_a_killed_one_is_not_forgotten() {
     assert_eq!(rows(&mut watcher, runs), expected);
 }
 
-/// A session whose run was cancelled keeps nobody out.
+/// A session with a cancelled run does not keep other runs out.
 #[test]
 fn a_cancelled_run_is_over_though_its_session_lives() {
     let cluster = Cluster::with_extension();

@@ -1,8 +1,8 @@
-//! What CREATE EXTENSION makes, member by member, against `expected/catalog.tsv`.
+//! The members that CREATE EXTENSION makes, against `expected/catalog.tsv`.
 //!
 //! The file is the SQL contract in the form of the catalogs: kind, signature, labels, search_path,
 //! grants and comment of every function, columns and constraints of every table. After a wanted
-//! change `make expected` writes it anew.
+//! change `make expected` rewrites it.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use scram_ext_client_tests::{Cluster, Raised};
 /// One line for each member and each part of one, fields separated by tabs. `-` stands for none.
 const CATALOG: &str = include_str!("catalog.sql");
 
-/// Members that break a rule which must hold whatever the expected file says.
+/// Members that break a rule which the expected file cannot override.
 const FORBIDDEN: &[(&str, &str)] = &[
     (
         "outside the two schemas",
@@ -102,7 +102,7 @@ fn it_goes_without_a_trace_and_never_adopts_a_schema() {
     client.batch_execute("DROP EXTENSION scram_ext").expect("its end");
     assert_eq!(row_counts(&mut client), before, "rows of the catalogs, by catalog");
 
-    // Whoever made the schema would own what the extension's functions rely on.
+    // The owner of such a schema would own objects that the extension's functions rely on.
     client.batch_execute("CREATE SCHEMA scram").expect("a schema");
     let raised = Raised::by(&mut client, "CREATE EXTENSION scram_ext");
     assert_eq!(raised.code, "42P06", "{raised:?}");

@@ -1,4 +1,5 @@
-//! What the server itself sends on its port, beside what the functions for roles answer.
+//! The challenges that the server itself sends on its port, compared with those of the functions
+//! for roles.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

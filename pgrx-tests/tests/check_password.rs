@@ -1,4 +1,5 @@
-//! Functions that check a role's password: who would get in, and who may change his own.
+//! Functions that check a role's password: which roles could log in, and which may change their own
+//! password.
 
 use scram_ext_client_tests::{Cluster, Raised, cell, rows, text, verify_role};
 
@@ -47,8 +48,8 @@ fn verify_role_says_who_could_log_in() {
     assert!((60..300).contains(&lines), "{lines} lines");
 }
 
-/// Nobody is told from the time that an answer takes: what a role's secret doesn't cost, an unknown
-/// one's does. The target is far beyond the timeout here, so that whoever costs it gets no answer.
+/// Timing tells no role from an unknown name, because an answer costs the same for both. The
+/// target's cost is far beyond the timeout here, so a call that pays it gets no answer.
 #[test]
 fn an_unknown_role_costs_the_target() {
     let cluster = Cluster::with_extension();
@@ -101,7 +102,7 @@ fn users_change_their_own() {
     let same = "SELECT * FROM scram.change_own_password('chalk', 'chalk')";
     assert_eq!(rows(&mut alice, same), [[text("unchanged"), text("f")]]);
 
-    // SET ROLE changes nothing of it: neither whom nor with whose rights.
+    // SET ROLE changes neither the role whose password is changed nor the rights.
     for role in ["group_role", "other"] {
         alice.batch_execute(&format!("SET ROLE {role}")).expect(role);
         let raised = Raised::by(&mut alice, "SELECT scram.change_own_password('pencil', 'x')");

@@ -69,7 +69,7 @@ fn pg_cron_runs_the_audit() {
 fn an_auditor_schedules_it_over_connections() {
     // Let in without a password: pg_cron comes from the server's own operating-system user.
     let mut cluster = with_cron().hba("local all auditor peer map=cron").start();
-    // Here the tests' user must come in too, whoever that is.
+    // The user that runs the tests must be able to connect too.
     fs::write(cluster.dir().join("data/pg_ident.conf"), "cron /^.*$ auditor\n").expect("a map");
     let host = format!("ALTER SYSTEM SET cron.host = '{}'", cluster.dir().display());
     cluster.client().batch_execute(&host).expect("the socket");
@@ -103,7 +103,7 @@ fn an_auditor_schedules_it(cluster: &Cluster) {
     admin.batch_execute(&grants()).expect("the grants of docs/audit.md");
     let mut auditor = cluster.client_as("auditor", "postgres");
 
-    // Under one name one job, whatever it was before.
+    // One name has one job, and scheduling again replaces it.
     let schedule = "SELECT scram.schedule_audit('* * * * *', 'nightly')";
     let first = cell(&mut auditor, "SELECT scram.schedule_audit('1 2 3 4 5', 'nightly')");
     assert_eq!(cell(&mut auditor, schedule), first);
@@ -161,7 +161,7 @@ fn an_auditor_schedules_it(cluster: &Cluster) {
     the_auditor_does_the_rest(&mut auditor);
 }
 
-/// What else the grants are for, and what they are not.
+/// The other uses of the grants, and their limits.
 fn the_auditor_does_the_rest(auditor: &mut Client) {
     for (sql, expected) in [
         ("SELECT count(*) > 0 FROM scram.audit()", "t"),

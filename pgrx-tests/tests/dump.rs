@@ -4,7 +4,7 @@
 use postgres::Client;
 use scram_ext_client_tests::{Cluster, Run, cell, docs, make_role, rows};
 
-/// As they are to be found in the copy, by name and not by OID.
+/// Rows that the copy must hold, by name and not by OID.
 const KEPT: [&str; 5] = [
     "SELECT r::text FROM scram.audit_run r ORDER BY run_id",
     "SELECT f::text FROM scram.audit_finding f ORDER BY finding_id",
@@ -28,7 +28,7 @@ fn a_copy_goes_on_where_the_dump_was_made() {
             assert!(kept.len() > 1, "{sql}");
             assert_eq!(rows(&mut there, sql), kept, "{copy}: {sql}");
         }
-        // Digests of secrets, and what was tried on them, stay with whom they belong to.
+        // Digests of secrets, and the record of tried passwords, stay with their cluster.
         for relation in ["stored_secret", "candidate", "step_finding", "source_claim"] {
             let count = format!("SELECT count(*) FROM scram_internal.{relation}");
             assert_eq!(number(&mut there, &count), 0, "{copy}: {relation}");

@@ -90,7 +90,7 @@ fn roles_with_names_in_other_encodings_are_audited() {
     }
 }
 
-/// What anybody may call must not tell what only the servers know.
+/// A function that PUBLIC may call must not tell the servers' secrets.
 #[test]
 fn a_played_exchange_does_not_tell_the_salt_of_an_unknown_user() {
     let cluster = Cluster::with_extension();

@@ -1,7 +1,7 @@
 //! Errors as a client gets them: SQLSTATE, message, DETAIL and HINT, and no secret in any of them.
 //!
-//! The table below is the contract's part: what fails, with which SQLSTATE, and what the user must
-//! be told. The full wording stands in `expected/errors.tsv`; `make expected` writes it anew.
+//! The table below is the contract's part: failing statements, their SQLSTATE, and the facts that
+//! the user must learn. The full wording is in `expected/errors.tsv`; `make expected` rewrites it.
 
 #[path = "errors/roles.rs"]
 mod roles;
@@ -10,24 +10,24 @@ use postgres::Client;
 use scram_ext_client_tests::expected::assert_matches_file;
 use scram_ext_client_tests::{Cluster, Raised};
 
-/// Of `hunter2`, as PostgreSQL would store it. The cases break it part by part.
+/// A verifier of `hunter2`, as PostgreSQL would store it. The cases break it part by part.
 const SALT: &str = "c2VjcmV0LXNhbHQtMTIzNA==";
 const STORED_KEY: &str = "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=";
 const SERVER_KEY: &str = "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
 
-/// Of the empty password.
+/// A verifier of the empty password.
 const EMPTY: &str = "SCRAM-SHA-256$4096:c2FsdA==$oQKhUpZ8ZCSt/PIfYWS7v6gCcYNXgSk1XPQTp7UKcUY=:UOnDYDtjiNdPioWgm74LGN6HIzsybmGE0sdhZ2KbBrI=";
 
-/// What no error may show: passwords, and any part of a verifier.
+/// Secrets that no error may show: passwords, and any part of a verifier.
 const SECRETS: &[&str] = &["hunter2", SALT, STORED_KEY, SERVER_KEY, "c2VjcmV0", "WG5d8", "wfPLw"];
 
 struct Case {
     /// `{v}` stands for a good verifier, `{salt}`, `{stored}` and `{server}` for its parts.
     sql: &'static str,
     code: &'static str,
-    /// What DETAIL must tell.
+    /// Texts that DETAIL must hold.
     detail: &'static [&'static str],
-    /// What HINT must tell.
+    /// Texts that HINT must hold.
     hint: &'static [&'static str],
 }
 

@@ -1,4 +1,4 @@
-//! What becomes of findings: compared between runs, accepted, cleared away.
+//! Findings over time: compared between runs, accepted, removed.
 
 use std::thread;
 
@@ -23,7 +23,7 @@ fn runs_are_compared_as_they_were() {
         (1, 2, &["changed bob password_expired 2021"]),
         (0, 2, &["fixed ann password_is_name", "new bob password_expired 2021"]),
         (2, 3, &["fixed bob password_expired 2021", "new ann password_is_name"]),
-        // As it was: what was fixed in between and came back is no difference.
+        // A finding that was fixed in between and came back is no difference.
         (0, 3, &[]),
         (3, 0, &[]),
         (2, 1, &["changed bob password_expired 2020"]),
@@ -120,7 +120,7 @@ fn listeners_hear_what_is_new_and_only_how_much() {
 
     let mut said = |client: &mut Client, statements: &str| {
         let run = after(client, statements);
-        // What came before this came of the run.
+        // All notifications before this one came from the run.
         client.batch_execute("NOTIFY scram_audit, 'end'").expect("an end");
         let mut heard = Vec::new();
         until("the end is heard", || {
@@ -196,12 +196,12 @@ fn who_is_gone_or_called_otherwise_leaves_no_ghost() {
     after(&mut client, "DROP ROLE anna; DROP ROLE bobby");
     assert_eq!(column(&mut client, open), [""; 0]);
     assert_eq!(column(&mut client, remembered), [""; 0]);
-    // Another one of the same name begins anew.
+    // The age of another role with the same name starts from zero.
     after(&mut client, "CREATE ROLE bob LOGIN PASSWORD 'Zq8-unlike' VALID UNTIL '2100-01-01'");
     assert_eq!(column(&mut client, open), [""; 0]);
 }
 
-/// A run that was interrupted told nobody what it found: the next one does.
+/// An interrupted run notifies no listener, so the next run reports its findings.
 #[test]
 fn what_an_interrupted_run_found_is_new_in_the_next() {
     let cluster = Cluster::with_extension();

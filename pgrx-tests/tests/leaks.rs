@@ -1,7 +1,8 @@
-//! Where a password that a function is called with turns up, and a verifier never does.
+//! The channels in which a password turns up that a function is called with; a verifier turns up in
+//! none.
 //!
-//! Each channel is switched on alone, and each function is called in every way there is to call it.
-//! What is found must be what the table in docs/logging.md says, both ways.
+//! The test switches each channel on alone and calls each function in every way that there is. The
+//! result must equal the table in docs/logging.md, in both directions.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +12,7 @@ use scram_ext_client_tests::{Cluster, Raised, cell, rows};
 
 /// A way for a statement to get out of the session that sends it.
 struct Channel {
-    /// As in the table of docs/logging.md.
+    /// The name in the table of docs/logging.md.
     name: &'static str,
     settings: &'static [&'static str],
     /// Whether the password is seen there: as a literal, as a parameter, and the same of calls that
@@ -81,7 +82,7 @@ const CHANNELS: &[Channel] = &[
     },
 ];
 
-/// What is seen elsewhere than in the log.
+/// Channels other than the log.
 const STATISTICS: (&str, [bool; 4]) =
     ("`pg_stat_statements`, all statements and utility", [false; 4]);
 const ACTIVITY: (&str, [bool; 4]) = ("`pg_stat_activity`", [false; 4]);
@@ -160,7 +161,7 @@ fn only_the_callers_own_words_are_written_down() {
                     (CLIENT.0, told, CLIENT.1),
                 ];
                 let stored = stored_parts(&mut quiet);
-                // What stands for the calls that the server alone makes has no say in the table.
+                // Calls that the server alone makes do not count in the table.
                 let counts = sql.contains("scram") || sql.contains("set_by_function");
                 for (place, text, seen) in places.into_iter().filter(|_| counts) {
                     let text = Text::new(text);
@@ -225,7 +226,7 @@ fn errors_of_others_hide_the_statement_too() {
         assert!(log.contains("ERROR:"), "{sql}: {log}");
         assert!(!log.contains("set_role_password('"), "{sql}: {log}");
     }
-    // Nobody else's statement is hidden, in the same session, afterwards.
+    // Statements of other functions are shown, in the same session, afterwards.
     for sql in ["SELECT 1/0 AS divided", "SELECT scram.parse('hunter')"] {
         let before = cluster.log().len();
         Raised::by(&mut client, sql);

@@ -65,7 +65,7 @@ const CASES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Of functions that change roles, or ask for one: `somebody` has the password `pencil`.
+/// Functions that change a role or ask about one; the test's role has the password `pencil`.
 const ROLES: &[(&str, &str)] = &[
     ("SELECT scram.verify_role(NULL, 'pencil')", "f"),
     ("SELECT scram.verify_role('somebody', NULL)", "f"),

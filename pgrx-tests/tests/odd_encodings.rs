@@ -13,7 +13,7 @@ const ODD: [(&str, &str); 3] = [
     ("MULE_INTERNAL", r"convert_from('\x81e9', 'MULE_INTERNAL')"),
 ];
 
-/// What must have a result, and no error.
+/// Calls that must return a result and raise no error.
 const CALLS: [&str; 18] = [
     "scram.identify(odd())",
     "scram.is_verifier(odd())",
@@ -35,7 +35,7 @@ const CALLS: [&str; 18] = [
     "(SELECT action FROM scram.set_role_password(odd()::name, odd() || '2'))",
 ];
 
-/// What the audit stored: the run came to its end, and read the source, and tried the word.
+/// The stored audit: the run ended, read the source, and tried the word.
 const STORED: &str = "
     SELECT status, candidates_left FROM scram.audit_run;
     SELECT DISTINCT check_id FROM scram.audit_finding

@@ -89,7 +89,7 @@ fn no_name_keeps_the_others_from_being_read() {
     assert_eq!(cell(&mut admin, status).as_deref(), Some("done"));
 }
 
-/// What the database can't write as text, and what its encoding has and ASCII has not.
+/// Bytes that the database cannot write as text, and characters of its encoding beyond ASCII.
 #[test]
 fn names_in_any_encoding_are_tried() {
     let cluster = Cluster::with_extension();
@@ -146,8 +146,9 @@ fn a_secret_is_no_subject() {
     assert_eq!(cell(&mut admin, subject).as_deref(), Some("t"));
 }
 
-/// What a step has found is in a table that is empty between two steps, and that the planner knows as
-/// empty. Comparing each finding with each would take a run of this size ten minutes.
+/// Findings of a step are in a table that is empty between two steps, and the planner estimates it
+/// as empty. A plan that compares each finding with each would take ten minutes for a run of this
+/// size.
 #[test]
 fn many_findings_are_found_again_at_once() {
     let cluster = Cluster::with_extension();

@@ -18,7 +18,7 @@ fn the_last_passwords_do_not_come_back() {
     assert_eq!(kept(&mut client), 0);
 
     client.batch_execute("SET scram.password_history = 3").expect("the setting");
-    // What the role had before is kept too, whoever set it.
+    // The history keeps the role's previous password too, also one that ALTER ROLE set.
     assert_eq!(set(&mut client, "alice", "two"), Ok("set".to_owned()));
     assert_eq!(set(&mut client, "alice", "one"), Err("22023".to_owned()));
     client.batch_execute("ALTER ROLE alice PASSWORD 'three'").expect("ALTER ROLE");
@@ -110,7 +110,7 @@ fn a_dropped_roles_passwords_go() {
         assert_eq!(cell(&mut client, of_alice).as_deref(), Some("2"), "{how}");
         client2.batch_execute(sql).expect(how);
         assert_eq!(cell(&mut client, of_alice).as_deref(), Some("0"), "{how}");
-        // Another one of this name starts anew.
+        // The history of another role with this name is empty.
         client2.batch_execute("CREATE ROLE alice").expect("another alice");
         assert_eq!(set(&mut client2, "alice", "one"), Ok("set".to_owned()));
         client2

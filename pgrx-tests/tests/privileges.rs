@@ -1,8 +1,8 @@
-//! Who may call what, tried as the roles themselves.
+//! Privileges on the functions, tried as the roles themselves.
 
 use scram_ext_client_tests::{Cluster, Raised, cell, rows};
 
-/// What PUBLIC may: everything that tells nothing about roles.
+/// Functions that PUBLIC may call, because they tell nothing about roles.
 const PUBLIC: &[&str] = &[
     "SELECT scram.verify('pencil', scram.generate('pencil'))",
     "SELECT (scram.parse(scram.generate('pencil'))).iterations",
@@ -15,13 +15,13 @@ const PUBLIC: &[&str] = &[
     "CREATE TEMP TABLE kept (secret scram.verifier)",
 ];
 
-/// What nobody may who wasn't granted it.
+/// Statements that need a grant.
 const GRANTED_ONLY: &[&str] = &[
     "SELECT * FROM scram.handshake_start('n,,n=u,r=a', NULL)",
     "SELECT * FROM scram.handshake_finish('\\x00', 'x', NULL)",
     "SELECT * FROM scram.audit()",
     "CALL scram.run_audit()",
-    // Its parts can be called by everybody and ask for the right to run the audit themselves.
+    // PUBLIC may call the steps of a run, and they check the right to run the audit themselves.
     "SELECT scram_internal.begin_run(NULL)",
     "SELECT scram_internal.step(1)",
     "SELECT scram_internal.finish_run(1)",

@@ -24,7 +24,7 @@ fn a_report_on_an_old_run_says_what_was_known_then() {
 
     for (at, run) in runs.iter().enumerate() {
         let json = format!("scram.audit_report('json', {run})::jsonb");
-        // What stood, as the comparison of runs has it.
+        // The standing findings, from the comparison of runs.
         let differing = format!(
             "SELECT count(*) FROM (
                 SELECT f ->> 'source', f ->> 'subject', f ->> 'check_id', f ->> 'severity', f ->> 'evidence'
@@ -256,7 +256,7 @@ fn the_page_holds_in_a_browser() {
     assert_ne!(reversed, subjects);
     assert_eq!(reversed.len(), subjects.len());
     reversed.dedup();
-    // Equal names stand together, whatever order the browser has for the others.
+    // Equal names stand together in every browser's sort order.
     let mut distinct = subjects.clone();
     distinct.sort();
     distinct.dedup();
@@ -292,7 +292,7 @@ fn ten_thousand_findings_are_all_there() {
     let page = Page::open(&html, "sort=subject:descending");
     let subjects = page.column("all", "<th scope=\"row\">");
     assert_eq!(i64::try_from(subjects.len()).expect("a number"), open);
-    // As numbers: by their letters "user 9999" would come first.
+    // Numbers in names sort as numbers: by their letters "user 9999" would come first.
     assert_eq!(subjects[..2], ["user 10000", "user 9999"]);
     let found = "SELECT jsonb_array_length(scram.audit_report('json')::jsonb -> 'findings')";
     assert_eq!(number(&mut client, found), open);
@@ -323,7 +323,7 @@ fn a_standby_tells_the_same() {
     assert_eq!(there, report(&mut client, "text", &run));
 }
 
-/// As docs/audit.md says it: three tables and the function, no more.
+/// The grants that docs/audit.md lists: three tables and the function, no more.
 #[test]
 fn an_auditor_reads_the_report_with_four_grants() {
     let cluster = Cluster::with_extension();
@@ -381,7 +381,7 @@ fn hostile_roles(client: &mut Client) {
         let sql = format!("CREATE ROLE \"{}\" LOGIN PASSWORD 'x'", name.replace('"', "\"\""));
         client.batch_execute(&sql).expect(name);
     }
-    // As a setting it would be a finding of its own.
+    // The setting itself would be another finding.
     client.batch_execute("RESET password_encryption").expect("the default");
 }
 

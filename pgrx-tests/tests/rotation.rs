@@ -60,7 +60,8 @@ fn a_pair_takes_turns() {
     assert_eq!(Raised::by(&mut admin, "SELECT scram.rotate('app')").code, "42704");
 }
 
-/// Whoever waits for the sessions in one transaction, or has looked at them before, sees them as they are.
+/// A transaction that waits for the sessions, or has looked at them before, sees them as they are
+/// now.
 #[test]
 fn a_transaction_sees_sessions_come_and_go() {
     let cluster = Cluster::with_extension();
@@ -77,7 +78,7 @@ fn a_transaction_sees_sessions_come_and_go() {
     admin.batch_execute("COMMIT").expect("its end");
 }
 
-/// The role in use is not taken away for one that nobody gets in with.
+/// The role in use keeps LOGIN while no client can log in as the other one.
 #[test]
 fn a_role_that_could_not_log_in_is_no_successor() {
     let cluster = Cluster::with_extension();
@@ -104,7 +105,7 @@ fn a_role_that_could_not_log_in_is_no_successor() {
     assert!(logs_in(&cluster, "app_b", &password));
 }
 
-/// Each step is a transaction: whatever breaks, it is called again.
+/// Each step is a transaction, so after any failure the caller repeats it.
 #[test]
 fn a_crash_between_two_steps_is_no_harm() {
     let mut cluster = Cluster::with_extension();
@@ -167,7 +168,7 @@ fn a_hundred_rotations_under_load_lose_no_connection() {
     let mut admin = cluster.client();
     admin.batch_execute("CREATE EXTENSION scram_ext").expect("the extension");
     admin.batch_execute(PAIR).expect("a pair");
-    // What a secret store holds: which credentials, and the how manieth they are.
+    // The contents of a secret store: the credentials and their version number.
     let store = Arc::new(RwLock::new((0_u64, "app_a".to_owned(), "first".to_owned())));
     let seen: Arc<Vec<AtomicU64>> = Arc::new((0..CLIENTS).map(|_| AtomicU64::new(0)).collect());
     let stop = AtomicBool::new(false);
@@ -194,7 +195,8 @@ fn a_hundred_rotations_under_load_lose_no_connection() {
         for generation in 1..=ROTATIONS {
             let (role, password) = rotate(&mut admin);
             *store.write().expect("the store") = (generation, role, password);
-            // An operator waits until everybody uses the new ones; then for the old sessions.
+            // An operator waits until all clients use the new credentials, then until the old
+            // sessions end.
             until("all clients have the new credentials", || {
                 seen.iter().all(|seen| seen.load(SeqCst) >= generation).then_some(())
             });
@@ -234,7 +236,8 @@ fn many_at_once_never_see_each_other() {
             let mut client = cluster.client();
             while !stop.load(SeqCst) {
                 for role in 0..4 {
-                    // It may fail itself: nobody waits for anybody here.
+                    // This statement may fail itself, because it does not wait for the other
+                    // session.
                     let alter = format!("ALTER ROLE r{role} CONNECTION LIMIT 1{role}");
                     if let Err(error) = client.simple_query(&alter) {
                         assert!(
@@ -320,7 +323,8 @@ fn the_name_is_read_again_after_waiting() {
         admin.batch_execute(happens).expect(happens);
         let before = cell(&mut admin, &password);
         admin.batch_execute("COMMIT").expect("COMMIT");
-        // As whoever comes now: PostgreSQL 15 lets him alter the new one, later releases don't.
+        // The call behaves like one that comes now: PostgreSQL 15 lets the caller alter the new
+        // role, later releases do not.
         let found = waiting.join().expect("an answer");
         let mut now = cluster.client_as("creator", "postgres");
         let alter = now.simple_query("BEGIN; ALTER ROLE alice PASSWORD 'x'; ROLLBACK");
@@ -375,7 +379,7 @@ fn logs_in(cluster: &Cluster, role: &str, password: &str) -> bool {
     logins[0]
 }
 
-/// What the server tells a client beside its answer.
+/// The notices that the server sends with its answer.
 fn notices(cluster: &Cluster, sql: &str) -> String {
     let output = cluster.psql(&["-c", sql]);
     String::from_utf8_lossy(&output.stderr).into_owned()

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use postgres::Client;
 use scram_ext_client_tests::{Cluster, Run, cell, rows};
 
-/// What makes a check hit: the check, the source and subject that it names, and the seed, in which
-/// `{…}` are passwords that nobody guesses. What is harmless has no check.
+/// A seed that makes a check hit: the check, the source and subject of the finding, and the seed's
+/// SQL, in which `{…}` are passwords that no word list holds. A harmless seed has no check.
 struct Seed {
     check: Option<&'static str>,
     source: &'static str,
@@ -41,7 +41,7 @@ const SEEDS: &[Seed] = &[
     bad("password_in_wordlist", "common", "make('common', scram.generate('dragon'))"),
     good("common_2", "make('common_2', scram.generate('dragon in my word list'))"),
     bad("md5_hash", "old_hash", "make('old_hash', 'md5' || md5('not guessed' || 'old_hash'))"),
-    // Of the form, but another hash's length: hashed as a password.
+    // The form of an MD5 hash with another length, so the server hashes it as a password.
     good("no_md5", "make('no_md5', scram.generate('md5' || md5('x') || '0'))"),
     bad(
         "scram_malformed",
@@ -92,7 +92,7 @@ const SEEDS: &[Seed] = &[
         "salt_2",
         r"make('salt_2', scram.generate(random_password(), salt => '\x01112233445566778899aabbccddeeff'))",
     ),
-    // The same password under two salts can't be seen, and is nothing shared that is stored.
+    // The audit cannot see the same password under two salts, and nothing stored is shared.
     good("same_1", "make('same_1', scram.generate('the same for both'))"),
     good("same_2", "make('same_2', scram.generate('the same for both'))"),
     bad("verifier_shared", "copy_1", "make('copy_1', scram.generate(random_password()))"),
@@ -193,7 +193,7 @@ const SEEDS: &[Seed] = &[
     ),
 ];
 
-/// What comes with the seeds above, whatever is done.
+/// Findings that always come with the seeds above.
 const ALSO: &[(&str, &str, &str)] = &[
     ("role", "few", "iterations_reveal_role"),
     ("role", "many", "iterations_reveal_role"),
@@ -206,8 +206,8 @@ const ALSO: &[(&str, &str, &str)] = &[
     ("server", "source broken", "hash_readable"),
 ];
 
-/// Above the two lines of every cluster, the first of which trusts everybody on the socket. A rule for
-/// a database that isn't there is a rule.
+/// Rules above the two lines of every cluster, the first of which trusts every role on the socket.
+/// A rule for a missing database is still a rule.
 const HBA: [&str; 6] = [
     "local nowhere all password",
     "local nowhere all md5",

@@ -4,7 +4,7 @@ use postgres::Client;
 use scram_ext_client_tests::foreign::{Foreign, Login};
 use scram_ext_client_tests::{Cluster, Raised, cell, rows, text, verify_role};
 
-/// What of a row tells whether it was touched.
+/// The parts of a row that tell whether it was touched.
 const ROW: &str = "SELECT concat_ws(' ', xmin, ctid, rolpassword, rolvaliduntil) FROM pg_authid
                    WHERE rolname = 'alice'";
 
@@ -183,7 +183,7 @@ fn a_transaction_that_rolls_back_changes_nothing() {
             .expect(call);
         assert_eq!(cell(&mut client, ROW), before, "{call}");
     }
-    // What was set before the savepoint stays.
+    // The change before the savepoint stays.
     let mixed = "BEGIN; SELECT scram.set_role_password('alice', 'second'); SAVEPOINT s;
                  SELECT scram.set_role_password('alice', 'third'); ROLLBACK TO s; COMMIT";
     client.batch_execute(mixed).expect("a transaction");

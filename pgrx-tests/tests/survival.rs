@@ -91,7 +91,7 @@ fn survive(kills: usize, mut blow: impl FnMut(&mut Cluster, u32) -> bool) {
     assert_eq!(triples(&mut client, others), triples(&mut client, &now));
 }
 
-/// What is committed.
+/// The committed state.
 #[derive(Default)]
 struct State {
     /// Each secret, the edition of its own candidates and the last word that was tried.
@@ -115,7 +115,7 @@ impl State {
             })
             .collect();
         let tested = number(client, "SELECT sum(candidates_tested)::bigint FROM scram.audit_run");
-        // What is remembered of each secret adds up to what the runs say that they tried.
+        // The record of tried passwords of all secrets adds up to the counts of the runs.
         let tried = "SELECT coalesce(sum(CASE WHEN t.own_edition > 0 THEN t.candidates ELSE 0 END
                          + (SELECT count(*) FROM scram_internal.candidate w
                             WHERE w.word_id <= t.words_through)), 0)::bigint
@@ -206,7 +206,7 @@ fn roles_change_under_a_run() {
     let runs = Run::all(&mut client);
     assert!(runs.iter().all(|run| run.status == "done"), "{runs:?}");
 
-    // Whatever came of it: the next run has what there is now, as one that never saw anything before.
+    // The next run finds the present state, like a run that saw nothing before.
     let weak = "SELECT 'role', rolname, 'password_is_name' FROM pg_authid
                 WHERE rolname ~ '^r' AND scram.is_verifier(rolpassword) AND scram.verify(rolname, rolpassword)";
     let weak = triples(&mut client, weak);

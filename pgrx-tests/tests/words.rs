@@ -124,7 +124,7 @@ fn a_word_finds_its_secrets_and_goes_with_its_findings() {
         "by_scram password_in_wordlist",
     ];
     assert_eq!(guessed(&mut client), all);
-    // Not in a finding, not in a report, not in what is kept between two runs, not in the log.
+    // The word is in no finding, no report, no table that is kept between two runs, and no log.
     let told = "SELECT f::text FROM scram.audit_finding f UNION ALL SELECT t::text FROM scram_internal.stored_secret t
                 UNION ALL SELECT scram.audit_report(x) FROM unnest('{text,json,html,prometheus}'::text[]) x";
     for row in rows(&mut client, told) {
@@ -326,7 +326,7 @@ fn hostile_names_are_names() {
     assert_eq!(number(&mut client, remembered), 0);
 }
 
-/// What the whole of the known secrets and words come to.
+/// The number of candidates for all known secrets and words.
 fn all_candidates(client: &mut Client) -> i64 {
     let sql = "SELECT sum(t.candidates + (SELECT count(*) FROM scram_internal.candidate))
                FROM scram_internal.stored_secret t WHERE t.candidates > 0";

@@ -159,7 +159,7 @@ fn mark(severity: Severity) -> Markup {
 /// left stays within the name.
 fn name(text: &str) -> Markup {
     let text = visible(text);
-    // Only other names get the element, because a browser is slow with ten thousand of them.
+    // ASCII names need no such element, and a browser is slow with ten thousand of them.
     html! { @if text.is_ascii() { (text) } @else { bdi { (text) } } }
 }
 

@@ -163,7 +163,7 @@ fn metrics_name_no_subject() {
         assert!(labels.is_ascii() && !labels.contains(['<', '\\', ' ']), "{line}");
         value.parse::<f64>().expect(line);
     }
-    // One line for each sample, whatever the source is called.
+    // Each sample has one line, for any name of the source.
     let metrics = Format::Prometheus.render(&hostile());
     let plain = Format::Prometheus.render(&sample());
     assert!(plain.contains(

@@ -64,7 +64,7 @@ pub const CHECKS: &[AuditCheck] = &[
     AuditCheck {
         id: "scram_lax",
         severity: Severity::Warning,
-        title: "the stored verifier is not in the form that every server reads alike",
+        title: "the stored verifier is not in the strict form",
         remedy: "Set the same password again: SELECT * FROM scram.set_role_password(ROLE, PASSWORD).",
         kind: CheckKind::Subject(secret::scram_lax),
     },

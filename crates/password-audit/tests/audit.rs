@@ -297,7 +297,7 @@ fn names_in_another_encoding() {
     }
 }
 
-/// What works the search off can end the run.
+/// An error of the search ends the run.
 #[test]
 fn a_search_can_fail() {
     let subjects = [role("abc", strict("pw", 4096, SALT))];
@@ -429,7 +429,7 @@ fn derive(mechanism: Mechanism, password: &Password, iterations: u32, salt: &[u8
     Verifier::derive(parameters, password, || ()).to_string()
 }
 
-/// What a server makes of a verifier.
+/// A server's reading of a verifier.
 fn served(text: &str, iterations: i32) -> ParsedSecret {
     let verifier: Verifier = text.parse().expect("a verifier");
     ParsedSecret {

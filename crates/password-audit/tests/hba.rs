@@ -105,7 +105,7 @@ fn no_matching_hba_rule() {
             Some("a SCRAM verifier, and no rule of pg_hba.conf fits"),
         ),
         ("host all +ann all md5", Some(SCRAM), None),
-        // What nobody knows is no way in for a password, and no lock for who has none.
+        // A rule that cannot be evaluated admits no password, and locks no role out that has none.
         (
             "local all all peer",
             Some(SCRAM),
@@ -155,7 +155,7 @@ fn where_the_server_does_not_listen() {
     assert!(closed(|listen| listen.databases.clear()));
 }
 
-/// The other way round: whom a rule meets.
+/// The other direction: the roles that a rule decides about.
 #[test]
 fn whom_a_rule_meets() {
     let mut server = server(

@@ -100,7 +100,7 @@ fn recognised() {
     }
 }
 
-/// What must be taken for plain text, as it is nobody's stored form.
+/// Texts in no known stored form, which must be assumed to be plain text.
 #[test]
 fn lookalikes() {
     let long = "x".repeat(1 << 20);

@@ -76,7 +76,7 @@ proptest! {
         prop_assume!(text[position] != byte);
         text[position] = byte;
         let text = String::from_utf8(text)?;
-        // Bounded, as the SQL layer does it: nobody derives keys for any count.
+        // Bounded like in the SQL layer, which derives no keys for counts above its cap.
         if let Ok(changed) = text.parse::<Verifier>()
             && changed.iterations().get() < 100
         {
@@ -109,7 +109,7 @@ proptest! {
         let _ = format!("SCRAM-SHA-256${text}").parse::<Verifier>();
     }
 
-    /// Whatever is accepted has its nonce and its user where the grammar says.
+    /// An accepted message has its nonce and its user where the grammar says.
     #[test]
     fn accepted_messages_are_of_the_grammar(message in "[nyp],(a=[a-z=]{0,3})?,n=[a-z=23CD]{0,6},r=[!-~]{0,6}(,[a-z]=[a-z]{0,2})?") {
         let terms = Terms::new(Mechanism::ScramSha256.into(), None)?;

@@ -30,7 +30,7 @@ fn rows() {
     }
 }
 
-/// What a database in SQL_ASCII or LATIN1 hands over: bytes that may or may not be UTF-8.
+/// Bytes from a database in SQL_ASCII or LATIN1, which may or may not be UTF-8.
 #[test]
 fn other_encodings() {
     let cases = [

@@ -209,7 +209,7 @@ fn nothing_secret_is_printed() {
 }
 
 proptest! {
-    /// As one call of `verify` for each candidate.
+    /// A reference: one call of `verify` for each candidate.
     #[test]
     fn as_verify(
         candidates in prop::collection::vec("\\PC{0,3}", 0..40),

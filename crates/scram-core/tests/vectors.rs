@@ -82,7 +82,7 @@ fn vectors() -> Vec<(Vector, Selection)> {
 #[test]
 fn keys() {
     for (vector, Selection { mechanism, .. }) in vectors() {
-        // A password whose author skipped SASLprep can't be told to the core on purpose.
+        // The core prepares every password, so it cannot take one whose author skipped SASLprep.
         if vector.preparation.starts_with("none") {
             continue;
         }
@@ -185,7 +185,7 @@ fn client() {
     assert!(seen >= 20, "only {seen} exchanges were played");
 }
 
-/// What the server put behind the client's nonce.
+/// The server's part of the nonce, after the client's.
 fn server_nonce(client_first: &str, server_first: &str) -> String {
     let client = ClientFirst::read(client_first.as_bytes()).expect("client-first");
     let server = ServerFirst::read(server_first.as_bytes()).expect("server-first");

@@ -20,16 +20,17 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Starts one that lets anybody in over its socket and opens sessions of this role.
+    /// Starts a pooler that trusts every client on its socket and opens sessions of this role.
     pub fn start(cluster: &Cluster, role: &str) -> Self {
         let database =
             format!("host={} port={} user={role}", cluster.dir().display(), cluster.port());
         Self::with_settings(&database, "auth_type = any\ndefault_pool_size = 3\n", &[])
     }
 
-    /// Starts one on TCP that asks the server for the verifier of whoever logs in, as role
-    /// `auth_user` with this password, and passes the login on: neither knows the user's password.
-    /// The superuser may ask its console, database `pgbouncer`, with that password too.
+    /// Starts a pooler on TCP that asks the server, as role `auth_user` with this password, for the
+    /// verifier of each client, and passes the login on. Neither pooler nor `auth_user` knows the
+    /// user's password. The superuser may open its console, database `pgbouncer`, with that
+    /// password too.
     pub fn with_auth_query(cluster: &Cluster, auth_user: &str, password: &str) -> Self {
         let database = format!("host=127.0.0.1 port={}", cluster.port());
         let settings = format!(

@@ -1,4 +1,4 @@
-//! What is read as client-final is written as the same bytes again.
+//! A parsed client-final prints as the same bytes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

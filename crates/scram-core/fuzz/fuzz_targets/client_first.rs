@@ -1,4 +1,4 @@
-//! What is read as client-first has the parts it claims to have.
+//! A parsed client-first has the parts that it claims to have.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

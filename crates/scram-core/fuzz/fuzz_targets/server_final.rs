@@ -1,4 +1,4 @@
-//! What is read as server-final without extensions is written as the same bytes again.
+//! A parsed server-final without extensions prints as the same bytes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
