@@ -1,12 +1,12 @@
-//! The report on one run of the audit, in four forms. Pure: what is reported comes in as a
-//! [`Report`], and a `String` comes out.
+//! The report on one run of the audit, in four forms. The crate does no I/O: a [`Report`] comes in,
+//! and a `String` comes out.
 //!
-//! Every name in a report may have been chosen by somebody who wants to mislead its reader. So no
-//! form shows a name as it is: `text` and `html` write what isn't printable as an escape, `json` and
-//! `prometheus` as their grammars ask for, and `prometheus` leaves subjects out.
+//! An attacker may have chosen any name in a report to mislead its reader. So no form shows a name
+//! unescaped: `text` and `html` escape unprintable characters, `json` and `prometheus` escape as
+//! their grammars ask for. `prometheus` leaves subjects out.
 //!
-//! What the extension writes of its own is ASCII in all of them, and `html` and `json` are so
-//! throughout: they can be stored in any encoding.
+//! The fixed texts of all four forms are ASCII. `html` and `json` are ASCII throughout, so that
+//! they can be stored in any encoding.
 
 mod html;
 mod json;
@@ -20,10 +20,10 @@ pub use model::{
     Timestamp,
 };
 
-/// What a report looks like.
+/// The format of a report.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Format {
-    /// One page that needs nothing else.
+    /// One self-contained page.
     Html,
     /// For programs.
     Json,

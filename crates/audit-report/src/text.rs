@@ -47,7 +47,7 @@ fn header(report: &Report, page: &mut Page) {
     page.line("");
 }
 
-/// What a run that isn't done means for the report.
+/// The remark on a run that is not done.
 pub(crate) fn unfinished(status: &str) -> Option<&'static str> {
     match status {
         "interrupted" => Some(
@@ -235,7 +235,7 @@ impl Page {
         self.wrapped(text, "", "");
     }
 
-    /// With the lines after the first one set in, so that no text can begin a line of its own.
+    /// Indents the lines after the first one, so that no text from a catalog can begin a line.
     fn hanging(&mut self, mark: &str, text: &str) {
         self.wrapped(text, mark, &" ".repeat(mark.len() + 2));
     }

@@ -8,7 +8,7 @@ use password_audit::Severity;
 use crate::model::{Change, Finding, Report};
 use crate::show::{accepted_until, number, since};
 
-/// What to do, a row for each check that found something.
+/// The remedies: a row for each check that has an open finding.
 pub(super) fn remedies(report: &Report) -> Markup {
     let groups = report.by_check();
     html! {
@@ -94,7 +94,7 @@ fn row(finding: &Finding) -> Markup {
     }
 }
 
-/// What no longer stands.
+/// The fixed findings.
 pub(super) fn fixed(report: &Report) -> Markup {
     html! {
         @if let Some(before) = report.compared_with.as_ref().filter(|_| !report.fixed.is_empty()) {
@@ -126,7 +126,7 @@ pub(super) fn fixed(report: &Report) -> Markup {
     }
 }
 
-/// What somebody has accepted, until when and why.
+/// The accepted findings, with the end of the acceptance and its note.
 pub(super) fn accepted(report: &Report) -> Markup {
     html! {
         @if report.counts().accepted > 0 {
