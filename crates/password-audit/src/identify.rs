@@ -1,4 +1,4 @@
-//! What kind of stored secret a text is, by its form alone. Nothing is derived.
+//! Recognises the kind of a stored secret by its form. It derives no key.
 
 mod credentials;
 mod crypt;
@@ -10,13 +10,13 @@ use scram_core::verifier::Verifier;
 
 /// Names the kind of a stored secret, of any length.
 ///
-/// `server_accepts` is the running server's own judgement whether it would store and serve the text
-/// as SCRAM-SHA-256 (`get_password_type` in PostgreSQL's `src/backend/libpq/crypt.c`): it differs
-/// from release to release, so it is asked and not copied. It is asked at most once, and only about
-/// what isn't in the strict form.
+/// `server_accepts` asks the running server whether it would store and serve the text as
+/// SCRAM-SHA-256 (`get_password_type` in PostgreSQL's `src/backend/libpq/crypt.c`). The answer
+/// differs from release to release, so that a copy of the rule would be wrong on some of them. It
+/// is called at most once, and only for texts that are not in the strict form.
 ///
-/// Each form is read as its own system would take it, keys and counts included, so that a password
-/// which only looks alike is [`Kind::Unknown`]: to call a plain text a hash would hide it.
+/// Each form is parsed as strictly as its own system does, keys and counts included. So a plain
+/// text that resembles a hash is [`Kind::Unknown`]; otherwise the audit would overlook it.
 pub fn identify(secret: &str, server_accepts: impl FnOnce(&str) -> bool) -> Kind {
     if let Ok(verifier) = secret.parse::<Verifier>() {
         return verifier.mechanism().into();
@@ -53,7 +53,7 @@ fn is_md5(secret: &str) -> bool {
     })
 }
 
-/// What a stored secret is.
+/// The kind of a stored secret.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Kind {
@@ -73,9 +73,10 @@ pub enum Kind {
     Mongodb,
     /// PBKDF2 in passlib's, PHC's, Django's or Werkzeug's form.
     Pbkdf2,
-    /// Not in the strict form, but the running server takes it for SCRAM-SHA-256.
+    /// The running server takes it for SCRAM-SHA-256, although it is not in the strict form.
     ScramLax,
-    /// Begins with `SCRAM-`, yet nobody accepts it: a server would take it for a password.
+    /// Begins with `SCRAM-`, but the server does not accept it: it would take the text for a
+    /// password.
     ScramMalformed,
     /// A SCRAM-SHA-1 verifier in the strict form.
     ScramSha1,

@@ -61,8 +61,10 @@ pub(super) fn hash_readable(subject: &Subject, _: &Policy) -> Option<String> {
     subject.role()?.hash_access.clone()
 }
 
-/// Only what is certain: where a rule asks for something else than a password, a role whose password
-/// opens no other rule is said to be so, with what is unknown; one that has none is silent.
+/// Reports only certain cases. An `Entry::Unknown` rule asks for something other than a password. A
+/// role with a current password that no rule accepts is reported even then, and the evidence lists
+/// the unknown rules. A role without a current password is not reported then, because it may not
+/// need one.
 pub(super) fn no_matching_hba_rule(subject: &Subject, _: &Policy) -> Option<String> {
     let role = subject.role().filter(|role| role.can_login)?;
     let meets = role.hba_rules.as_ref()?;
@@ -87,7 +89,7 @@ pub(super) fn no_matching_hba_rule(subject: &Subject, _: &Policy) -> Option<Stri
     })
 }
 
-/// Whether a rule lets somebody in.
+/// Whether a rule accepts the role's credential.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Entry {
     No,
@@ -95,7 +97,7 @@ enum Entry {
     Yes,
 }
 
-/// What somebody has to log in with.
+/// The credential that a role logs in with.
 enum LoginCredential {
     Expired,
     Md5,
@@ -131,8 +133,8 @@ impl LoginCredential {
         }
     }
 
-    /// As `ClientAuthentication` in PostgreSQL's `src/backend/libpq/auth.c`: "md5" asks a role with a
-    /// SCRAM verifier for SCRAM, "scram-sha-256" asks nobody for MD5.
+    /// Follows `ClientAuthentication` in PostgreSQL's `src/backend/libpq/auth.c`: method `md5` runs
+    /// SCRAM for a role with a SCRAM verifier, but method `scram-sha-256` never runs MD5.
     fn admitted_by(&self, met: &MatchedRule) -> Entry {
         let opens = match &*met.method {
             "trust" => return if met.password_alone { Entry::Yes } else { Entry::Unknown },
