@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A SCRAM mechanism without its channel-binding suffix: what a verifier is made for.
+/// A SCRAM mechanism without its channel-binding suffix, as a verifier names it.
 ///
 /// Source: RFC 5802 section 4, RFC 7677 section 2; SCRAM-SHA-512 as in the IANA registry.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -54,7 +54,8 @@ impl FromStr for Mechanism {
     }
 }
 
-/// What a client selected by its name in the SASL exchange: a mechanism, bound to the channel or not.
+/// The mechanism name that a client selected in the SASL exchange: a mechanism, with or without
+/// channel binding.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Selection {
     /// The mechanism.

@@ -26,20 +26,20 @@ pub struct Transcript<'a> {
 pub struct Check {
     /// Which message it looks at, 1 to 4.
     pub step: u32,
-    /// What is checked.
+    /// The name of the check.
     pub name: &'static str,
-    /// Whether it is right; `None` if it can't be known from what is given.
+    /// Whether it succeeded; `None` if the messages do not tell.
     pub ok: Option<bool>,
-    /// What was found, in words.
+    /// The result in words.
     pub detail: String,
 }
 
 impl Transcript<'_> {
-    /// Every check in the order of the exchange, up to the first that fails: what comes after has
-    /// no meaning.
+    /// Every check in the order of the exchange, up to the first that fails: later ones have no
+    /// meaning then.
     pub fn check(&self, verifier: &Verifier) -> Vec<Check> {
         let mut checks = Checks::default();
-        // An Err here is only the end of the list; it says nothing that the list does not.
+        // An Err only ends the list, which holds the failed check already.
         let _ = self.run(verifier, &mut checks);
         checks.list
     }

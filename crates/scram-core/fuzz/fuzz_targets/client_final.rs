@@ -1,4 +1,4 @@
-//! What is read as client-final is written as the same bytes again.
+//! A client-final that parses is written as the same bytes again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! What is read as server-final without extensions is written as the same bytes again.
+//! A server-final that parses begins with the bytes that it is written as; extensions may follow.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! What is read as server-first has the parts it claims to have.
+//! The parts of a server-first that parses are those of the message.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,28 +1,30 @@
-//! What can be wrong with a message, and what the other side is told of it.
+//! The faults of a message, and the error values that the other side is sent for them.
 
 use std::fmt;
 
-/// `server-error-value` (RFC 5802 section 7): what `e=` may say.
+/// `server-error-value` (RFC 5802 section 7): the value of `e=`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorValue {
     /// The client asked for channel binding; the server offers none.
     ChannelBindingNotSupported,
-    /// `c=` is not what the client said first, or the channel is another one.
+    /// `c=` differs from the header of client-first or from the channel's data.
     ChannelBindingsDontMatch,
     /// A mandatory extension (`m=`).
     ExtensionsNotSupported,
     /// Any fault of syntax, UTF-8 or Base64.
     InvalidEncoding,
-    /// Another password; also every user who can't log in, and every unknown one.
+    /// The proof is wrong. Also sent for unknown users and for users that may not log in, so that
+    /// the answer does not tell them apart.
     InvalidProof,
-    /// The user name can't be decoded or prepared.
+    /// The user name cannot be decoded or prepared.
     InvalidUsernameEncoding,
-    /// The server has no means left.
+    /// The server lacks resources.
     NoResources,
     /// Anything else.
     OtherError,
-    /// The client says that the server offers no channel binding, yet it did: somebody removed it.
+    /// The client says that the server offers no channel binding, but the server did: an attacker
+    /// may have removed the offer.
     ServerDoesSupportChannelBinding,
     /// Never sent: it would tell which users exist.
     UnknownUser,
@@ -63,7 +65,7 @@ impl ErrorValue {
         }
     }
 
-    /// Reads a value; one that isn't known counts as `other-error`, as the RFC asks.
+    /// Reads a value. An unknown one counts as `other-error`, as the RFC demands.
     pub fn read(value: &str) -> Self {
         Self::ALL.into_iter().find(|e| e.as_str() == value).unwrap_or(Self::OtherError)
     }
@@ -85,7 +87,7 @@ pub enum Fault {
     /// `a=` is not `=2C` and `=3D` escaped UTF-8.
     #[error("the authorization identity has a bad escape")]
     AuthzidEscape,
-    /// `a=` names somebody else than the user.
+    /// `a=` names a different user.
     #[error("the authorization identity is not the user")]
     AuthzidNotUser,
     /// `c=` is not canonical Base64.
@@ -136,13 +138,13 @@ pub enum Fault {
     /// `n=` is empty where the user's name is asked from it.
     #[error("the user name is empty")]
     UsernameEmpty,
-    /// `n=` is not `=2C` and `=3D` escaped UTF-8, or can't be prepared.
+    /// `n=` is not UTF-8, has a bad escape (only `=2C` and `=3D` exist), or cannot be prepared.
     #[error("the user name has a bad escape or a prohibited character")]
     UsernameEncoding,
 }
 
 impl Fault {
-    /// What the other side is told.
+    /// The error value for the other side.
     pub fn value(self) -> ErrorValue {
         match self {
             Self::BindingMismatch => ErrorValue::ChannelBindingsDontMatch,
