@@ -1,8 +1,8 @@
-//! A small front end that speaks PostgreSQL's protocol to clients and asks nobody but the
-//! extension's SQL functions whether to let them in.
+//! A small front end that speaks PostgreSQL's protocol. To authenticate a client it calls the
+//! extension's SQL functions and nothing else.
 //!
-//! It knows no password and no verifier, and does no cryptography but TLS: a client that gets
-//! through was let in by the extension. Behind a login it connects the client with a real session.
+//! It knows no password and no verifier, and does no cryptography but TLS, so every accepted client
+//! was accepted by the extension. After a login it connects the client with a real session.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub enum Users {
     /// Roles of the cluster: `role_handshake_start` and `role_handshake_finish`.
     Roles,
     /// Table `account (name text, secret scram.verifier)`: `handshake_start` and
-    /// `handshake_finish`. Whoever logs in gets a session of role [`SESSION`].
+    /// `handshake_finish`. Each user gets a session of role [`SESSION`].
     Table,
 }
 
@@ -44,10 +44,10 @@ pub struct Bridge {
     _runtime: Runtime,
 }
 
-/// What each connection needs.
+/// The state that all connections share.
 struct Shared {
     users: Users,
-    /// Where the functions are asked: the server, or a pooler in front of it.
+    /// The connection for calling the functions: the server, or a pooler in front of it.
     ask: Config,
     /// The server's socket, for the sessions behind a login.
     socket: PathBuf,
@@ -142,7 +142,8 @@ impl Shared {
         let role = if self.users == Users::Roles { user } else { SESSION };
         let mut server = UnixStream::connect(&self.socket).await?;
         server.write_all(&startup_message(role, database)).await?;
-        // AuthenticationOk: the client has had its own. What follows is the server's to say.
+        // Skip the server's AuthenticationOk, because the client gets the bridge's own. Everything
+        // after it comes from the server.
         let (kind, _) = read_message(&mut server).await?;
         if kind != b'R' {
             return Ok(());

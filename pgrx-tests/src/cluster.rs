@@ -44,7 +44,8 @@ impl Builder {
         self
     }
 
-    /// Limits the address space of each of the server's processes, in bytes, as container hosts do.
+    /// Limits the address space of each of the server's processes, in bytes, because container
+    /// hosts do so too.
     #[must_use]
     pub fn address_space(mut self, bytes: u64) -> Self {
         self.address_space = Some(bytes);
@@ -89,9 +90,9 @@ impl Builder {
     }
 }
 
-/// A server of its own in a temporary folder: `scram-sha-256` on a free port of 127.0.0.1, `trust`
-/// on its socket. Stopped and removed when dropped, also by a panic; when the test runner is
-/// killed, the server stops all the same.
+/// A throwaway server in a temporary folder: `scram-sha-256` on a free port of 127.0.0.1, `trust`
+/// on its socket. It is stopped and removed when dropped, even by a panic. It also stops when the
+/// test runner is killed.
 #[derive(Debug)]
 pub struct Cluster {
     dir: TempDir,
@@ -150,26 +151,26 @@ impl Cluster {
         self.client_as(SUPERUSER, "postgres")
     }
 
-    /// A connection over the socket, where anybody is trusted.
+    /// A connection over the socket, which trusts every user.
     pub fn client_as(&self, user: &str, database: &str) -> Client {
         let mut config = Config::new();
         config.host_path(self.dir.path()).port(self.port).user(user).dbname(database);
         config.connect(NoTls).unwrap_or_else(|error| panic!("{user} to {database}: {error}"))
     }
 
-    /// A connection over TCP, where the password counts.
+    /// A connection over TCP, which needs the password.
     ///
     /// # Errors
     ///
-    /// What the server or the client says against it.
+    /// The server's or the client's error.
     pub fn login(&self, user: &str, password: &[u8]) -> Result<Client, postgres::Error> {
         let mut config = Config::new();
         config.host("127.0.0.1").port(self.port).user(user).dbname("postgres").password(password);
         config.connect(NoTls)
     }
 
-    /// What `psql` does when it logs in as `user` over TCP and runs `sql`: libpq's own way. The
-    /// password goes in as the bytes given.
+    /// Logs in with `psql` as `user` over TCP and runs `sql`, so that libpq does the exchange. The
+    /// password is passed as the bytes given.
     pub fn psql_login(&self, user: &str, password: &[u8], sql: &str) -> Output {
         let mut psql = Program::new("psql");
         psql.args(["-XqAtw", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", user, "-c", sql]);
@@ -206,8 +207,8 @@ impl Cluster {
         until("the server reloads", || (reloads(&self.log()) > before).then_some(()));
     }
 
-    /// What `psql` prints when the superuser gives it a script: its own reading of statements, so
-    /// that each is a transaction of its own. Must succeed.
+    /// The output of `psql` for a script that the superuser runs. `psql` splits it into statements,
+    /// so that each is a transaction of its own. Must succeed.
     pub fn psql_script(&self, script: &str) -> String {
         let file = self.dir.path().join("script.sql");
         fs::write(&file, script).expect("the script");
@@ -217,7 +218,7 @@ impl Cluster {
         psql.succeed()
     }
 
-    /// What `psql` does with these arguments as the superuser, over the socket.
+    /// Runs `psql` with these arguments as the superuser, over the socket.
     pub fn psql(&self, arguments: &[&str]) -> Output {
         let mut psql = Program::new("psql");
         psql.args(["-XqAt", "-U", SUPERUSER, "-h"]).arg(self.dir.path());
@@ -228,11 +229,11 @@ impl Cluster {
         psql.output()
     }
 
-    /// What one of PostgreSQL's client programs prints to this role.
+    /// The output of one of PostgreSQL's client programs, run as this role.
     ///
     /// # Errors
     ///
-    /// What the program says when it fails.
+    /// The program's error output.
     pub fn run(&self, program: &str, user: &str, arguments: &[&str]) -> Result<String, String> {
         let mut run = Program::new(program);
         run.args(["-U", user, "-h"]).arg(self.dir.path()).arg("-p").arg(self.port.to_string());
@@ -350,7 +351,8 @@ impl Cluster {
         let Some(mut server) = self.server.take() else { return };
         let data = self.dir.path().join("data");
         Program::new("pg_ctl").arg("-D").arg(data).args(["-m", mode, "-w", "stop"]).output();
-        // Should pg_ctl have failed, this is the way that can't; otherwise there is nobody to kill.
+        // If pg_ctl failed, this kills the server; otherwise the process has ended, and the call
+        // has no effect.
         let _ = server.kill();
         let _ = server.wait();
     }
@@ -382,9 +384,9 @@ fn children(pid: u32) -> Vec<u32> {
     children.split_whitespace().map(|pid| pid.parse().expect("a number")).collect()
 }
 
-/// Ended, whether or not somebody has taken notice.
+/// Whether the process has ended, even if its parent has not waited for it yet.
 fn is_gone(pid: u32) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
-    // The state stands behind the name, which may hold anything.
+    // The state follows the name, which may hold any character.
     stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
 }

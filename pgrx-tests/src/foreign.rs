@@ -89,7 +89,8 @@ pub fn scramp(
     run(&mut command)
 }
 
-/// What Prometheus' own parser reads in a page of metrics: name, labels and value of each sample.
+/// The samples that Prometheus' own parser reads in a page of metrics: name, labels and value of
+/// each.
 pub fn metrics(text: &str) -> Vec<(String, String, f64)> {
     let mut command = Command::new(target().join("python/bin/python"));
     command.arg(script("read_metrics.py")).stdin(Stdio::piped()).stdout(Stdio::piped());

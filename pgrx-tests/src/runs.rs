@@ -4,7 +4,7 @@ use postgres::Client;
 
 use crate::{cell, rows};
 
-/// What `scram.audit_run` says of one.
+/// A row of `scram.audit_run`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Run {
     /// Its number.

@@ -11,7 +11,7 @@ use super::read_bytes;
 /// The longest message before a login.
 const MAX_LEN: u32 = 10_000;
 
-/// What a client starts with.
+/// The first message of a client.
 pub(super) enum Startup {
     Cancel,
     Gssapi,
