@@ -57,8 +57,8 @@ struct Shared {
 impl Bridge {
     /// Starts a bridge on a free port of 127.0.0.1, in front of this cluster.
     ///
-    /// `ask_port`: where the functions are asked, 127.0.0.1 or the socket in `ask_host`; each
-    /// question on a connection of its own.
+    /// `ask_port`: where the functions are called, 127.0.0.1 or the socket in `ask_host`. Each call
+    /// uses a connection of its own.
     pub fn start(cluster: &Cluster, users: Users, ask: (&Path, u16), tls: bool) -> Self {
         let mut config = Config::new();
         config.host_path(ask.0).port(ask.1).user("gateway").dbname("postgres");
@@ -189,7 +189,7 @@ impl Shared {
         Ok(accepted)
     }
 
-    /// First question: server-first and the state, or nothing if the client is refused.
+    /// The first call: returns server-first and the state, or `None` if the client is refused.
     async fn start(
         &self,
         user: &str,

@@ -179,7 +179,7 @@ impl Cluster {
         psql.output()
     }
 
-    /// Whether `psql` gets in: by a host's address, or through the socket where there is none.
+    /// Whether `psql` can log in: at a host's address, or through the socket if `host` is `None`.
     pub fn psql_opens(
         &self,
         host: Option<&str>,
@@ -305,8 +305,8 @@ impl Cluster {
         self.start_server();
     }
 
-    /// Kills one server process with SIGKILL, and waits until the server, which ends all sessions then,
-    /// is through with its recovery. False when there was no such process any more.
+    /// Kills one server process with SIGKILL. The server then ends all sessions; this waits until
+    /// it has recovered. False if the process had ended before.
     pub fn kill_session(&self, pid: u32) -> bool {
         const RECOVERED: &str = "database system is ready to accept connections";
         let before = self.log().matches(RECOVERED).count();
@@ -364,8 +364,8 @@ impl Drop for Cluster {
     }
 }
 
-/// A port that was free a moment ago. Nothing else on a test machine takes ports fast enough for
-/// that moment to matter: the kernel hands them out round robin.
+/// A port that was free a moment ago. Another program is unlikely to take it meanwhile, because the
+/// kernel hands out ports in turn.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
 }

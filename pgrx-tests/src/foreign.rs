@@ -158,7 +158,7 @@ fn script(name: &str) -> String {
     format!("{}/clients/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Where `tools/clients.sh` puts what the programs need.
+/// The folder in which `tools/clients.sh` installs the programs' packages.
 fn target() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/clients")
 }

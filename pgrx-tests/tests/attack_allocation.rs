@@ -1,11 +1,11 @@
-//! Attacks on memory: no argument, however long, makes an allocation fail in Rust, which would end the
-//! process and with it every session.
+//! Attacks on memory: no argument, however long, makes an allocation fail in Rust. A failed one
+//! would abort the process, and the server would end all sessions.
 
 use postgres::Client;
 use scram_ext_client_tests::{Cluster, cell, rows, text};
 
-/// What a container host grants to a process, and an argument that a few copies of fill it. A quarter
-/// and a fifth of it in most tests: a gigabyte takes seconds to make.
+/// A process's memory on a container host, and an argument so large that a few copies fill it. Most
+/// tests use a quarter and a fifth of both, because making a gigabyte takes seconds.
 const ADDRESS_SPACE: u64 = 1024 * 1024 * 1024;
 
 const HUGE: &str = "repeat('x', 200000000)";
@@ -96,8 +96,8 @@ fn every_argument_can_be_of_any_length() {
     assert_eq!(rows(&mut other, since), before, "the server has restarted its sessions");
 }
 
-/// What these answer to a text that is too long is what they answer to any other that is no verifier,
-/// no message and no password.
+/// These functions answer a text that is too long like any other text that is no verifier, no
+/// message and no password.
 #[test]
 fn what_is_too_long_is_answered_as_ever() {
     let cluster = cluster(ADDRESS_SPACE);
@@ -163,7 +163,7 @@ fn what_is_too_long_is_answered_as_ever() {
         let found = found.as_ref().map(|rows| rows[0][0].as_deref().unwrap_or("NULL"));
         assert_eq!(found.map_err(|code| &**code), expected, "{sql}");
     }
-    // Not one copy for each candidate, but a bounded part of them at a time.
+    // Candidates are copied in bounded parts, because a copy of all of them would not fit.
     let many = "SELECT scram.match_any(v, array_agg(repeat('x', 1000000) || i)) IS NULL
                 FROM v, generate_series(1, 200) i GROUP BY v";
     assert_eq!(cell(&mut client, many), text("t"));
@@ -185,7 +185,7 @@ fn a_gigabyte_ends_no_server() {
     assert_eq!(cell(&mut other, "SELECT 1"), text("1"));
 }
 
-/// Only callers who may run the audit take more than one processor.
+/// More than one thread is reserved to callers who may run the audit.
 #[test]
 fn a_plain_user_searches_on_one_thread() {
     let cluster = Cluster::builder().conf("scram.search_threads = 4").start();

@@ -1,7 +1,8 @@
-//! Where a password that a function is called with turns up, and a verifier never does.
+//! Finds the places that a password given to a function leaks to, and checks that a verifier leaks
+//! to none.
 //!
-//! Each channel is switched on alone, and each function is called in every way there is to call it.
-//! What is found must be what the table in docs/logging.md says, both ways.
+//! Each channel is switched on alone, and each function is called in every possible way. The
+//! results must equal the table in docs/logging.md.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +12,7 @@ use scram_ext_client_tests::{Cluster, Raised, cell, rows};
 
 /// A way for a statement to get out of the session that sends it.
 struct Channel {
-    /// As in the table of docs/logging.md.
+    /// The name in the table of docs/logging.md.
     name: &'static str,
     settings: &'static [&'static str],
     /// Whether the password is seen there: as a literal, as a parameter, and the same of calls that
@@ -81,13 +82,13 @@ const CHANNELS: &[Channel] = &[
     },
 ];
 
-/// What is seen elsewhere than in the log.
+/// Results in places other than the log.
 const STATISTICS: (&str, [bool; 4]) =
     ("`pg_stat_statements`, all statements and utility", [false; 4]);
 const ACTIVITY: (&str, [bool; 4]) = ("`pg_stat_activity`", [false; 4]);
 const CLIENT: (&str, [bool; 4]) = ("the error that the client gets", [false; 4]);
 
-/// A function, how it is called, and what to fail with. `{p}` is the password.
+/// A call of a function, and one that fails. `{p}` is the password.
 const CALLS: &[(&str, &str)] = &[
     (
         "SELECT * FROM scram.set_role_password('alice', {p})",
@@ -160,7 +161,8 @@ fn only_the_callers_own_words_are_written_down() {
                     (CLIENT.0, told, CLIENT.1),
                 ];
                 let stored = stored_parts(&mut quiet);
-                // What stands for the calls that the server alone makes has no say in the table.
+                // The table leaves out statements that call no function of the extension; they
+                // serve as a comparison.
                 let counts = sql.contains("scram") || sql.contains("set_by_function");
                 for (place, text, seen) in places.into_iter().filter(|_| counts) {
                     let text = Text::new(text);
@@ -189,7 +191,8 @@ fn only_the_callers_own_words_are_written_down() {
     assert!(cluster.log().contains("ROLE,ALTER ROLE,,,ALTER ROLE alice PASSWORD <REDACTED>"));
 }
 
-/// Errors that come from elsewhere while the functions are at work.
+/// The statement is hidden too if another extension or the server raises an error within the
+/// function.
 #[test]
 fn errors_of_others_hide_the_statement_too() {
     let cluster = Cluster::builder()
@@ -225,7 +228,7 @@ fn errors_of_others_hide_the_statement_too() {
         assert!(log.contains("ERROR:"), "{sql}: {log}");
         assert!(!log.contains("set_role_password('"), "{sql}: {log}");
     }
-    // Nobody else's statement is hidden, in the same session, afterwards.
+    // Statements of other calls in the same session are not hidden afterwards.
     for sql in ["SELECT 1/0 AS divided", "SELECT scram.parse('hunter')"] {
         let before = cluster.log().len();
         Raised::by(&mut client, sql);
@@ -294,7 +297,7 @@ fn run(client: &mut Client, sql: &str, secret: &str, as_parameter: bool) -> Opti
     client.simple_query(&sql).err().map(|error| Raised::from_error(&error))
 }
 
-/// Salts and keys of what is stored now, as they would be written.
+/// Salts and keys of all stored verifiers, in Base64.
 fn stored_parts(client: &mut Client) -> Vec<String> {
     let query = "SELECT rolpassword FROM pg_authid WHERE rolpassword IS NOT NULL
                  UNION SELECT verifier FROM scram_internal.password_history";

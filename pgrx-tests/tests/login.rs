@@ -1,5 +1,5 @@
-//! Verifiers made in SQL, and real logins with them: libpq's psql, and rust-postgres, which has a
-//! SCRAM client of its own.
+//! Verifiers made in SQL, and real logins with them: by libpq's psql and by rust-postgres, which
+//! has its own SCRAM code.
 
 use postgres::Client;
 use scram_ext_client_tests::{Cluster, cell};

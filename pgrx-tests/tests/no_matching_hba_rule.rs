@@ -1,5 +1,5 @@
-//! `no_matching_hba_rule` beside real logins: whom the audit calls locked out psql does not get in, and the
-//! other way round.
+//! Compares `no_matching_hba_rule` with real logins: psql cannot log in as a role with the finding,
+//! and can log in as a role without it.
 
 use scram_ext_client_tests::{Cluster, cell, rows};
 
@@ -30,8 +30,8 @@ const USERS: &[&str] = &[
     "\"Odd \"\"name\"",
     "nobody",
 ];
-/// Only addresses that the test itself comes from, or all of them at once: what a rule says about
-/// others can't be tried from here.
+/// Addresses that the test itself comes from, or all addresses at once, because the test cannot log
+/// in from others.
 const ADDRESSES: &[&str] = &["127.0.0.1/32", "127.0.0.1/32", "::1/128"];
 const METHODS: &[&str] =
     &["scram-sha-256", "scram-sha-256", "md5", "password", "reject", "reject", "trust"];
@@ -100,7 +100,7 @@ fn the_audit_and_psql_agree() {
     assert_eq!(cell(&mut admin, invalid).as_deref(), Some("0"));
 }
 
-/// One to eight rules. The superuser needs none: his session is open.
+/// One to eight rules. The superuser needs none, because that session is already open.
 fn random_rules(random: &mut fastrand::Rng) -> String {
     let mut rules = String::new();
     for _ in 0..random.usize(1..=8) {

@@ -1,10 +1,10 @@
-//! Whatever ALTER ROLE forbids somebody, the functions forbid too, and before they look at the stored
-//! secret: each case is tried with the real ALTER ROLE beside it.
+//! A change that ALTER ROLE refuses to a caller, the functions refuse too, before they read the
+//! stored secret. Each case also runs the real ALTER ROLE for comparison.
 
 use postgres::Client;
 use scram_ext_client_tests::{Cluster, Raised, cell, rows};
 
-/// Who tries. The extension's functions are granted to all of them.
+/// The callers. The extension's functions are granted to all of them.
 const CALLERS: &[&str] = &[
     "boss",       // superuser
     "creator",    // CREATEROLE, and ADMIN on some of the targets
@@ -127,7 +127,7 @@ fn rotations_need_the_right_to_alter_both_roles() {
         assert_eq!(code(&mut client, with_superuser), expected, "{caller}");
         admin.batch_execute("SELECT scram.create_rotation('app', 'g', 'a', 'b')").expect("a pair");
 
-        // Nobody gets at what the functions keep, but for its owner.
+        // The tables of these functions are open to their owner alone.
         if caller != "boss" {
             for sql in [
                 "TABLE scram.rotation",
@@ -140,7 +140,7 @@ fn rotations_need_the_right_to_alter_both_roles() {
     }
 }
 
-/// A name or operator that somebody puts in the way is not used where the functions act as the owner.
+/// A caller's own names and operators are not used while the functions act as the owner.
 #[test]
 fn the_owners_rights_serve_nobody_else() {
     let cluster = Cluster::with_extension();

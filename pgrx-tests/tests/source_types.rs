@@ -1,4 +1,5 @@
-//! What kinds of relation and types of column a source may have, and what is read of them.
+//! The kinds of relation and types of column that a source may have, and the values that the audit
+//! reads from them.
 
 use scram_ext_client_tests::{Cluster, Raised, cell, rows, text};
 
