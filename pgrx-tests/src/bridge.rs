@@ -77,7 +77,7 @@ impl Bridge {
         runtime.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let shared = Arc::clone(&shared);
-                // A client that goes away is no fault of the bridge.
+                // A client may disconnect early, so the error is ignored.
                 tokio::spawn(async move {
                     let _ = shared.serve(client).await;
                 });
@@ -249,7 +249,7 @@ impl Shared {
     ) -> Ended<tokio_postgres::Row> {
         let (client, connection) = self.ask.connect(NoTls).await?;
         let connection = tokio::spawn(connection);
-        // Unnamed, so that it goes through a pooler in transaction mode.
+        // An unnamed statement, so that it works through a pooler in transaction mode.
         let rows = client.query_typed(sql, parameters).await;
         drop(client);
         connection.await??;

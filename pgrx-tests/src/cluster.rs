@@ -114,8 +114,9 @@ impl Cluster {
         cluster
     }
 
-    /// A hot standby of this server, which has to let replication in over its socket
-    /// (`hba("local replication all trust")`). It has replayed all that was committed until now.
+    /// A hot standby of this server, whose pg_hba.conf must allow replication over its socket
+    /// (`hba("local replication all trust")`). The standby has replayed everything that was
+    /// committed before the call.
     pub fn standby(&self) -> Self {
         let dir = tempfile::Builder::new().prefix("scram_ext_test.").tempdir().expect("a folder");
         own(dir.path());

@@ -119,7 +119,7 @@ fn run(command: &mut Command) -> Login {
 }
 
 fn psql(port: u16, user: &str, password: &str, tls: bool) -> Login {
-    // Over TLS libpq is told to insist: without channel binding there is no login.
+    // Over TLS libpq insists on channel binding: without it the login fails.
     let options = if tls { "sslmode=require channel_binding=require" } else { "sslmode=disable" };
     let mut command = Command::new("psql");
     command.arg("-XAtwc").arg("SELECT 42");

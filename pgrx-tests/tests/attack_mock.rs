@@ -17,7 +17,8 @@ fn pattern(values: &[String]) -> Vec<Option<usize>> {
     values.iter().map(|value| values.iter().position(|other| other == value)).collect()
 }
 
-/// The salt of an unknown role was the same for all mechanisms; a known role has mocks but for one.
+/// The salts of an unknown role must differ between mechanisms, because those of a known role do.
+/// In an earlier version they were the same.
 #[test]
 fn mechanisms_do_not_tell_roles_from_unknown_names() {
     let cluster = Cluster::with_extension();

@@ -113,7 +113,7 @@ fn it_goes_without_a_trace_and_never_adopts_a_schema() {
     assert_eq!(raised.code, "0A000", "{raised:?}");
 }
 
-/// How many rows each catalog has, but for the planner's statistics.
+/// The number of rows of each catalog, except the planner's statistics.
 fn row_counts(client: &mut Client) -> BTreeMap<String, i64> {
     let catalogs = strings(
         client,

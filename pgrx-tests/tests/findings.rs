@@ -225,7 +225,7 @@ fn what_an_interrupted_run_found_is_new_in_the_next() {
     canceller.cancel_query(NoTls).expect("a cancel");
     assert!(running.join().expect("the thread").is_err(), "it had more to do");
     client.batch_execute("DROP ROLE slow").expect("dropped");
-    // The cancelled session has told its client a moment before it is idle.
+    // Repeat the call, because the cancelled session reports the error a moment before it is idle.
     until("the cancelled run is over", || cell(&mut client, "CALL scram.run_audit()"));
     let next = Run::all(&mut client).pop().expect("a run");
     let runs: Vec<_> = Run::all(&mut client).into_iter().map(|run| run.status).collect();

@@ -66,7 +66,7 @@ fn the_audit_and_psql_agree() {
     for round in 0..ROUNDS {
         let rules = random_rules(&mut random);
         cluster.reload_hba(&mut admin, &rules);
-        // The roles may connect elsewhere only where they were let in.
+        // Half of the rounds let some roles connect to the database `closed`.
         let grant = random.bool();
         let verb = if grant {
             "GRANT CONNECT ON DATABASE closed TO"

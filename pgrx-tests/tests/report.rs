@@ -342,7 +342,7 @@ fn an_auditor_reads_the_report_with_four_grants() {
         assert_eq!(error.code().map(|code| code.code()), Some("42501"), "before {grant}");
         admin.batch_execute(&format!("GRANT {grant} TO auditor")).expect(grant);
     }
-    // Operators and functions of the auditor's own don't get in between.
+    // The auditor's own objects and search_path do not change the report.
     auditor
         .batch_execute(
             "CREATE TEMP TABLE audit_run (run_id text);
@@ -354,7 +354,7 @@ fn an_auditor_reads_the_report_with_four_grants() {
     }
 }
 
-/// Seven audits of changing roles, told by their numbers.
+/// Seven audits of changing roles; returns their numbers.
 fn seven_runs(client: &mut Client) -> Vec<String> {
     let accept = "SELECT scram.accept_finding(finding_id, NULL, 'rotated by a vault')
                   FROM scram.audit_finding WHERE subject = 'bob' AND check_id = 'password_never_expires'";

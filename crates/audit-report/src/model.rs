@@ -129,7 +129,7 @@ pub struct Run {
     pub subjects: i64,
     /// Passwords that it tried.
     pub candidates_tested: i64,
-    /// Passwords that the next one goes on with.
+    /// Passwords that the next run will try.
     pub candidates_left: i64,
 }
 
@@ -227,7 +227,8 @@ pub struct Cell {
     pub subjects: i64,
 }
 
-/// Findings that stood in a run, by severity as it was then. Accepted are those that are so today.
+/// Numbers of findings in a run, by their severity in that run. A finding that is accepted today
+/// counts as accepted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Counts {
     /// Open and critical.

@@ -1,4 +1,4 @@
-//! `text`: for a terminal or an e-mail. ASCII but for names.
+//! `text`: for a terminal or an e-mail. ASCII, except for names.
 
 use textwrap::{Options, WordSplitter, WrapAlgorithm};
 
@@ -174,7 +174,7 @@ fn accepted(report: &Report, page: &mut Page) {
     }
     page.line("");
     page.title(&format!("ACCEPTED, NOT COUNTED ABOVE ({})", number(report.counts().accepted)), '-');
-    // Often many for one reason: told once.
+    // Findings with the same reason share a line, because there are often many.
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for finding in accepted {
         let note = finding.note.as_deref().map(visible).unwrap_or_default();

@@ -136,7 +136,8 @@ pub fn checks_of<'a, C>(
     checks
 }
 
-/// A digest of a subject's secret that tells when it has changed, and is of no use for guessing.
+/// A digest of a subject's secret. It shows whether the secret has changed, and is of no use for
+/// guessing.
 ///
 /// `None` where there is no secret.
 pub fn secret_digest(key: &Key, subject: &Subject) -> Option<Key> {

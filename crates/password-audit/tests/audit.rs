@@ -217,7 +217,7 @@ fn what_is_tried() {
     assert_ne!(password_audit::guess_version(&policy()), password_audit::guess_version(&next_year));
 }
 
-/// Databases and the host, dressed up like the name.
+/// Names of databases and the host are varied like the role's name.
 #[test]
 fn names_of_the_server() {
     for password in ["shop", "SHOP", "pohs", "shopshop", "shop1", "shop2025", "db7"] {

@@ -21,8 +21,8 @@ use tables::{
 };
 
 /// The bytes of a password that go into the key derivation. Wiped when dropped, never printed.
+///
 /// The constructor prepares the password, so that no key is derived from an unprepared one.
-/// There is one way in, so that no key is ever derived from a password that wasn't prepared.
 pub struct Password(Zeroizing<Vec<u8>>);
 
 impl Password {

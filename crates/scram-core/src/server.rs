@@ -245,7 +245,7 @@ pub enum Outcome {
         /// Which candidate it was, from 1.
         matched: u32,
     },
-    /// It is not let in.
+    /// The server rejects the client.
     Refused {
         /// The error value that the client may be sent.
         error: ErrorValue,

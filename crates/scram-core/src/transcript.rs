@@ -1,4 +1,4 @@
-//! Where a recorded exchange goes wrong.
+//! Finds the step at which a recorded exchange fails.
 
 use subtle::ConstantTimeEq;
 

@@ -50,8 +50,8 @@ pub(super) fn dovecot(secret: &str) -> Option<Verifier> {
     verifier(mechanism, iterations, salt, stored_key, server_key)
 }
 
-/// `salt=…,stored_key=…,server_key=…,iterations=…` in any order; the keys' length tells SHA-256 from
-/// SHA-512.
+/// `salt=…,stored_key=…,server_key=…,iterations=…` in any order. The length of the keys
+/// distinguishes SHA-256 from SHA-512.
 ///
 /// Source: `ScramCredentialUtils.credentialFromString` in Kafka.
 pub(super) fn kafka(secret: &str) -> Option<Verifier> {

@@ -34,7 +34,7 @@ pub struct ClientFirst<'a> {
     pub flag: Gs2Flag<'a>,
     /// `a=`, decoded.
     pub authzid: Option<String>,
-    /// All behind the header, as received: goes into AuthMessage.
+    /// The message after the header, as received; part of AuthMessage.
     pub bare: &'a str,
     /// `n=`, decoded.
     pub username: String,

@@ -26,7 +26,7 @@ pub enum ErrorValue {
     /// The client says that the server offers no channel binding, but the server did: an attacker
     /// may have removed the offer.
     ServerDoesSupportChannelBinding,
-    /// Never sent: it would tell which users exist.
+    /// Never sent, because it would reveal which users exist.
     UnknownUser,
     /// The client asked for another type of channel binding.
     UnsupportedChannelBindingType,
@@ -48,7 +48,7 @@ impl ErrorValue {
         Self::OtherError,
     ];
 
-    /// The value as it goes over the wire.
+    /// The value as sent.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ChannelBindingNotSupported => "channel-binding-not-supported",
