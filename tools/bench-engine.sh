@@ -21,7 +21,7 @@ main() {
     trap 'exit 130' INT
     trap 'exit 143' TERM
 
-    # In scratch of its own: an old result is never taken for one of this run.
+    # Delete old results, so that none is taken for one of this run.
     rm -rf "$criterion"
     echo "The crates' benchmarks …" >&2
     cargo bench -q -p sha256-lanes --bench backends >&2
@@ -161,7 +161,7 @@ match_rate() {
         "SELECT $1 / extract(epoch FROM clock_timestamp() - t0) FROM t" | tail -n 1
 }
 
-# A whole run, by its own clock, that remembers nothing of the one before.
+# The rate of a whole run by its own clock. It starts without the state of earlier runs.
 audit_rate() {
     query "LOAD 'scram_ext'" "SET scram.search_threads = $cores" \
         "TRUNCATE scram_internal.stored_secret, scram_internal.candidate" \
@@ -183,7 +183,7 @@ scan() {
     done
 }
 
-# The rate at which the server itself derives keys, in one transaction that is rolled back.
+# The rate of the server's own derivation, in one transaction that is rolled back.
 alter_role_rate() {
     query "BEGIN" "CREATE TEMP TABLE t AS SELECT clock_timestamp() AS t0" \
         "DO \$\$ BEGIN FOR i IN 1..300 LOOP
@@ -196,7 +196,7 @@ has_hashcat() { command -v hashcat >/dev/null; }
 
 # Its own figure for the whole list, without start-up.
 hashcat_rate() {
-    # 1: the list is through and nothing was found.
+    # Exit status 1 means that hashcat tried the whole list without a match.
     hashcat -m 28600 -a 0 -D 1 --force --potfile-disable --logfile-disable --session "scram_ext_$$" \
         -w 3 --quiet --status --status-timer 1 --machine-readable \
         "$dir/hash" "$dir/words" 2>/dev/null >"$dir/hashcat" || [ $? -eq 1 ]

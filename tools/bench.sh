@@ -1,6 +1,7 @@
 #!/bin/bash
-# The cost of a handshake, on a throwaway server: rates side by side in one run, and whether known
-# and unknown users can be told apart by it. Called by make after `make install`. Prints, judges nothing.
+# Measures the cost of the handshake on a throwaway server: the rates of one run, and whether the
+# time tells known and unknown users apart. Called by make after `make install`. It prints figures
+# and has no pass or fail.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/server.sh
@@ -40,7 +41,8 @@ EOF
     row "SELECT 1" "$(rate select)"
     row "handshake_start" "$(rate start)"
     row "handshake_start and handshake_finish" "$(rate exchange)"
-    # A connection, fork and all, for each login: what the same exchange costs on the server's port.
+    # Each login opens a connection and forks a backend: the cost of the same exchange on the
+    # server's port.
     row "logins on the server's own port (scram-sha-256)" \
         "$(PGPASSWORD=login bench -h 127.0.0.1 -U login -C -f "$dir/select.sql" -T "$SECONDS_EACH")"
 }

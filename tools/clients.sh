@@ -1,13 +1,13 @@
 #!/bin/bash
-# Installs the clients of the tests, versions pinned, into target/clients, and PgBouncer and pgaudit. Quick when they are there.
-# Called by make, which sets PG and PG_CONFIG.
+# Installs the packages that the client tests need, with pinned versions, into target/clients; also
+# PgBouncer and pgaudit. It is quick if they are there. Called by make, which sets PG and PG_CONFIG.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly clients=$PWD/pgrx-tests/clients target=$PWD/target/clients
 
 main() {
-    # By what they bring, not by name: node and Java come from many places.
+    # Check for programs and files, not for packages, because node and Java have many sources.
     local missing=()
     python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
     command -v node >/dev/null || missing+=(nodejs)

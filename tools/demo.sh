@@ -1,5 +1,5 @@
 #!/bin/bash
-# The main job of the extension on a throwaway server, step by step, with what psql says.
+# Shows the main job of the extension on a throwaway server, step by step, with psql's output.
 # Called by make after `make install`. KEEP=1 leaves the server running.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -220,8 +220,8 @@ indent() {
     sed -e 's/^/  /' -e 's/ *$//'
 }
 
-# Shows a statement as psql's prompt has it, then what psql answers. Arguments before the last one
-# are psql's own settings.
+# Shows a statement after psql's prompt, then psql's answer. Arguments before the last one are
+# settings of psql.
 run() {
     local statement=${*: -1} settings=("${@:1:$#-1}")
     printf '\n'

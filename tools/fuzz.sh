@@ -1,6 +1,6 @@
 #!/bin/bash
-# Runs every fuzz target of the core for T seconds each, from the committed corpus; what is found on
-# the way stays in target. Ends at the first crash and names the input.
+# Runs every fuzz target of the core for T seconds each, from the committed corpus. New inputs stay
+# in target. It ends at the first crash and names the input.
 set -euo pipefail
 cd "$(dirname "$0")/../crates/scram-core/fuzz"
 

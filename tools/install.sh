@@ -1,6 +1,6 @@
 #!/bin/bash
-# Release build, then its files into this machine's PostgreSQL, unless the same ones are there.
-# Called by make, which sets PG and PG_CONFIG.
+# Makes a release build and copies its files into this machine's PostgreSQL, unless the same ones
+# are there. Called by make, which sets PG and PG_CONFIG.
 set -euo pipefail
 
 readonly tree=target/package/pg$PG
@@ -10,7 +10,8 @@ share=$("$PG_CONFIG" --sharedir)/extension
 main() {
     rm -rf "$tree"
     mkdir -p target/package
-    # The log takes cargo-pgrx's reports about itself; cargo's progress is shown.
+    # The standard output, cargo-pgrx's messages about itself, goes to the log; cargo's progress is
+    # shown.
     if ! cargo pgrx package --pg-config "$PG_CONFIG" --out-dir "$tree" >"$tree.log" </dev/null; then
         cat "$tree.log" >&2
         exit 1
@@ -30,8 +31,8 @@ main() {
     echo "Installed scram_ext in $lib"
 }
 
-# The generated script is another text at each run (the order is free where nothing depends on it),
-# so that it isn't compared: it comes from the library, which is.
+# The script is not compared, because its order differs from run to run. It is generated from the
+# library, which is compared.
 up_to_date() {
     cmp -s "$tree$lib/scram_ext.so" "$lib/scram_ext.so" || return
     cmp -s "$tree$share/scram_ext.control" "$share/scram_ext.control" || return

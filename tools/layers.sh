@@ -1,5 +1,5 @@
 #!/bin/bash
-# Fails when a module of src/ depends on one that stands above it or beside it.
+# Fails if a module of src/ depends on a higher layer, or on another feature.
 #
 # lib.rs
 #   features: audit, handshake, role, verifier    no feature knows another one

@@ -41,7 +41,7 @@ generate() {
     echo "order: $runs scripts generated, in $(sha256sum "$scripts"/*.sql | cut -c1-64 | sort -u | wc -l) different orders"
 }
 
-# Every catalog except the planner's statistics.
+# The number of rows of every catalog, except the planner's statistics.
 row_counts() {
     sql "SELECT format('SELECT %L, count(*) FROM %s', relname, oid::regclass) FROM pg_class
          WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r' AND relname NOT LIKE 'pg\_statistic%'

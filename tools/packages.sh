@@ -1,8 +1,9 @@
 #!/bin/bash
-# Installs Debian packages, named as arguments; tells the user what to do if it cannot.
+# Installs the Debian packages named as arguments. If it cannot, it says how to install them by
+# hand.
 set -euo pipefail
 
-# Another apt process may hold the lock: a machine that has just been made updates itself.
+# Wait for another apt process to release the lock, because a new machine updates itself.
 readonly options=(-o DPkg::Lock::Timeout=600)
 
 main() {

@@ -36,7 +36,7 @@ server_start() {
     return 1
 }
 
-# Also right when the start failed, or never came.
+# Works too if the start failed or was never tried.
 server_stop() {
     [ -n "${dir:-}" ] || return 0
     [ ! -f "$dir/data/postmaster.pid" ] ||
@@ -57,7 +57,7 @@ free_port() {
     local candidate
     while :; do
         candidate=$((RANDOM % 10000 + 20000))
-        # The port is free if a connection to it is refused.
+        # The port is free if the connection is refused.
         (: <"/dev/tcp/127.0.0.1/$candidate") 2>/dev/null || break
     done
     echo "$candidate"

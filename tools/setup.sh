@@ -1,6 +1,6 @@
 #!/bin/bash
-# Brings this machine to what the build and the tests need, and changes nothing that is there.
-# Quiet and quick when nothing is missing. Called by make, which sets PG, PG_CONFIG and PGRX_HOME.
+# Installs the packages and tools that the build and the tests need, and changes no installed ones.
+# Quiet and quick if none is missing. Called by make, which sets PG, PG_CONFIG and PGRX_HOME.
 set -euo pipefail
 
 readonly CARGO_PGRX=0.18.1 # the same as `pgrx` in Cargo.toml: the two must be identical
@@ -48,15 +48,15 @@ cargo_pgrx() {
     [ "$(cargo pgrx --version 2>/dev/null)" = "cargo-pgrx $CARGO_PGRX" ] && return
 
     echo "Installing cargo-pgrx $CARGO_PGRX into target/tools (a few minutes)"
-    # It runs for seconds, so that optimising it costs more than it brings; and without its features
-    # it cannot download PostgreSQL, which needs OpenSSL's headers and is not wanted here.
+    # A debug build, because the tool runs for seconds only. Without its features it cannot download
+    # PostgreSQL: the download needs OpenSSL's headers, and is not needed here.
     env -u CARGO_TARGET_DIR cargo install cargo-pgrx --version "=$CARGO_PGRX" --locked --quiet \
         --debug --no-default-features --root target/tools </dev/null ||
         stop "cargo-pgrx $CARGO_PGRX could not be installed." \
             "Try it by hand: cargo install cargo-pgrx --version =$CARGO_PGRX --locked"
 }
 
-# Cargo rebuilds the pgrx crates when this file changes, so the script writes it only if it must.
+# Write the file only if it must change, because cargo rebuilds the pgrx crates whenever it does.
 pgrx_config() {
     [ -x "$PG_CONFIG" ] || stop "$PG_CONFIG is missing." \
         "Say where PostgreSQL $PG's pg_config is: make PG_CONFIG=/path/to/pg_config"
@@ -71,7 +71,7 @@ pgrx_config() {
     rm -f "$log"
 }
 
-# Prints the fault, then the remedy.
+# Prints the failure, then the remedy, and exits.
 stop() {
     printf '\nmake: %s\n' "$1" >&2
     shift

@@ -1,8 +1,8 @@
-//! A small front end that speaks PostgreSQL's protocol to clients and decides about each login with
-//! the extension's SQL functions alone.
+//! A small front end that speaks PostgreSQL's protocol. To authenticate a client it calls the
+//! extension's SQL functions and nothing else.
 //!
-//! It knows no password and no verifier, and its only cryptography is TLS, so the extension decides
-//! about each client that gets through. After a login it connects the client with a real session.
+//! It knows no password and no verifier, and does no cryptography but TLS, so every accepted client
+//! was accepted by the extension. After a login it connects the client with a real session.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub enum Users {
     /// Roles of the cluster: `role_handshake_start` and `role_handshake_finish`.
     Roles,
     /// Table `account (name text, secret scram.verifier)`: `handshake_start` and
-    /// `handshake_finish`. Each login gets a session of role [`SESSION`].
+    /// `handshake_finish`. Each user gets a session of role [`SESSION`].
     Table,
 }
 
@@ -44,10 +44,10 @@ pub struct Bridge {
     _runtime: Runtime,
 }
 
-/// The data that each connection needs.
+/// The state that all connections share.
 struct Shared {
     users: Users,
-    /// Where the functions are asked: the server, or a pooler in front of it.
+    /// The connection for calling the functions: the server, or a pooler in front of it.
     ask: Config,
     /// The server's socket, for the sessions behind a login.
     socket: PathBuf,
@@ -57,8 +57,8 @@ struct Shared {
 impl Bridge {
     /// Starts a bridge on a free port of 127.0.0.1, in front of this cluster.
     ///
-    /// `ask_port`: where the functions are asked, 127.0.0.1 or the socket in `ask_host`; each
-    /// question on a connection of its own.
+    /// `ask_port`: where the functions are called, 127.0.0.1 or the socket in `ask_host`. Each call
+    /// uses a connection of its own.
     pub fn start(cluster: &Cluster, users: Users, ask: (&Path, u16), tls: bool) -> Self {
         let mut config = Config::new();
         config.host_path(ask.0).port(ask.1).user("gateway").dbname("postgres");
@@ -77,7 +77,7 @@ impl Bridge {
         runtime.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let shared = Arc::clone(&shared);
-                // A client that goes away is no fault of the bridge.
+                // A client may disconnect early, so the error is ignored.
                 tokio::spawn(async move {
                     let _ = shared.serve(client).await;
                 });
@@ -142,7 +142,8 @@ impl Shared {
         let role = if self.users == Users::Roles { user } else { SESSION };
         let mut server = UnixStream::connect(&self.socket).await?;
         server.write_all(&startup_message(role, database)).await?;
-        // AuthenticationOk: the client has had its own. The server sends everything after it.
+        // Skip the server's AuthenticationOk, because the client gets the bridge's own. Everything
+        // after it comes from the server.
         let (kind, _) = read_message(&mut server).await?;
         if kind != b'R' {
             return Ok(());
@@ -188,7 +189,7 @@ impl Shared {
         Ok(accepted)
     }
 
-    /// First question: server-first and the state, or nothing if the client is refused.
+    /// The first call: returns server-first and the state, or `None` if the client is refused.
     async fn start(
         &self,
         user: &str,
@@ -248,7 +249,7 @@ impl Shared {
     ) -> Ended<tokio_postgres::Row> {
         let (client, connection) = self.ask.connect(NoTls).await?;
         let connection = tokio::spawn(connection);
-        // Unnamed, so that it goes through a pooler in transaction mode.
+        // An unnamed statement, so that it works through a pooler in transaction mode.
         let rows = client.query_typed(sql, parameters).await;
         drop(client);
         connection.await??;

@@ -8,9 +8,9 @@ use std::process::{Command, Stdio};
 pub struct Page {
     /// The document, as the browser has it then.
     pub dom: String,
-    /// The complaints of scripts and policies, one a line.
+    /// The console's lines: errors of scripts, and violations of the content security policy.
     pub console: Vec<String>,
-    /// The requests that the page asked for; the browser's own are none.
+    /// The requests that the page made, without the browser's own.
     pub requests: Vec<String>,
 }
 
@@ -22,7 +22,7 @@ impl Page {
         fs::write(&file, html).expect("the page");
 
         let mut command = Command::new("chromium");
-        // Neither root nor a container can make the sandbox.
+        // Without the sandbox, because root and containers cannot create it.
         command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
         command.args(["--no-first-run", "--host-resolver-rules=MAP * ~NOTFOUND"]);
         command.arg(format!("--user-data-dir={}", dir.path().join("profile").display()));

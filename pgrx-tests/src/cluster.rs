@@ -44,7 +44,8 @@ impl Builder {
         self
     }
 
-    /// Limits the address space of each of the server's processes, in bytes, as container hosts do.
+    /// Limits the address space of each of the server's processes, in bytes, because container
+    /// hosts do so too.
     #[must_use]
     pub fn address_space(mut self, bytes: u64) -> Self {
         self.address_space = Some(bytes);
@@ -89,9 +90,9 @@ impl Builder {
     }
 }
 
-/// A server of its own in a temporary folder: `scram-sha-256` on a free port of 127.0.0.1, `trust`
-/// on its socket. Stopped and removed when dropped, also by a panic; when the test runner is
-/// killed, the server stops all the same.
+/// A throwaway server in a temporary folder: `scram-sha-256` on a free port of 127.0.0.1, `trust`
+/// on its socket. It is stopped and removed when dropped, even by a panic. It also stops when the
+/// test runner is killed.
 #[derive(Debug)]
 pub struct Cluster {
     dir: TempDir,
@@ -113,8 +114,9 @@ impl Cluster {
         cluster
     }
 
-    /// A hot standby of this server, which has to let replication in over its socket
-    /// (`hba("local replication all trust")`). It has replayed all that was committed until now.
+    /// A hot standby of this server, whose pg_hba.conf must allow replication over its socket
+    /// (`hba("local replication all trust")`). The standby has replayed everything that was
+    /// committed before the call.
     pub fn standby(&self) -> Self {
         let dir = tempfile::Builder::new().prefix("scram_ext_test.").tempdir().expect("a folder");
         own(dir.path());
@@ -150,26 +152,26 @@ impl Cluster {
         self.client_as(SUPERUSER, "postgres")
     }
 
-    /// A connection over the socket, where the server trusts every role.
+    /// A connection over the socket, which trusts every user.
     pub fn client_as(&self, user: &str, database: &str) -> Client {
         let mut config = Config::new();
         config.host_path(self.dir.path()).port(self.port).user(user).dbname(database);
         config.connect(NoTls).unwrap_or_else(|error| panic!("{user} to {database}: {error}"))
     }
 
-    /// A connection over TCP, where the password counts.
+    /// A connection over TCP, which needs the password.
     ///
     /// # Errors
     ///
-    /// The refusal of the server or of the client.
+    /// The server's or the client's error.
     pub fn login(&self, user: &str, password: &[u8]) -> Result<Client, postgres::Error> {
         let mut config = Config::new();
         config.host("127.0.0.1").port(self.port).user(user).dbname("postgres").password(password);
         config.connect(NoTls)
     }
 
-    /// The output of `psql` when it logs in as `user` over TCP and runs `sql`. The password goes in
-    /// as the given bytes, through libpq.
+    /// Logs in with `psql` as `user` over TCP and runs `sql`, so that libpq does the exchange. The
+    /// password is passed as the bytes given.
     pub fn psql_login(&self, user: &str, password: &[u8], sql: &str) -> Output {
         let mut psql = Program::new("psql");
         psql.args(["-XqAtw", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", user, "-c", sql]);
@@ -178,7 +180,7 @@ impl Cluster {
         psql.output()
     }
 
-    /// Whether `psql` gets in: by a host's address, or through the socket where there is none.
+    /// Whether `psql` can log in: at a host's address, or through the socket if `host` is `None`.
     pub fn psql_opens(
         &self,
         host: Option<&str>,
@@ -206,8 +208,8 @@ impl Cluster {
         until("the server reloads", || (reloads(&self.log()) > before).then_some(()));
     }
 
-    /// The output of `psql` for a script of the superuser. psql splits the script into statements,
-    /// each of which is a transaction of its own. The script must succeed.
+    /// The output of `psql` for a script that the superuser runs. `psql` splits it into statements,
+    /// so that each is a transaction of its own. Must succeed.
     pub fn psql_script(&self, script: &str) -> String {
         let file = self.dir.path().join("script.sql");
         fs::write(&file, script).expect("the script");
@@ -217,7 +219,7 @@ impl Cluster {
         psql.succeed()
     }
 
-    /// The output of `psql` with these arguments, as the superuser over the socket.
+    /// Runs `psql` with these arguments as the superuser, over the socket.
     pub fn psql(&self, arguments: &[&str]) -> Output {
         let mut psql = Program::new("psql");
         psql.args(["-XqAt", "-U", SUPERUSER, "-h"]).arg(self.dir.path());
@@ -232,7 +234,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// The program's own message when it fails.
+    /// The program's error output.
     pub fn run(&self, program: &str, user: &str, arguments: &[&str]) -> Result<String, String> {
         let mut run = Program::new(program);
         run.args(["-U", user, "-h"]).arg(self.dir.path()).arg("-p").arg(self.port.to_string());
@@ -304,8 +306,8 @@ impl Cluster {
         self.start_server();
     }
 
-    /// Kills one server process with SIGKILL, and waits until the server, which ends all sessions then,
-    /// is through with its recovery. False when there was no such process any more.
+    /// Kills one server process with SIGKILL. The server then ends all sessions; this waits until
+    /// it has recovered. False if the process had ended before.
     pub fn kill_session(&self, pid: u32) -> bool {
         const RECOVERED: &str = "database system is ready to accept connections";
         let before = self.log().matches(RECOVERED).count();
@@ -350,7 +352,8 @@ impl Cluster {
         let Some(mut server) = self.server.take() else { return };
         let data = self.dir.path().join("data");
         Program::new("pg_ctl").arg("-D").arg(data).args(["-m", mode, "-w", "stop"]).output();
-        // If pg_ctl has failed, this ends the server; otherwise there is no process to kill.
+        // If pg_ctl failed, this kills the server; otherwise the process has ended, and the call
+        // has no effect.
         let _ = server.kill();
         let _ = server.wait();
     }
@@ -362,8 +365,8 @@ impl Drop for Cluster {
     }
 }
 
-/// A port that was free a moment ago. Nothing else on a test machine takes ports fast enough for
-/// that moment to matter: the kernel hands them out round robin.
+/// A port that was free a moment ago. Another program is unlikely to take it meanwhile, because the
+/// kernel hands out ports in turn.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
 }
@@ -382,9 +385,9 @@ fn children(pid: u32) -> Vec<u32> {
     children.split_whitespace().map(|pid| pid.parse().expect("a number")).collect()
 }
 
-/// Whether the process has ended, even if its parent has not collected it yet.
+/// Whether the process has ended, even if its parent has not waited for it yet.
 fn is_gone(pid: u32) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
-    // The state stands behind the name, which may hold anything.
+    // The state follows the name, which may hold any character.
     stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
 }

@@ -21,7 +21,7 @@ pub fn block(page: &str, language: &str, text: &str) -> String {
     found.unwrap_or_else(|| panic!("{page} has no block of {language} with {text}")).text
 }
 
-/// The lines between two fences.
+/// A fenced block of a page.
 #[derive(Debug)]
 pub struct Block {
     /// The number of the line with the first fence, from 1.
@@ -30,7 +30,7 @@ pub struct Block {
     pub language: String,
     /// The lines, each with its end.
     pub text: String,
-    /// Whether this block follows another one with nothing but empty lines between.
+    /// Whether only empty lines separate it from the previous block.
     pub follows_a_block: bool,
 }
 

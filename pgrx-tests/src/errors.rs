@@ -26,7 +26,7 @@ impl Raised {
         }
     }
 
-    /// Takes an error apart, which must have come from the server.
+    /// Splits an error into its fields. The error must have come from the server.
     pub fn from_error(error: &postgres::Error) -> Self {
         let error = error.as_db_error().unwrap_or_else(|| panic!("not the server's: {error}"));
         let owned = |part: Option<&str>| part.map(str::to_owned);

@@ -5,8 +5,8 @@ use std::path::Path;
 
 /// Compares `actual` with `expected/NAME`, line by line.
 ///
-/// With `UPDATE_EXPECTED` set in the environment (`make expected`) the file is written instead: read
-/// the diff before it is committed, it is what the extension promises.
+/// If `UPDATE_EXPECTED` is set in the environment (`make expected`), it writes the file instead.
+/// Read the diff before you commit it, because the file is the extension's interface.
 pub fn assert_matches_file(name: &str, actual: &[String]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("expected").join(name);
     if std::env::var_os("UPDATE_EXPECTED").is_some() {

@@ -89,7 +89,8 @@ pub fn scramp(
     run(&mut command)
 }
 
-/// A page of metrics as Prometheus' own parser reads it: name, labels and value of each sample.
+/// The samples that Prometheus' own parser reads in a page of metrics: name, labels and value of
+/// each.
 pub fn metrics(text: &str) -> Vec<(String, String, f64)> {
     let mut command = Command::new(target().join("python/bin/python"));
     command.arg(script("read_metrics.py")).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -118,7 +119,7 @@ fn run(command: &mut Command) -> Login {
 }
 
 fn psql(port: u16, user: &str, password: &str, tls: bool) -> Login {
-    // Over TLS libpq is told to insist: without channel binding there is no login.
+    // Over TLS libpq insists on channel binding: without it the login fails.
     let options = if tls { "sslmode=require channel_binding=require" } else { "sslmode=disable" };
     let mut command = Command::new("psql");
     command.arg("-XAtwc").arg("SELECT 42");
@@ -157,7 +158,7 @@ fn script(name: &str) -> String {
     format!("{}/clients/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Where `tools/clients.sh` puts what the programs need.
+/// The folder in which `tools/clients.sh` installs the programs' packages.
 fn target() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/clients")
 }

@@ -1,8 +1,8 @@
 //! A real server and real clients against the installed extension.
 //!
-//! The crate tests everything that a superuser's single transaction cannot see: SQLSTATE, DETAIL and
-//! HINT, privileges, logins, cancels, pg_cron. `make installcheck` installs the extension and runs
-//! these tests; each test owns a [`Cluster`], a throwaway server that goes away with it.
+//! The tests cover everything that a superuser's single transaction cannot show: SQLSTATE, DETAIL
+//! and HINT, privileges, logins, cancels, pg_cron. `make installcheck` installs the extension and
+//! runs them. Each test owns a [`Cluster`], a throwaway server that is removed when the test ends.
 //!
 //! ```no_run
 //! use scram_ext_client_tests::Cluster;
@@ -16,7 +16,7 @@
 //! assert!(made);
 //! ```
 
-#![expect(clippy::missing_panics_doc, reason = "a fixture panics where the test can't go on")]
+#![expect(clippy::missing_panics_doc, reason = "a fixture panics if the test cannot go on")]
 
 pub mod bridge;
 pub mod browser;

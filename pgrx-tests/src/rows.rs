@@ -30,7 +30,7 @@ pub fn text(value: &str) -> Option<String> {
     Some(value.to_owned())
 }
 
-/// The answer of `scram.verify_role`, with the password as a bound parameter.
+/// The result of `scram.verify_role`, with the password as a bound parameter.
 pub fn verify_role(client: &mut Client, role: &str, password: &str) -> Option<bool> {
     let query = "SELECT scram.verify_role($1::text::name, $2)";
     client.query_one(query, &[&role, &password]).expect("an answer").get(0)

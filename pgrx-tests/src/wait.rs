@@ -3,7 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Far beyond what anything here takes, pg_cron's whole minute included; reached only by a defect.
+/// Far longer than any step of a test takes, including a whole minute of pg_cron. It is reached by
+/// a defect only.
 const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Calls `probe` until it gives something, and returns that. Panics with `what` when it never does.

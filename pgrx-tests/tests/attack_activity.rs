@@ -1,5 +1,5 @@
-//! Attacks on the text of a running statement: it stands in shared memory, where other sessions see it
-//! and other processes print it.
+//! Attacks on the text of a running statement: it is in shared memory, where other sessions can see
+//! it and other processes can print it.
 
 use std::thread;
 
@@ -69,7 +69,7 @@ fn no_other_session_sees_the_statement() {
             rows.into_iter().next().map(|row| row[0].clone().expect("a text"))
         });
         assert!(!idle.contains(PASSWORD), "{call}: {idle}");
-        // The next statement is shown as ever.
+        // The next statement is shown as usual.
         assert_eq!(cell(&mut session, &activity), text(&activity));
         admin.batch_execute("ALTER ROLE alice PASSWORD 'mine'").expect("as before");
     }
@@ -94,7 +94,7 @@ fn a_deadlock_report_holds_no_statement_with_a_secret() {
         let call = format!("SELECT scram.set_role_password('alice', '{PASSWORD}')");
         caller.simple_query(&call).map(drop)
     });
-    // The caller has looked for a deadlock, found none, and does not look again.
+    // By then the caller has checked for a deadlock, and it does not check again.
     until("the caller says that it waits", || {
         cluster.log().contains("still waiting").then_some(())
     });
@@ -106,7 +106,7 @@ fn a_deadlock_report_holds_no_statement_with_a_secret() {
     assert!(!log.contains(PASSWORD), "{log}");
 }
 
-/// The postmaster writes down what a process that crashed was running.
+/// The postmaster logs the statement that a crashed process was running.
 #[test]
 fn a_crash_message_holds_no_statement_with_a_secret() {
     let (cluster, mut admin) = cluster();

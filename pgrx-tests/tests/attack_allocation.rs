@@ -1,12 +1,11 @@
-//! Attacks on memory: no argument, however long, makes an allocation fail in Rust, which would end the
-//! process and with it every session.
+//! Attacks on memory: no argument, however long, makes an allocation fail in Rust. A failed one
+//! would abort the process, and the server would end all sessions.
 
 use postgres::Client;
 use scram_ext_client_tests::{Cluster, cell, rows, text};
 
-/// The address space that a container host may grant to a process, and an argument that fills it
-/// after a few copies. Most tests use a quarter and a fifth of them, because a gigabyte takes
-/// seconds to make.
+/// A process's memory on a container host, and an argument so large that a few copies fill it. Most
+/// tests use a quarter and a fifth of both, because making a gigabyte takes seconds.
 const ADDRESS_SPACE: u64 = 1024 * 1024 * 1024;
 
 const HUGE: &str = "repeat('x', 200000000)";
@@ -97,7 +96,7 @@ fn every_argument_can_be_of_any_length() {
     assert_eq!(rows(&mut other, since), before, "the server has restarted its sessions");
 }
 
-/// These answer to a text that is too long as they answer to any other text that is no verifier, no
+/// These functions answer a text that is too long like any other text that is no verifier, no
 /// message and no password.
 #[test]
 fn what_is_too_long_is_answered_as_ever() {
@@ -164,7 +163,7 @@ fn what_is_too_long_is_answered_as_ever() {
         let found = found.as_ref().map(|rows| rows[0][0].as_deref().unwrap_or("NULL"));
         assert_eq!(found.map_err(|code| &**code), expected, "{sql}");
     }
-    // The function copies a bounded part of the candidates at a time.
+    // Candidates are copied in bounded parts, because a copy of all of them would not fit.
     let many = "SELECT scram.match_any(v, array_agg(repeat('x', 1000000) || i)) IS NULL
                 FROM v, generate_series(1, 200) i GROUP BY v";
     assert_eq!(cell(&mut client, many), text("t"));
@@ -186,7 +185,7 @@ fn a_gigabyte_ends_no_server() {
     assert_eq!(cell(&mut other, "SELECT 1"), text("1"));
 }
 
-/// More than one processor is for callers that may run the audit.
+/// More than one thread is reserved to callers who may run the audit.
 #[test]
 fn a_plain_user_searches_on_one_thread() {
     let cluster = Cluster::builder().conf("scram.search_threads = 4").start();

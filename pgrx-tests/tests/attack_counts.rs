@@ -1,4 +1,5 @@
-//! Attacks on the numbers of an audit: what is stored and shown must not tell which word was hit.
+//! Attacks on the numbers of an audit: stored and shown numbers must not tell which word was the
+//! password.
 
 use scram_ext_client_tests::{Cluster, Run, cell, make_role, rows, text};
 

@@ -1,5 +1,5 @@
-//! Attacks through privileges: rights that new objects are given by default, and readers of hashes
-//! beside pg_authid.
+//! Attacks through privileges: default privileges of new objects, and roles that can read hashes in
+//! places other than pg_authid.
 
 use postgres::Client;
 use scram_ext_client_tests::{Cluster, cell, rows, text};
@@ -71,7 +71,7 @@ fn default_privileges_change_no_right_of_the_extension() {
     }
 }
 
-/// A dump writes down the rights that differ from the initial ones: there are none.
+/// A dump lists the privileges that differ from the initial ones, and there are none.
 #[test]
 fn a_dump_holds_no_grant_of_the_extensions_own() {
     let cluster = Cluster::start();
@@ -90,7 +90,7 @@ fn a_dump_holds_no_grant_of_the_extensions_own() {
     assert_eq!(rights(&mut copy), rights(&mut admin));
 }
 
-/// A role that can read what the extension keeps of passwords is named as a reader of hashes.
+/// A role that can read the extension's own copies of hashes is reported as a reader of hashes.
 #[test]
 fn readers_of_what_is_kept_are_named() {
     let cluster = Cluster::with_extension();

@@ -120,7 +120,7 @@ fn a_job_is_removed_by_its_owner_or_a_superuser() {
         Some("postgres")
     );
 
-    // A superuser removes the audit of any user, and nothing else of that name.
+    // A superuser can remove the audit job of any user, and no other job of that name.
     cell(&mut auditor, "SELECT scram.schedule_audit(job_name => 'nightly')").expect("a job");
     cell(&mut auditor, "SELECT cron.schedule('other', '1 2 3 4 5', 'SELECT 1')").expect("a job");
     assert_eq!(cell(&mut admin, "SELECT scram.unschedule_audit('other')").as_deref(), Some("f"));
@@ -131,7 +131,7 @@ fn a_job_is_removed_by_its_owner_or_a_superuser() {
     );
     assert_eq!(cell(&mut auditor, unschedule).as_deref(), Some("f"));
 
-    // The function that tells the owner of a job answers callers of scram.unschedule_audit() alone.
+    // The function that tells a job's owner answers the callers of scram.unschedule_audit() alone.
     let mut bob = cluster.client_as("bob", "postgres");
     cell(&mut admin, "SELECT scram.schedule_audit(job_name => 'nightly')").expect("a job");
     let ask = "SELECT scram_internal.hidden_job_user('nightly')";

@@ -1,10 +1,11 @@
-//! Attacks on the time of an audit: a table that its owner keeps locked, partitions that come and go.
+//! Attacks on the time of an audit: a table that its owner keeps locked, partitions that are
+//! attached and detached.
 
 use std::thread;
 
 use scram_ext_client_tests::{Cluster, cell, rows, text, until};
 
-/// Ends a test that hangs; nothing here comes near it.
+/// Ends a test that hangs; no statement here takes nearly as long.
 const LIMIT: &str = "SET statement_timeout = '60 s'";
 
 #[test]
@@ -78,7 +79,7 @@ fn a_locked_table_holds_no_run_up() {
     let now = [&unreadable[..], &read[2..]].concat();
     assert_eq!(rows(&mut admin, &findings("scram.audit()")), now);
     admin.batch_execute("CALL scram.run_audit(budget => '10 s')").expect("a run");
-    // Earlier findings on them stand.
+    // Earlier findings of the unreadable sources remain.
     let stored = [&read[..2], &unreadable[..], &read[2..]].concat();
     assert_eq!(rows(&mut admin, &findings("scram.audit_finding")), stored);
 

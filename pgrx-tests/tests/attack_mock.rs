@@ -1,4 +1,5 @@
-//! Attacks on unknown users' challenges: what differs between real accounts differs between mocks too.
+//! Attacks on unknown users' challenges: if real accounts differ in a value, mocks must differ in
+//! it too.
 
 use postgres::Client;
 use scram_ext_client_tests::{Cluster, cell};
@@ -16,7 +17,8 @@ fn pattern(values: &[String]) -> Vec<Option<usize>> {
     values.iter().map(|value| values.iter().position(|other| other == value)).collect()
 }
 
-/// The salt of an unknown role was the same for all mechanisms; a known role has mocks but for one.
+/// The salts of an unknown role must differ between mechanisms, because those of a known role do.
+/// In an earlier version they were the same.
 #[test]
 fn mechanisms_do_not_tell_roles_from_unknown_names() {
     let cluster = Cluster::with_extension();
@@ -62,7 +64,7 @@ fn mechanisms_do_not_tell_accounts_from_unknown_names() {
         )
     });
     assert_eq!(pattern(&salts), [Some(0), Some(1), Some(2)]);
-    // A verifier of another mechanism counts as none: its user is challenged as an unknown one.
+    // A verifier of another mechanism is ignored, so its user gets the challenge of an unknown one.
     let other = salt(
         &mut client,
         "handshake_start('n,,n=ghost,r=abc', scram.generate('pencil'), NULL, 'SCRAM-SHA-512')",

@@ -1,4 +1,5 @@
-//! Attacks on the audit by a role that may register sources: it learns nothing that it may not read.
+//! Attacks on the audit by a role that may register sources: it must learn no data that it may not
+//! read.
 
 use postgres::Client;
 use scram_ext_client_tests::{Cluster, Raised, cell, rows, text};
@@ -28,8 +29,8 @@ const INSERT: &str = "
     INSERT INTO scram.audit_source (name, relation, subject_column, secret_column)
     VALUES ('app', 'app.users', 'name', 'secret')";
 
-/// Statements that take the right to read from the auditor, statements that give it back, and the
-/// reason that is shown.
+/// A statement that takes the right to read from the auditor, one that restores it, and the reason
+/// that is reported.
 const REVOKED: &[(&str, &str, &str)] = &[
     (
         "REVOKE SELECT ON app.users FROM auditor",
@@ -87,7 +88,7 @@ fn rights_are_asked_for_at_each_reading() {
         admin.batch_execute(take).expect(take);
         admin.batch_execute("INSERT INTO app.users VALUES ('hidden', 'plain')").expect("a new row");
         admin.batch_execute("CALL scram.run_audit()").expect("a run");
-        // Nothing new is shown, and what was known stands.
+        // No new finding is shown, and the earlier ones remain.
         assert_eq!(rows(&mut admin, stored), known, "{take}");
         let unreadable = "SELECT evidence FROM scram.audit_finding
                           WHERE subject = 'source app' AND check_id = 'source_unreadable'
@@ -120,7 +121,7 @@ fn passwords_are_tried_only_on_what_the_registrant_may_read() {
         )
         .expect("a weak password");
     auditor.batch_execute(ADD).expect("registered");
-    // A run whose time is over reads the source, and leaves the words to the next run.
+    // A run whose time is over still reads the source, and leaves the words to the next run.
     admin.batch_execute("CALL scram.run_audit()").expect("a run");
     let found = "SELECT count(*) FROM scram.audit_finding WHERE check_id = 'password_in_wordlist'";
     assert_eq!(cell(&mut admin, found).as_deref(), Some("1"));
@@ -153,7 +154,8 @@ fn no_source_is_registered_for_another_role() {
     for sql in [
         "UPDATE scram.audit_source SET registrant = 'postgres' WHERE name = 'app'",
         "UPDATE scram.audit_source SET relation = 'app.hidden' WHERE name = 'app'",
-        // The audit would read it with the superuser's rights, because the superuser registered it.
+        // If this were the superuser's registration, the audit would read with the superuser's
+        // rights.
         "UPDATE scram.audit_source SET relation = 'app.users' WHERE name = 'admin'",
         "UPDATE scram.audit_source SET subject_column = 'secret' WHERE name = 'app'",
     ] {
@@ -161,7 +163,7 @@ fn no_source_is_registered_for_another_role() {
         let code = if sql.contains("subject_column") { "22023" } else { "42501" };
         assert_eq!(raised.code, code, "{sql}: {raised:?}");
     }
-    // A trigger ignores values for the columns that decide about the reading.
+    // The columns that decide whose rights are used cannot be written.
     auditor
         .batch_execute(
             "UPDATE scram.audit_source SET registrant_oid = 10 WHERE name = 'app';
@@ -199,7 +201,7 @@ fn the_registrant_is_a_role_and_no_name() {
     assert_eq!(rows(&mut admin, now), [[text("source app"), text(missing)]]);
 }
 
-/// After a restore the registrant is found by name; one that is missing is no error.
+/// A restore finds the registrant by name, and a missing registrant is no error.
 #[test]
 fn a_restore_finds_the_registrant_by_name() {
     let cluster = Cluster::with_extension();

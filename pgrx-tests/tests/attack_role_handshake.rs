@@ -82,13 +82,13 @@ fn each_decided_proof_is_logged() {
     };
     exchange(&mut client, "alice", "pencil");
     assert_eq!(lines(&cluster, &line("alice", "it matched")), 1);
-    // A message that proves nothing is no check.
+    // A malformed message is not counted as a check of a password.
     let malformed = "SELECT f.error FROM scram.role_handshake_start('n,,n=alice,r=abc') s,
                      scram.role_handshake_finish(s.state, 'c=biws') f";
     assert_ne!(cell(&mut client, malformed), text("invalid-proof"));
     assert_eq!(lines(&cluster, &line("alice", "it did not match")), 0);
 
-    // Failures on one role, and on names that are none, do not hide those on another.
+    // Failures on one role, or on unknown names, do not suppress those on another role.
     let guess = "DO $$
         DECLARE s record;
         BEGIN
@@ -104,7 +104,7 @@ fn each_decided_proof_is_logged() {
     assert!((60..100).contains(&failed), "{failed} lines");
     exchange(&mut client, "alice", "pen");
     assert_eq!(lines(&cluster, &line("alice", "it did not match")), 1);
-    // The log has a hit even when the allowance is spent.
+    // A match is always logged, even after the limit for failures is spent.
     exchange(&mut client, "bob", "pencil");
     assert_eq!(lines(&cluster, &line("bob", "it matched")), 1);
 
@@ -183,7 +183,8 @@ fn no_name_forges_a_line_of_the_log() {
         ))
         .expect("a role");
     verify_role(&mut client, forged, "pen");
-    // The name is the caller's too. The server's own log_line_prefix holds the name of the login.
+    // The caller's name is escaped too. The server's own log_line_prefix holds the name of the
+    // login.
     client.batch_execute(&format!("SET SESSION AUTHORIZATION \"{quoted}\"")).expect("the role");
     verify_role(&mut client, "postgres", "pen");
     let log = cluster.log();

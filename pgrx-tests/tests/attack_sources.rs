@@ -39,8 +39,8 @@ END $$;
 CREATE DOMAIN mallory.checked AS text CHECK (mallory.always(VALUE));
 ";
 
-/// Code that the owner of a table can attach to it before and after registration, and whether the
-/// audit still reads the table.
+/// Objects that the owner of a table can attach to it before and after it is registered, and
+/// whether the audit then still reads it.
 const TABLES: &[(&str, &str, &str, bool)] = &[
     (
         "a rule that makes a view of the table",
@@ -89,7 +89,7 @@ fn no_code_behind_a_source_runs() {
         let mut admin = cluster.client();
         let version = cell(&mut admin, "SHOW server_version_num").expect("a version");
         if what.starts_with("a rule") && version.as_str() >= "160000" {
-            // Tables have no such rules any more.
+            // PostgreSQL 16 and later reject such a rule on a table.
             continue;
         }
         admin
@@ -104,7 +104,7 @@ fn no_code_behind_a_source_runs() {
             )
             .expect("registered");
         mallory.batch_execute(after).expect(what);
-        // Until now the owner ran it, with an INSERT of its own.
+        // So far only the owner's own INSERT has called the function.
         let calls = "SELECT last_value, is_called FROM mallory.calls";
         let before = rows(&mut admin, calls);
 
@@ -241,7 +241,7 @@ fn what_is_no_storage_is_refused() {
     assert_eq!(cell(&mut admin, "SELECT count(*) FROM scram.audit_source").as_deref(), Some("0"));
 }
 
-/// Temporary children are of one session, and hold what other sessions must not find.
+/// Temporary children belong to one session, and other sessions must not read them.
 #[test]
 fn a_temporary_child_of_another_session_is_left_alone() {
     let cluster = Cluster::with_extension();

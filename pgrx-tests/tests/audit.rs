@@ -1,5 +1,5 @@
-//! The audit on a cluster with good and bad roles: what it finds, what a run stores, and what a
-//! second run makes of it.
+//! The audit on a cluster with good and bad roles: its findings, the rows that a run stores, and
+//! the changes that a second run makes.
 
 use std::collections::BTreeSet;
 use std::thread::{self, JoinHandle};
@@ -46,7 +46,7 @@ SELECT pg_temp.make('valid', scram.generate(pg_temp.random_password()));
 ALTER ROLE valid VALID UNTIL 'infinity';
 ";
 
-/// The findings of the named checks; these checks must find nothing else.
+/// The expected findings of the checks that are named there. These checks must find nothing else.
 const EXPECTED: &[(&str, &str)] = &[
     ("old_hash", "md5_hash"),
     ("old_name", "md5_hash"),
@@ -72,7 +72,7 @@ fn the_bad_roles_are_found_and_the_good_ones_are_not() {
 
     let found = findings(&mut client, "scram.audit()");
     assert_eq!(found, expected(&[]), "scram.audit()");
-    // The severity is the check's, and every check says what to do.
+    // The severity is that of the check, and every check has a remedy.
     let odd = "SELECT a.check_id, a.severity, c.severity FROM scram.audit() a
                LEFT JOIN scram.audit_checks() c USING (check_id)
                WHERE a.severity IS DISTINCT FROM c.severity OR a.evidence = '' OR a.evidence IS NULL";
@@ -81,7 +81,7 @@ fn the_bad_roles_are_found_and_the_good_ones_are_not() {
                WHERE severity NOT IN ('critical', 'warning', 'notice')
                   OR check_id !~ '^[a-z0-9_]+$' OR coalesce(title, '') = '' OR coalesce(remedy, '') = ''";
     assert_eq!(rows(&mut client, odd), Vec::<Vec<_>>::new());
-    // Nothing is stored by it.
+    // The function stores no run.
     assert_eq!(cell(&mut client, "SELECT count(*) FROM scram.audit_run").as_deref(), Some("0"));
     assert_no_secret(&mut client, "scram.audit()");
 }
@@ -152,7 +152,7 @@ fn one_run_at_a_time_and_a_killed_one_is_not_forgotten() {
     let mut watcher = cluster.client();
     let text = |value: &str| Some(value.to_owned());
 
-    // A run that waits in its middle: what it has committed so far is there for others to see.
+    // A run that waits in its middle: other sessions can see the rows that it has committed so far.
     client.batch_execute("BEGIN; LOCK scram.audit_finding").expect("a lock");
     let running = run_in_the_background(&cluster);
     until("the run waits", || {
@@ -167,7 +167,7 @@ fn one_run_at_a_time_and_a_killed_one_is_not_forgotten() {
     let runs = "SELECT status FROM scram.audit_run ORDER BY run_id";
     assert_eq!(rows(&mut watcher, runs), [[text("done")]]);
 
-    // And one whose session is killed.
+    // A run whose session is killed.
     client.batch_execute("BEGIN; LOCK scram.audit_finding").expect("a lock");
     let running = run_in_the_background(&cluster);
     until("the run could be killed", || {
@@ -184,7 +184,7 @@ fn one_run_at_a_time_and_a_killed_one_is_not_forgotten() {
     assert_eq!(rows(&mut watcher, runs), expected);
 }
 
-/// A session with a cancelled run does not keep other runs out.
+/// A session whose run was cancelled does not block another run.
 #[test]
 fn a_cancelled_run_is_over_though_its_session_lives() {
     let cluster = Cluster::with_extension();
@@ -230,7 +230,7 @@ fn findings(client: &mut Client, relation: &str) -> BTreeSet<(String, String)> {
         };
         assert!(found.insert((subject.clone(), check.clone())), "twice: {subject} {check}");
     }
-    // Roles that share a verifier share its salt as well: it may be said once or twice.
+    // Roles that share a verifier share its salt too, and the audit may report that once or twice.
     found.retain(|(subject, check)| !(subject.starts_with("copied_") && check == "salt_shared"));
     found
 }
@@ -239,7 +239,7 @@ fn expected(more: &[(&str, &str)]) -> BTreeSet<(String, String)> {
     EXPECTED.iter().chain(more).map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
 }
 
-/// No part of a stored secret, and no salt, stands in any column.
+/// No column holds a part of a stored secret, or a salt.
 fn assert_no_secret(client: &mut Client, relation: &str) {
     let sql = format!(
         r"SELECT r.subject, r.check_id FROM {relation} r, pg_authid a,

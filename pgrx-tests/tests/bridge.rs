@@ -37,7 +37,7 @@ fn users_of_a_table_through_every_client() {
     }
 }
 
-/// Roles of every sort: name, what CREATE ROLE says, password.
+/// Roles of every kind: name, options of CREATE ROLE, password.
 const ROLES: &[(&str, &str, &str)] = &[
     ("plain", "LOGIN PASSWORD 'secret'", "secret"),
     ("other_password", "LOGIN PASSWORD 'another'", "secret"),
@@ -62,7 +62,7 @@ fn roles_get_the_same_answer_as_on_the_servers_own_port() {
             .expect(name);
     }
     let ask = (cluster.dir(), cluster.port());
-    // Superusers come in through the server's own port only, unless a superuser allows it.
+    // Superusers can log in on the server's own port only, unless a superuser allows more.
     let bridge = Bridge::start(&cluster, Users::Roles, ask, false);
     let by_default = Foreign::Psql.login(bridge.port(), "superuser", "secret", false);
     assert_eq!(by_default, Login::Refused);

@@ -36,7 +36,7 @@ fn long_derivations_are_refused_or_stopped() {
         assert_eq!(raised.code, "22023", "{sql}: {raised:?}");
         assert!(raised.detail.unwrap_or_default().contains("1000000"), "{sql}");
     }
-    // Reading a verifier derives nothing: any count will do.
+    // Parsing a verifier derives no key, so its count may be huge.
     for sql in [
         "SELECT iterations = 2000000000 FROM stored, scram.parse(v)",
         "SELECT scram.is_verifier(v) FROM stored",
@@ -72,7 +72,8 @@ fn long_derivations_are_refused_or_stopped() {
         (cell(&mut other, &active).as_deref() == Some("1")).then_some(())
     });
     let (raised, mut client) = until("the derivation is cancelled", || {
-        // Until it is: a cancel that comes before the statement has begun is lost.
+        // Repeat the request, because the server drops a cancel that comes before the statement has
+        // begun.
         stop.cancel_query(NoTls).expect("a cancel request");
         raised.try_recv().ok()
     });

@@ -1,7 +1,7 @@
-//! The members that CREATE EXTENSION makes, against `expected/catalog.tsv`.
+//! The members that CREATE EXTENSION makes, compared with `expected/catalog.tsv`.
 //!
 //! The file is the SQL contract in the form of the catalogs: kind, signature, labels, search_path,
-//! grants and comment of every function, columns and constraints of every table. After a wanted
+//! grants and comment of every function, columns and constraints of every table. After an intended
 //! change `make expected` rewrites it.
 
 use std::collections::BTreeMap;
@@ -10,10 +10,10 @@ use postgres::Client;
 use scram_ext_client_tests::expected::assert_matches_file;
 use scram_ext_client_tests::{Cluster, Raised};
 
-/// One line for each member and each part of one, fields separated by tabs. `-` stands for none.
+/// One line for each member and each part of a member; tabs separate the fields. `-` means none.
 const CATALOG: &str = include_str!("catalog.sql");
 
-/// Members that break a rule which the expected file cannot override.
+/// Members that break a rule. The rule holds even if the expected file has them.
 const FORBIDDEN: &[(&str, &str)] = &[
     (
         "outside the two schemas",
@@ -22,7 +22,7 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ),
     (
         "without a comment",
-        // From 16 on the row type of a table is a member beside it.
+        // In PostgreSQL 16 and later the row type of a table is a member too.
         "SELECT pg_describe_object(classid, objid, 0) FROM member
          WHERE obj_description(objid, classid::regclass::text) IS NULL
            AND NOT (classid = 'pg_type'::regclass AND EXISTS (
@@ -102,7 +102,8 @@ fn it_goes_without_a_trace_and_never_adopts_a_schema() {
     client.batch_execute("DROP EXTENSION scram_ext").expect("its end");
     assert_eq!(row_counts(&mut client), before, "rows of the catalogs, by catalog");
 
-    // The owner of such a schema would own objects that the extension's functions rely on.
+    // An existing schema is refused, because its owner would own the place that the extension's
+    // functions rely on.
     client.batch_execute("CREATE SCHEMA scram").expect("a schema");
     let raised = Raised::by(&mut client, "CREATE EXTENSION scram_ext");
     assert_eq!(raised.code, "42P06", "{raised:?}");
@@ -112,7 +113,7 @@ fn it_goes_without_a_trace_and_never_adopts_a_schema() {
     assert_eq!(raised.code, "0A000", "{raised:?}");
 }
 
-/// How many rows each catalog has, but for the planner's statistics.
+/// The number of rows of each catalog, except the planner's statistics.
 fn row_counts(client: &mut Client) -> BTreeMap<String, i64> {
     let catalogs = strings(
         client,

@@ -1,5 +1,4 @@
-//! The challenges that the server itself sends on its port, compared with those of the functions
-//! for roles.
+//! Compares the challenges on the server's own port with those of the functions for roles.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,7 +14,7 @@ const ROLES: &[(&str, &str)] = &[
     ("md5", "LOGIN PASSWORD 'md5f64bbf1ba9e9eb8d1f8a0dcdd6f5d4ce'"),
     ("\u{fc}ml\u{e4}ut", "LOGIN PASSWORD 'x'"),
 ];
-/// Stored forms that no strict reader takes: name, what stands before the keys.
+/// Stored forms that no strict parser accepts: the name, and the text before the keys.
 const LAX: &[(&str, &str)] = &[
     ("zero in front", "SCRAM-SHA-256$04096:AAECAwQFBgcICQoLDA0ODw=="),
     ("no iterations", "SCRAM-SHA-256$0:AAECAwQFBgcICQoLDA0ODw=="),
@@ -43,7 +42,7 @@ fn roles_are_challenged_as_on_the_servers_port() {
             ))
             .expect(name);
     }
-    // The server cuts off what is longer than a name.
+    // The server truncates a name that is too long.
     let long = "x".repeat(100);
     let names = ROLES.iter().chain(LAX).map(|(name, _)| *name);
     let names = names.chain(MISSING.iter().copied()).chain([&*long]);

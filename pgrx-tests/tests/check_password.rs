@@ -1,5 +1,5 @@
-//! Functions that check a role's password: which roles could log in, and which may change their own
-//! password.
+//! Functions that check a role's password: which logins would succeed, and which roles may change
+//! their own password.
 
 use scram_ext_client_tests::{Cluster, Raised, cell, rows, text, verify_role};
 
@@ -27,7 +27,7 @@ fn verify_role_says_who_could_log_in() {
     assert_eq!(verify_role(&mut client, "heavy", "pencil"), Some(false), "over the cap");
     client.batch_execute("RESET scram.max_iterations").expect("no cap");
 
-    // Each is in the log, with the role and the caller and nothing else.
+    // Each check is logged with the role and the caller, and nothing else.
     client
         .batch_execute(
             "CREATE ROLE operator LOGIN; GRANT EXECUTE ON FUNCTION scram.verify_role TO operator",
@@ -48,8 +48,9 @@ fn verify_role_says_who_could_log_in() {
     assert!((60..300).contains(&lines), "{lines} lines");
 }
 
-/// Timing tells no role from an unknown name, because an answer costs the same for both. The
-/// target's cost is far beyond the timeout here, so a call that pays it gets no answer.
+/// The time of an answer does not tell whether a role exists: an unknown role costs one derivation
+/// for the target, and so does a role whose secret needs none. The target takes far longer than the
+/// timeout here, so that each of these calls is cancelled.
 #[test]
 fn an_unknown_role_costs_the_target() {
     let cluster = Cluster::with_extension();
@@ -102,7 +103,7 @@ fn users_change_their_own() {
     let same = "SELECT * FROM scram.change_own_password('chalk', 'chalk')";
     assert_eq!(rows(&mut alice, same), [[text("unchanged"), text("f")]]);
 
-    // SET ROLE changes neither the role whose password is changed nor the rights.
+    // SET ROLE changes neither the role whose password is set nor the rights that are used.
     for role in ["group_role", "other"] {
         alice.batch_execute(&format!("SET ROLE {role}")).expect(role);
         let raised = Raised::by(&mut alice, "SELECT scram.change_own_password('pencil', 'x')");
@@ -115,7 +116,7 @@ fn users_change_their_own() {
     assert_eq!(verify_role(&mut client, "other", "pencil"), Some(true), "untouched");
     let mut boss = cluster.login("boss", b"pencil").expect("boss");
     boss.batch_execute("SET ROLE group_role; SELECT scram.change_own_password('pencil', 'chalk')")
-        .expect("as the session's user, who is a superuser");
+        .expect("the session's user is a superuser");
     assert_logs_in(&cluster, "boss", "chalk", "pencil");
 
     // A maintenance command runs a table owner's functions in a superuser's session.

@@ -21,7 +21,8 @@ fn pg_cron_runs_the_audit() {
     assert!(raised.hint.unwrap_or_default().contains("CREATE EXTENSION pg_cron"));
 
     client.batch_execute("CREATE EXTENSION pg_cron").expect("pg_cron");
-    // It lives in one database of the cluster: the others are told what to run there.
+    // pg_cron is in one database of the cluster: the hint tells the others which command to run
+    // there.
     let raised = Raised::by(&mut other, "SELECT scram.schedule_audit('5 4 * * *', 'nightly')");
     assert_eq!(raised.code, "55000", "{raised:?}");
     let hint = raised.hint.unwrap_or_default();
@@ -34,7 +35,7 @@ fn pg_cron_runs_the_audit() {
     assert_eq!(jobs(&mut client), [format!("{id} scram-audit 17 3 * * * postgres")]);
     let id = cell(&mut client, "SELECT scram.schedule_audit('* * * * *')").expect("an id");
     assert_eq!(jobs(&mut client), [format!("{id} scram-audit * * * * * postgres")]);
-    // One statement and nothing else, or it would run in a transaction block.
+    // The command is a single statement, because several would run in a transaction block.
     let command = cell(&mut client, "SELECT command FROM cron.job").expect("a command");
     assert_eq!(command, "CALL scram.run_audit()");
 
@@ -67,9 +68,10 @@ fn pg_cron_runs_the_audit() {
 
 #[test]
 fn an_auditor_schedules_it_over_connections() {
-    // Let in without a password: pg_cron comes from the server's own operating-system user.
+    // The role needs no password, because pg_cron connects as the server's own operating-system
+    // user.
     let mut cluster = with_cron().hba("local all auditor peer map=cron").start();
-    // The user that runs the tests must be able to connect too.
+    // The map accepts every operating-system user, because the user that runs the tests varies.
     fs::write(cluster.dir().join("data/pg_ident.conf"), "cron /^.*$ auditor\n").expect("a map");
     let host = format!("ALTER SYSTEM SET cron.host = '{}'", cluster.dir().display());
     cluster.client().batch_execute(&host).expect("the socket");
@@ -103,14 +105,14 @@ fn an_auditor_schedules_it(cluster: &Cluster) {
     admin.batch_execute(&grants()).expect("the grants of docs/audit.md");
     let mut auditor = cluster.client_as("auditor", "postgres");
 
-    // One name has one job, and scheduling again replaces it.
+    // A name has one job at most: scheduling again changes the job.
     let schedule = "SELECT scram.schedule_audit('* * * * *', 'nightly')";
     let first = cell(&mut auditor, "SELECT scram.schedule_audit('1 2 3 4 5', 'nightly')");
     assert_eq!(cell(&mut auditor, schedule), first);
     let job = "SELECT concat_ws('|', jobname, schedule, command, database, username, active) FROM cron.job";
     let expected = "nightly|* * * * *|CALL scram.run_audit()|postgres|auditor|t";
     assert_eq!(cell(&mut auditor, job).as_deref(), Some(expected));
-    // And what the hint prints is what is to be typed, by who may.
+    // The command that the hint prints works for a role that may run it.
     let hint = Raised::by(&mut other, "SELECT scram.schedule_audit('* * * * *', 'o''ther')").hint;
     let hint = hint.expect("a hint");
     let (_, command) = hint.split_once("There: ").expect("a command");
@@ -140,7 +142,7 @@ fn an_auditor_schedules_it(cluster: &Cluster) {
         (cell(&mut admin, working).as_deref() == Some("0")).then_some(())
     });
 
-    // pg_cron's own row for each run, and none of ours.
+    // pg_cron has one row for each run, and the extension adds none.
     let details = "SELECT database, username, status, command, count(*) FROM cron.job_run_details
                    GROUP BY 1, 2, 3, 4 ORDER BY 1 DESC";
     let details = rows(&mut admin, details);
@@ -161,7 +163,7 @@ fn an_auditor_schedules_it(cluster: &Cluster) {
     the_auditor_does_the_rest(&mut auditor);
 }
 
-/// The other uses of the grants, and their limits.
+/// The grants' other uses, and their limits.
 fn the_auditor_does_the_rest(auditor: &mut Client) {
     for (sql, expected) in [
         ("SELECT count(*) > 0 FROM scram.audit()", "t"),
@@ -183,7 +185,7 @@ fn the_auditor_does_the_rest(auditor: &mut Client) {
             "CREATE TEMP TABLE mine (name text, secret text);
              DELETE FROM scram.wordlist; UPDATE scram.audit_source SET enabled = true",
         )
-        .expect("his own, and the lists");
+        .expect("a table of the auditor, and the lists");
     for (sql, code) in [
         ("SELECT rolpassword FROM pg_authid", "42501"),
         ("SELECT * FROM scram_internal.stored_secret", "42501"),

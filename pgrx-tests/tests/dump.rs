@@ -1,10 +1,10 @@
-//! Dump and restore: what the audits stored comes back, what belongs to the cluster does not, and the
-//! next audit goes on.
+//! Dump and restore: the rows that the audits stored come back, the rows that belong to the cluster
+//! do not, and the next audit continues.
 
 use postgres::Client;
 use scram_ext_client_tests::{Cluster, Run, cell, docs, make_role, rows};
 
-/// Rows that the copy must hold, by name and not by OID.
+/// Queries whose results the copy must share, by name and not by OID.
 const KEPT: [&str; 5] = [
     "SELECT r::text FROM scram.audit_run r ORDER BY run_id",
     "SELECT f::text FROM scram.audit_finding f ORDER BY finding_id",
@@ -28,15 +28,16 @@ fn a_copy_goes_on_where_the_dump_was_made() {
             assert!(kept.len() > 1, "{sql}");
             assert_eq!(rows(&mut there, sql), kept, "{copy}: {sql}");
         }
-        // Digests of secrets, and the record of tried passwords, stay with their cluster.
+        // Digests of secrets and the candidates tried on them are not dumped, because they belong
+        // to the original cluster.
         for relation in ["stored_secret", "candidate", "step_finding", "source_claim"] {
             let count = format!("SELECT count(*) FROM scram_internal.{relation}");
             assert_eq!(number(&mut there, &count), 0, "{copy}: {relation}");
         }
         assert_eq!(number(&mut there, "SELECT count(*) FROM scram_internal.current_run"), 1);
 
-        // The next run: a number of its own, everything tried again, and nothing that is new for having
-        // been restored.
+        // The next run has a new number, tries everything again, and reports no finding as new
+        // because of the restore.
         let before = Run::all(&mut there).pop().expect("the last one");
         let run = Run::call(&mut there);
         assert_eq!((run.id, &*run.status, run.new), (before.id + 1, "done", 0), "{copy}: {run:?}");
@@ -47,7 +48,7 @@ fn a_copy_goes_on_where_the_dump_was_made() {
         assert_eq!(rows(&mut there, findings), rows(&mut client, findings), "{copy}");
         let changed = format!("SELECT count(*) FROM scram.audit_diff({}, {})", before.id, run.id);
         assert_eq!(number(&mut there, &changed), 0);
-        // And one that is new has an identifier of its own.
+        // A new finding has a new identifier.
         let newest = number(&mut there, "SELECT max(finding_id) FROM scram.audit_finding");
         there.batch_execute("INSERT INTO account VALUES ('eve', 'plain too')").expect("a row");
         assert_eq!(Run::call(&mut there).new, 1);
@@ -118,7 +119,7 @@ fn the_databases_owner_dumps_and_restores_with_the_grants_of_the_page() {
     assert_eq!(&*run.status, "done", "{run:?}");
 }
 
-/// A copy of a copy, made of a source whose table is gone: it must come back as it was.
+/// A copy of a copy with a source whose table is gone: the source must be restored unchanged.
 #[test]
 fn a_source_without_its_table_is_restored() {
     let cluster = Cluster::with_extension();

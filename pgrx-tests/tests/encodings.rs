@@ -1,4 +1,4 @@
-//! Databases in other encodings, and names that are no text in them: nothing raises, no role is
+//! Databases in other encodings, and names that are invalid in them: no call fails, and no role is
 //! missed.
 
 use postgres::Client;
@@ -90,7 +90,7 @@ fn roles_with_names_in_other_encodings_are_audited() {
     }
 }
 
-/// A function that PUBLIC may call must not tell the servers' secrets.
+/// A function that PUBLIC may call must not reveal secrets of the servers.
 #[test]
 fn a_played_exchange_does_not_tell_the_salt_of_an_unknown_user() {
     let cluster = Cluster::with_extension();

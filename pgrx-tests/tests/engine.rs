@@ -7,7 +7,7 @@ use std::thread;
 use postgres::{Client, NoTls};
 use scram_ext_client_tests::{Cluster, Raised, cell, until};
 
-/// Many derivations of some seconds each, on four threads; no test waits until they end.
+/// Many derivations of some seconds each, on four threads. No test waits for its end.
 const LONG: &str = "SELECT scram.match_any(v, words) FROM stored";
 
 /// A call on several threads that is quick.
@@ -86,7 +86,7 @@ fn a_cancel_leaves_the_session_and_no_thread() {
     assert_eq!(threads(pid), Some(1));
 }
 
-/// PostgreSQL frees the session's memory while the threads still run; other sessions must not
+/// PostgreSQL frees the session's memory while the threads still run. Other sessions must not
 /// notice.
 #[test]
 fn a_terminated_session_harms_nobody() {

@@ -1,7 +1,7 @@
 //! Errors as a client gets them: SQLSTATE, message, DETAIL and HINT, and no secret in any of them.
 //!
-//! The table below is the contract's part: failing statements, their SQLSTATE, and the facts that
-//! the user must learn. The full wording is in `expected/errors.tsv`; `make expected` rewrites it.
+//! The table below belongs to the contract: each failure, its SQLSTATE, and words that the user
+//! must read. `expected/errors.tsv` has the full wording; `make expected` rewrites it.
 
 #[path = "errors/roles.rs"]
 mod roles;
@@ -10,24 +10,25 @@ use postgres::Client;
 use scram_ext_client_tests::expected::assert_matches_file;
 use scram_ext_client_tests::{Cluster, Raised};
 
-/// A verifier of `hunter2`, as PostgreSQL would store it. The cases break it part by part.
+/// The salt of `hunter2`'s verifier as PostgreSQL would store it. The cases break the verifier part
+/// by part.
 const SALT: &str = "c2VjcmV0LXNhbHQtMTIzNA==";
 const STORED_KEY: &str = "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=";
 const SERVER_KEY: &str = "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
 
-/// A verifier of the empty password.
+/// The verifier of the empty password.
 const EMPTY: &str = "SCRAM-SHA-256$4096:c2FsdA==$oQKhUpZ8ZCSt/PIfYWS7v6gCcYNXgSk1XPQTp7UKcUY=:UOnDYDtjiNdPioWgm74LGN6HIzsybmGE0sdhZ2KbBrI=";
 
-/// Secrets that no error may show: passwords, and any part of a verifier.
+/// Texts that no error may show: passwords, and any part of a verifier.
 const SECRETS: &[&str] = &["hunter2", SALT, STORED_KEY, SERVER_KEY, "c2VjcmV0", "WG5d8", "wfPLw"];
 
 struct Case {
-    /// `{v}` stands for a good verifier, `{salt}`, `{stored}` and `{server}` for its parts.
+    /// `{v}` is replaced by a good verifier; `{salt}`, `{stored}` and `{server}` by its parts.
     sql: &'static str,
     code: &'static str,
-    /// Texts that DETAIL must hold.
+    /// Words that DETAIL must have.
     detail: &'static [&'static str],
-    /// Texts that HINT must hold.
+    /// Words that HINT must have.
     hint: &'static [&'static str],
 }
 
@@ -278,7 +279,7 @@ fn errors() {
     assert_matches_file("errors.tsv", &lines);
 }
 
-/// The error of the last statement; what went before it must succeed.
+/// The error of the last statement; the statements before it must succeed.
 fn attempt(client: &mut Client, sql: &str) -> Option<Raised> {
     let result = match sql.strip_prefix("BEGIN; ") {
         Some(rest) => {
@@ -292,7 +293,7 @@ fn attempt(client: &mut Client, sql: &str) -> Option<Raised> {
     raised
 }
 
-/// How the error differs from what the case asks for.
+/// The differences between the error and the case.
 fn complaints(case: &Case, raised: &Raised) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut complain = |what: String| wrong.push(format!("{what}: {}\n    {raised:?}", case.sql));

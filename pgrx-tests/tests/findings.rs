@@ -1,4 +1,4 @@
-//! Findings over time: compared between runs, accepted, removed.
+//! The later life of findings: compared between runs, accepted, pruned.
 
 use std::thread;
 
@@ -23,7 +23,7 @@ fn runs_are_compared_as_they_were() {
         (1, 2, &["changed bob password_expired 2021"]),
         (0, 2, &["fixed ann password_is_name", "new bob password_expired 2021"]),
         (2, 3, &["fixed bob password_expired 2021", "new ann password_is_name"]),
-        // A finding that was fixed in between and came back is no difference.
+        // A finding that was fixed in between and came back makes no difference.
         (0, 3, &[]),
         (3, 0, &[]),
         (2, 1, &["changed bob password_expired 2020"]),
@@ -61,7 +61,7 @@ fn an_accepted_finding_is_not_open_until_its_time() {
     assert_eq!(cell(&mut client, &status).as_deref(), Some("accepted"));
     assert_eq!(cell(&mut client, open), Some((before - 1).to_string()));
 
-    // Until a time that is not over when the next run looks, and one that is.
+    // Accepted until a time after the next run, and until a time before it.
     cell(&mut client, &accept("clock_timestamp() + interval '1 day'"));
     after(&mut client, "");
     assert_eq!(cell(&mut client, &status).as_deref(), Some("accepted"));
@@ -116,11 +116,11 @@ fn listeners_hear_what_is_new_and_only_how_much() {
     let mut client = cluster.client();
     client.batch_execute("CREATE ROLE anybody LOGIN VALID UNTIL 'infinity'").expect("a role");
     let mut listener = cluster.client_as("anybody", "postgres");
-    listener.batch_execute("LISTEN scram_audit").expect("anybody may");
+    listener.batch_execute("LISTEN scram_audit").expect("LISTEN needs no grant");
 
     let mut said = |client: &mut Client, statements: &str| {
         let run = after(client, statements);
-        // All notifications before this one came from the run.
+        // The run sent its notifications before this one.
         client.batch_execute("NOTIFY scram_audit, 'end'").expect("an end");
         let mut heard = Vec::new();
         until("the end is heard", || {
@@ -131,7 +131,7 @@ fn listeners_hear_what_is_new_and_only_how_much() {
             (heard.last()? == "end").then_some(())
         });
         heard.pop();
-        // By what is stored.
+        // The counts must equal those of the stored findings.
         let new = format!(
             "SELECT count(*) FILTER (WHERE severity = 'critical'), count(*) FILTER (WHERE severity = 'warning'),
                     count(*) FILTER (WHERE severity = 'notice'), count(*), (SELECT findings_new FROM scram.audit_run WHERE run_id = {run})
@@ -196,12 +196,12 @@ fn who_is_gone_or_called_otherwise_leaves_no_ghost() {
     after(&mut client, "DROP ROLE anna; DROP ROLE bobby");
     assert_eq!(column(&mut client, open), [""; 0]);
     assert_eq!(column(&mut client, remembered), [""; 0]);
-    // The age of another role with the same name starts from zero.
+    // A new role of the same name starts without findings.
     after(&mut client, "CREATE ROLE bob LOGIN PASSWORD 'Zq8-unlike' VALID UNTIL '2100-01-01'");
     assert_eq!(column(&mut client, open), [""; 0]);
 }
 
-/// An interrupted run notifies no listener, so the next run reports its findings.
+/// An interrupted run notifies no listener of its findings, so the next run does.
 #[test]
 fn what_an_interrupted_run_found_is_new_in_the_next() {
     let cluster = Cluster::with_extension();
@@ -225,7 +225,7 @@ fn what_an_interrupted_run_found_is_new_in_the_next() {
     canceller.cancel_query(NoTls).expect("a cancel");
     assert!(running.join().expect("the thread").is_err(), "it had more to do");
     client.batch_execute("DROP ROLE slow").expect("dropped");
-    // The cancelled session has told its client a moment before it is idle.
+    // Repeat the call, because the cancelled session reports the error a moment before it is idle.
     until("the cancelled run is over", || cell(&mut client, "CALL scram.run_audit()"));
     let next = Run::all(&mut client).pop().expect("a run");
     let runs: Vec<_> = Run::all(&mut client).into_iter().map(|run| run.status).collect();

@@ -282,7 +282,7 @@ fn an_unknown_user_looks_like_a_known_one() {
     let nobody = answer(&mut client, "nobody");
     assert_eq!(nobody, answer(&mut client, "nobody"), "the salt stays");
     assert_ne!(nobody, answer(&mut client, "nemo"), "each name has its own salt");
-    // The mock has the form of `generate`: 16 bytes of salt, the target's count.
+    // The same shape as `generate` makes: 16 bytes of salt, the target's count.
     assert_eq!(nobody.len(), "s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096".len(), "{nobody}");
     assert!(nobody.ends_with("==,i=4096"), "{nobody}");
 

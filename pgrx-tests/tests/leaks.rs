@@ -1,8 +1,8 @@
-//! The channels in which a password turns up that a function is called with; a verifier turns up in
-//! none.
+//! Finds the places that a password given to a function leaks to, and checks that a verifier leaks
+//! to none.
 //!
-//! The test switches each channel on alone and calls each function in every way that there is. The
-//! result must equal the table in docs/logging.md, in both directions.
+//! Each channel is switched on alone, and each function is called in every possible way. The
+//! results must equal the table in docs/logging.md.
 
 use std::fs;
 use std::path::Path;
@@ -82,13 +82,13 @@ const CHANNELS: &[Channel] = &[
     },
 ];
 
-/// Channels other than the log.
+/// Results in places other than the log.
 const STATISTICS: (&str, [bool; 4]) =
     ("`pg_stat_statements`, all statements and utility", [false; 4]);
 const ACTIVITY: (&str, [bool; 4]) = ("`pg_stat_activity`", [false; 4]);
 const CLIENT: (&str, [bool; 4]) = ("the error that the client gets", [false; 4]);
 
-/// A function, how it is called, and what to fail with. `{p}` is the password.
+/// A call of a function, and one that fails. `{p}` is the password.
 const CALLS: &[(&str, &str)] = &[
     (
         "SELECT * FROM scram.set_role_password('alice', {p})",
@@ -161,7 +161,8 @@ fn only_the_callers_own_words_are_written_down() {
                     (CLIENT.0, told, CLIENT.1),
                 ];
                 let stored = stored_parts(&mut quiet);
-                // Calls that the server alone makes do not count in the table.
+                // The table leaves out statements that call no function of the extension; they
+                // serve as a comparison.
                 let counts = sql.contains("scram") || sql.contains("set_by_function");
                 for (place, text, seen) in places.into_iter().filter(|_| counts) {
                     let text = Text::new(text);
@@ -190,7 +191,8 @@ fn only_the_callers_own_words_are_written_down() {
     assert!(cluster.log().contains("ROLE,ALTER ROLE,,,ALTER ROLE alice PASSWORD <REDACTED>"));
 }
 
-/// Errors that come from elsewhere while the functions are at work.
+/// The statement is hidden too if another extension or the server raises an error within the
+/// function.
 #[test]
 fn errors_of_others_hide_the_statement_too() {
     let cluster = Cluster::builder()
@@ -226,7 +228,7 @@ fn errors_of_others_hide_the_statement_too() {
         assert!(log.contains("ERROR:"), "{sql}: {log}");
         assert!(!log.contains("set_role_password('"), "{sql}: {log}");
     }
-    // Statements of other functions are shown, in the same session, afterwards.
+    // Statements of other calls in the same session are not hidden afterwards.
     for sql in ["SELECT 1/0 AS divided", "SELECT scram.parse('hunter')"] {
         let before = cluster.log().len();
         Raised::by(&mut client, sql);
@@ -295,7 +297,7 @@ fn run(client: &mut Client, sql: &str, secret: &str, as_parameter: bool) -> Opti
     client.simple_query(&sql).err().map(|error| Raised::from_error(&error))
 }
 
-/// Salts and keys of what is stored now, as they would be written.
+/// Salts and keys of all stored verifiers, in Base64.
 fn stored_parts(client: &mut Client) -> Vec<String> {
     let query = "SELECT rolpassword FROM pg_authid WHERE rolpassword IS NOT NULL
                  UNION SELECT verifier FROM scram_internal.password_history";

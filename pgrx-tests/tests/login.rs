@@ -1,5 +1,5 @@
-//! Verifiers made in SQL, and real logins with them: libpq's psql, and rust-postgres, which has a
-//! SCRAM client of its own.
+//! Verifiers made in SQL, and real logins with them: by libpq's psql and by rust-postgres, which
+//! has its own SCRAM code.
 
 use postgres::Client;
 use scram_ext_client_tests::{Cluster, cell};
@@ -110,7 +110,7 @@ fn every_encoding_hashes_the_bytes_that_alter_role_hashes() {
             );
             assert_eq!(found.as_deref(), Some("t t f 2"), "{encoding}: {literal}");
 
-            // And a client that sends those very bytes gets in with a verifier of ours.
+            // A client that sends these bytes can log in with a verifier made by the extension.
             let made = format!(
                 "SELECT scram.generate({literal}),
                         convert_to({literal}, getdatabaseencoding()::name)"

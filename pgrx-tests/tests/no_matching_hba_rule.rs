@@ -1,5 +1,5 @@
-//! `no_matching_hba_rule` compared with real logins: psql cannot log in as the roles that the audit
-//! reports, and can as the others.
+//! Compares `no_matching_hba_rule` with real logins: psql cannot log in as a role with the finding,
+//! and can log in as a role without it.
 
 use scram_ext_client_tests::{Cluster, cell, rows};
 
@@ -30,8 +30,8 @@ const USERS: &[&str] = &[
     "\"Odd \"\"name\"",
     "nobody",
 ];
-/// Addresses that the test itself connects from, and networks that hold all of them. The test
-/// cannot try rules about other addresses.
+/// Addresses that the test itself comes from, or all addresses at once, because the test cannot log
+/// in from others.
 const ADDRESSES: &[&str] = &["127.0.0.1/32", "127.0.0.1/32", "::1/128"];
 const METHODS: &[&str] =
     &["scram-sha-256", "scram-sha-256", "md5", "password", "reject", "reject", "trust"];
@@ -66,7 +66,7 @@ fn the_audit_and_psql_agree() {
     for round in 0..ROUNDS {
         let rules = random_rules(&mut random);
         cluster.reload_hba(&mut admin, &rules);
-        // The roles may connect elsewhere only where they were let in.
+        // Half of the rounds let some roles connect to the database `closed`.
         let grant = random.bool();
         let verb = if grant {
             "GRANT CONNECT ON DATABASE closed TO"
@@ -100,7 +100,7 @@ fn the_audit_and_psql_agree() {
     assert_eq!(cell(&mut admin, invalid).as_deref(), Some("0"));
 }
 
-/// One to eight rules. The superuser's session is already open, so it needs no rule.
+/// One to eight rules. The superuser needs none, because that session is already open.
 fn random_rules(random: &mut fastrand::Rng) -> String {
     let mut rules = String::new();
     for _ in 0..random.usize(1..=8) {

@@ -1,5 +1,5 @@
-//! NULL: strict functions return NULL, in the others NULL for an argument with a default means the
-//! default, and for one without it is an error unless the contract says what it means.
+//! NULL arguments. Strict functions return NULL. In the others, NULL means the default if the
+//! argument has one; otherwise it is an error, unless the contract gives it a meaning.
 
 use scram_ext_client_tests::{Cluster, Raised, rows};
 
@@ -32,7 +32,7 @@ const CASES: &[(&str, &str)] = &[
     ("SELECT scram.match_any('{v}', '[5:7]={a,pencil,b}')", "2"),
     ("SELECT scram.needs_rotation(NULL)", "∅"),
     ("SELECT NULL::scram.verifier IS NULL", "t"),
-    // A NULL verifier is an unknown user, who is answered like any other.
+    // A NULL verifier means an unknown user, and the answer looks like any other.
     (
         "SELECT server_first LIKE 'r=abc%,s=%,i=4096', state IS NOT NULL, error
          FROM scram.handshake_start('n,,n=nobody,r=abc', NULL)",
@@ -65,7 +65,7 @@ const CASES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Functions that change a role or ask about one; the test's role has the password `pencil`.
+/// Calls of functions that change roles, or ask for one: the test's role has the password `pencil`.
 const ROLES: &[(&str, &str)] = &[
     ("SELECT scram.verify_role(NULL, 'pencil')", "f"),
     ("SELECT scram.verify_role('somebody', NULL)", "f"),

@@ -1,5 +1,5 @@
-//! Databases whose encoding has characters that UTF-8 has not, or no conversion to it at all: no
-//! function raises for a name or a secret that the database can hold.
+//! Databases whose encoding has characters that UTF-8 lacks, or no conversion to UTF-8: no function
+//! fails for a name or a secret that the database can hold.
 
 use scram_ext_client_tests::Cluster;
 
@@ -13,7 +13,7 @@ const ODD: [(&str, &str); 3] = [
     ("MULE_INTERNAL", r"convert_from('\x81e9', 'MULE_INTERNAL')"),
 ];
 
-/// Calls that must return a result and raise no error.
+/// Calls that must have a result, and no error.
 const CALLS: [&str; 18] = [
     "scram.identify(odd())",
     "scram.is_verifier(odd())",
@@ -35,7 +35,7 @@ const CALLS: [&str; 18] = [
     "(SELECT action FROM scram.set_role_password(odd()::name, odd() || '2'))",
 ];
 
-/// The stored audit: the run ended, read the source, and tried the word.
+/// The contents of the stored audit: the run finished, read the source, and tried the word.
 const STORED: &str = "
     SELECT status, candidates_left FROM scram.audit_run;
     SELECT DISTINCT check_id FROM scram.audit_finding

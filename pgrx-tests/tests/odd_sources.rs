@@ -4,7 +4,8 @@ use std::thread;
 
 use scram_ext_client_tests::{Cluster, Raised, cell, rows, until};
 
-/// The owner of a schema may drop what others have in it, while the audit waits for the relation's lock.
+/// The owner of a schema may drop other roles' relations in it while the audit waits for a
+/// relation's lock.
 #[test]
 fn the_owner_of_a_schema_swaps_a_relation_while_the_audit_waits_for_it() {
     let cluster = Cluster::with_extension();
@@ -20,7 +21,7 @@ fn the_owner_of_a_schema_swaps_a_relation_while_the_audit_waits_for_it() {
             CREATE SEQUENCE public.planned_as_superuser;
             REVOKE ALL ON SEQUENCE public.planned_as_superuser FROM PUBLIC",
         )
-        .expect("a superuser's table in somebody else's schema");
+        .expect("a superuser's table in another role's schema");
     let mut mallory = cluster.client_as("mallory", "postgres");
     mallory
         .batch_execute(
@@ -89,7 +90,8 @@ fn no_name_keeps_the_others_from_being_read() {
     assert_eq!(cell(&mut admin, status).as_deref(), Some("done"));
 }
 
-/// Bytes that the database cannot write as text, and characters of its encoding beyond ASCII.
+/// Names that the database cannot write as text, and names with characters of its encoding outside
+/// ASCII.
 #[test]
 fn names_in_any_encoding_are_tried() {
     let cluster = Cluster::with_extension();
@@ -146,8 +148,8 @@ fn a_secret_is_no_subject() {
     assert_eq!(cell(&mut admin, subject).as_deref(), Some("t"));
 }
 
-/// Findings of a step are in a table that is empty between two steps, and the planner estimates it
-/// as empty. A plan that compares each finding with each would take ten minutes for a run of this
+/// The findings of a step are in a table that is empty between steps, so that the planner takes it
+/// for empty. A nested loop over all pairs of findings would take ten minutes for a run of this
 /// size.
 #[test]
 fn many_findings_are_found_again_at_once() {

@@ -1,4 +1,5 @@
-//! `scram.password_history`: which passwords may not come back, and what is kept for it.
+//! `scram.password_history`: the passwords that it rejects, and the verifiers that it keeps for
+//! that.
 
 use postgres::Client;
 use scram_ext_client_tests::{Cluster, Raised, cell, rows};
@@ -13,12 +14,12 @@ fn the_last_passwords_do_not_come_back() {
         )
         .expect("roles");
 
-    // Off: nothing is kept.
+    // If it is off, no verifier is kept.
     assert_eq!(set(&mut client, "alice", "one"), Ok("set".to_owned()));
     assert_eq!(kept(&mut client), 0);
 
     client.batch_execute("SET scram.password_history = 3").expect("the setting");
-    // The history keeps the role's previous password too, also one that ALTER ROLE set.
+    // The role's previous password is kept too, even if another function or user set it.
     assert_eq!(set(&mut client, "alice", "two"), Ok("set".to_owned()));
     assert_eq!(set(&mut client, "alice", "one"), Err("22023".to_owned()));
     client.batch_execute("ALTER ROLE alice PASSWORD 'three'").expect("ALTER ROLE");
@@ -28,7 +29,7 @@ fn the_last_passwords_do_not_come_back() {
         assert_eq!(set(&mut client, "alice", password), Err("22023".to_owned()), "{password}");
     }
     assert_eq!(set(&mut client, "alice", "four"), Ok("unchanged".to_owned()), "no coming back");
-    assert_eq!(set(&mut client, "bob", "two"), Ok("set".to_owned()), "somebody else's");
+    assert_eq!(set(&mut client, "bob", "two"), Ok("set".to_owned()), "a password of another role");
     // The fourth last may.
     assert_eq!(set(&mut client, "alice", "one"), Ok("set".to_owned()));
     assert_eq!(kept(&mut client), 4, "three of alice's, one of bob's");
@@ -46,7 +47,7 @@ fn the_last_passwords_do_not_come_back() {
     client.batch_execute("SELECT scram.rotate_role('alice')").expect("a random one");
     assert_eq!(set(&mut client, "alice", "three"), Err("22023".to_owned()));
 
-    // Users are held to it as well.
+    // Users who change their own password are bound by it too.
     client
         .batch_execute("ALTER DATABASE postgres SET scram.password_history = 3")
         .expect("for all");
@@ -82,7 +83,7 @@ fn what_is_kept_is_verifiers_of_full_strength() {
     let salts =
         "SELECT count(DISTINCT (scram.parse(verifier)).salt) FROM scram_internal.password_history";
     assert_eq!(cell(&mut client, salts).as_deref(), Some("3"));
-    // In step with the role: a rolled-back change leaves nothing behind.
+    // The history follows the role's transaction: a rolled-back change leaves no row.
     client
         .batch_execute("BEGIN; SELECT scram.set_role_password('alice', 'c'); ROLLBACK")
         .expect("undone");
@@ -110,7 +111,7 @@ fn a_dropped_roles_passwords_go() {
         assert_eq!(cell(&mut client, of_alice).as_deref(), Some("2"), "{how}");
         client2.batch_execute(sql).expect(how);
         assert_eq!(cell(&mut client, of_alice).as_deref(), Some("0"), "{how}");
-        // The history of another role with this name is empty.
+        // A new role of this name starts with an empty history.
         client2.batch_execute("CREATE ROLE alice").expect("another alice");
         assert_eq!(set(&mut client2, "alice", "one"), Ok("set".to_owned()));
         client2

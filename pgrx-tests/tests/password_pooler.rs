@@ -43,7 +43,7 @@ fn a_pooler_keeps_its_logins() {
     assert!(log.contains("password authentication failed for user \"app\""), "{log}");
 }
 
-/// Ends the pooler's sessions of the role, so that the pooler has to log in again.
+/// Ends the pooler's sessions of the role, so that it has to log in again.
 fn cut(admin: &mut Client, console: &mut Client) {
     let end =
         "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE usename = 'app'";

@@ -1,10 +1,10 @@
-//! The functions refuse every caller that ALTER ROLE refuses, and before they look at the stored
-//! secret. Each case also runs the real ALTER ROLE.
+//! A change that ALTER ROLE refuses to a caller, the functions refuse too, before they read the
+//! stored secret. Each case also runs the real ALTER ROLE for comparison.
 
 use postgres::Client;
 use scram_ext_client_tests::{Cluster, Raised, cell, rows};
 
-/// The callers. All of them may execute the extension's functions.
+/// The callers. The extension's functions are granted to all of them.
 const CALLERS: &[&str] = &[
     "boss",       // superuser
     "creator",    // CREATEROLE, and ADMIN on some of the targets
@@ -127,7 +127,7 @@ fn rotations_need_the_right_to_alter_both_roles() {
         assert_eq!(code(&mut client, with_superuser), expected, "{caller}");
         admin.batch_execute("SELECT scram.create_rotation('app', 'g', 'a', 'b')").expect("a pair");
 
-        // The owner alone can read or change the tables of the functions.
+        // The tables of these functions are open to their owner alone.
         if caller != "boss" {
             for sql in [
                 "TABLE scram.rotation",
@@ -140,8 +140,7 @@ fn rotations_need_the_right_to_alter_both_roles() {
     }
 }
 
-/// The functions ignore names and operators that another role puts in the way, where they act as
-/// the owner.
+/// A caller's own names and operators are not used while the functions act as the owner.
 #[test]
 fn the_owners_rights_serve_nobody_else() {
     let cluster = Cluster::with_extension();

@@ -1,8 +1,8 @@
-//! Privileges on the functions, tried as the roles themselves.
+//! Calls every function as roles with and without the grants.
 
 use scram_ext_client_tests::{Cluster, Raised, cell, rows};
 
-/// Functions that PUBLIC may call, because they tell nothing about roles.
+/// Calls that PUBLIC may make, because their results say nothing about roles.
 const PUBLIC: &[&str] = &[
     "SELECT scram.verify('pencil', scram.generate('pencil'))",
     "SELECT (scram.parse(scram.generate('pencil'))).iterations",
@@ -15,13 +15,14 @@ const PUBLIC: &[&str] = &[
     "CREATE TEMP TABLE kept (secret scram.verifier)",
 ];
 
-/// Statements that need a grant.
+/// Calls that need a grant.
 const GRANTED_ONLY: &[&str] = &[
     "SELECT * FROM scram.handshake_start('n,,n=u,r=a', NULL)",
     "SELECT * FROM scram.handshake_finish('\\x00', 'x', NULL)",
     "SELECT * FROM scram.audit()",
     "CALL scram.run_audit()",
-    // PUBLIC may call the steps of a run, and they check the right to run the audit themselves.
+    // PUBLIC may execute the run's internal steps, but they check the right to run the audit
+    // themselves.
     "SELECT scram_internal.begin_run(NULL)",
     "SELECT scram_internal.step(1)",
     "SELECT scram_internal.finish_run(1)",
@@ -101,7 +102,7 @@ fn an_auditor_needs_three_grants_and_no_right_on_pg_authid() {
         .expect("roles");
 
     let mut auditor = cluster.client_as("auditor", "postgres");
-    // Nothing that the auditor puts in the way of names or operators may run with the owner's rights.
+    // The auditor's own objects and operators must not run with the owner's rights.
     auditor
         .batch_execute(
             "CREATE TEMP TABLE pg_authid AS SELECT 'x'::name AS rolname, NULL::text AS rolpassword;

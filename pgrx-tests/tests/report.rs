@@ -1,5 +1,5 @@
-//! The report on a run, in its four forms: what it says is what the tables say, of this run and of
-//! older ones, and no name in it can mislead its reader.
+//! The report on a run, in its four forms: it must agree with the tables, for this run and older
+//! ones, and no name in it may mislead its reader.
 
 use postgres::Client;
 use scram_ext_client_tests::foreign::metrics;
@@ -24,7 +24,7 @@ fn a_report_on_an_old_run_says_what_was_known_then() {
 
     for (at, run) in runs.iter().enumerate() {
         let json = format!("scram.audit_report('json', {run})::jsonb");
-        // The standing findings, from the comparison of runs.
+        // The findings of the report equal those that the comparison of runs uses.
         let differing = format!(
             "SELECT count(*) FROM (
                 SELECT f ->> 'source', f ->> 'subject', f ->> 'check_id', f ->> 'severity', f ->> 'evidence'
@@ -89,7 +89,7 @@ fn a_run_that_did_not_end_leaves_what_stood() {
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains("stands as the run before left it"), "{text}");
         assert!(text.contains("1 with md5"), "the last census: {text}");
-        // An alert on the age of the last audit looks at the one that finished.
+        // An alert on the age of the last audit uses the last finished run.
         let samples = metrics(&report(&mut client, "prometheus", &unfinished));
         let value =
             |name: &str| samples.iter().find(|sample| sample.0 == name).map(|sample| sample.2);
@@ -234,7 +234,7 @@ fn the_page_holds_in_a_browser() {
         assert!(subjects.iter().any(|subject| subject == shown), "{shown}: {subjects:#?}");
     }
     assert!(page.dom.contains("data-sorted=\"severity:ascending\""), "the script ran");
-    // One is the page's own; what a name might have made is none.
+    // The page has one script of its own, and no name adds another one.
     assert_eq!(page.dom.matches("<script").count(), 1);
     for element in ["<img", "<iframe", "<a ", "<form", "<object", "<base", " onerror=\""] {
         assert!(!page.dom.contains(element), "{element}");
@@ -256,7 +256,7 @@ fn the_page_holds_in_a_browser() {
     assert_ne!(reversed, subjects);
     assert_eq!(reversed.len(), subjects.len());
     reversed.dedup();
-    // Equal names stand together in every browser's sort order.
+    // Equal names are adjacent; the order of the others depends on the browser.
     let mut distinct = subjects.clone();
     distinct.sort();
     distinct.dedup();
@@ -292,7 +292,7 @@ fn ten_thousand_findings_are_all_there() {
     let page = Page::open(&html, "sort=subject:descending");
     let subjects = page.column("all", "<th scope=\"row\">");
     assert_eq!(i64::try_from(subjects.len()).expect("a number"), open);
-    // Numbers in names sort as numbers: by their letters "user 9999" would come first.
+    // The order is numeric: in an alphabetical one "user 9999" would come first.
     assert_eq!(subjects[..2], ["user 10000", "user 9999"]);
     let found = "SELECT jsonb_array_length(scram.audit_report('json')::jsonb -> 'findings')";
     assert_eq!(number(&mut client, found), open);
@@ -323,7 +323,7 @@ fn a_standby_tells_the_same() {
     assert_eq!(there, report(&mut client, "text", &run));
 }
 
-/// The grants that docs/audit.md lists: three tables and the function, no more.
+/// The grants that docs/audit.md lists: three tables and the function, and nothing else.
 #[test]
 fn an_auditor_reads_the_report_with_four_grants() {
     let cluster = Cluster::with_extension();
@@ -342,7 +342,7 @@ fn an_auditor_reads_the_report_with_four_grants() {
         assert_eq!(error.code().map(|code| code.code()), Some("42501"), "before {grant}");
         admin.batch_execute(&format!("GRANT {grant} TO auditor")).expect(grant);
     }
-    // Operators and functions of the auditor's own don't get in between.
+    // The auditor's own objects and search_path do not change the report.
     auditor
         .batch_execute(
             "CREATE TEMP TABLE audit_run (run_id text);
@@ -354,7 +354,7 @@ fn an_auditor_reads_the_report_with_four_grants() {
     }
 }
 
-/// Seven audits of changing roles, told by their numbers.
+/// Seven audits of changing roles; returns their numbers.
 fn seven_runs(client: &mut Client) -> Vec<String> {
     let accept = "SELECT scram.accept_finding(finding_id, NULL, 'rotated by a vault')
                   FROM scram.audit_finding WHERE subject = 'bob' AND check_id = 'password_never_expires'";
@@ -381,7 +381,7 @@ fn hostile_roles(client: &mut Client) {
         let sql = format!("CREATE ROLE \"{}\" LOGIN PASSWORD 'x'", name.replace('"', "\"\""));
         client.batch_execute(&sql).expect(name);
     }
-    // The setting itself would be another finding.
+    // Reset it, because the setting would be a finding too.
     client.batch_execute("RESET password_encryption").expect("the default");
 }
 

@@ -24,7 +24,7 @@ fn a_pair_takes_turns() {
     let (role, lost) = rotate(&mut admin);
     assert_eq!(role, "app_b");
     assert!(logs_in(&cluster, &role, &lost));
-    // The answer got lost: once more. Never the one that is in use.
+    // If the answer was lost, the caller rotates again. The function never changes the active role.
     let (role, second) = rotate(&mut admin);
     assert_eq!(role, "app_b");
     assert!(logs_in(&cluster, "app_b", &second) && !logs_in(&cluster, "app_b", &lost));
@@ -51,7 +51,7 @@ fn a_pair_takes_turns() {
     let (role, third) = rotate(&mut admin);
     assert_eq!(role, "app_a");
     assert!(logs_in(&cluster, "app_a", &third) && logs_in(&cluster, "app_b", &second));
-    assert_eq!(until("nobody is left", || finish(&mut admin).0), "app_b");
+    assert_eq!(until("no session is left", || finish(&mut admin).0), "app_b");
 
     let attributes = "SELECT rolname, rolcanlogin, rolpassword IS NOT NULL FROM pg_authid WHERE rolname ~ '^app_' ORDER BY 1";
     let before = rows(&mut admin, attributes);
@@ -60,8 +60,7 @@ fn a_pair_takes_turns() {
     assert_eq!(Raised::by(&mut admin, "SELECT scram.rotate('app')").code, "42704");
 }
 
-/// A transaction that waits for the sessions, or has looked at them before, sees them as they are
-/// now.
+/// A transaction that waits for sessions, or has read them before, sees their present state.
 #[test]
 fn a_transaction_sees_sessions_come_and_go() {
     let cluster = Cluster::with_extension();
@@ -78,7 +77,7 @@ fn a_transaction_sees_sessions_come_and_go() {
     admin.batch_execute("COMMIT").expect("its end");
 }
 
-/// The role in use keeps LOGIN while no client can log in as the other one.
+/// The active role is not retired for a role that cannot log in.
 #[test]
 fn a_role_that_could_not_log_in_is_no_successor() {
     let cluster = Cluster::with_extension();
@@ -101,11 +100,11 @@ fn a_role_that_could_not_log_in_is_no_successor() {
         admin.batch_execute("ALTER ROLE app_b VALID UNTIL 'infinity'").expect("no end");
     }
     let (_, password) = rotate(&mut admin);
-    assert_eq!(until("nobody is left", || finish(&mut admin).0), "app_a");
+    assert_eq!(until("no session is left", || finish(&mut admin).0), "app_a");
     assert!(logs_in(&cluster, "app_b", &password));
 }
 
-/// Each step is a transaction, so after any failure the caller repeats it.
+/// Each step is a transaction, so that the caller can repeat it after any failure.
 #[test]
 fn a_crash_between_two_steps_is_no_harm() {
     let mut cluster = Cluster::with_extension();
@@ -155,7 +154,7 @@ fn two_callers_of_one_rotation_wait_for_each_other() {
     assert!(logs_in(&cluster, "app_b", &second) && !logs_in(&cluster, "app_b", &first));
 }
 
-/// 100 rotations while 20 clients log in all the time, each with what it has read last.
+/// 100 rotations while 20 clients log in all the time, each with the credentials that it read last.
 #[test]
 fn a_hundred_rotations_under_load_lose_no_connection() {
     const CLIENTS: usize = 20;
@@ -168,7 +167,7 @@ fn a_hundred_rotations_under_load_lose_no_connection() {
     let mut admin = cluster.client();
     admin.batch_execute("CREATE EXTENSION scram_ext").expect("the extension");
     admin.batch_execute(PAIR).expect("a pair");
-    // The contents of a secret store: the credentials and their version number.
+    // The contents of a secret store: the number of the rotation, and the credentials.
     let store = Arc::new(RwLock::new((0_u64, "app_a".to_owned(), "first".to_owned())));
     let seen: Arc<Vec<AtomicU64>> = Arc::new((0..CLIENTS).map(|_| AtomicU64::new(0)).collect());
     let stop = AtomicBool::new(false);
@@ -195,8 +194,8 @@ fn a_hundred_rotations_under_load_lose_no_connection() {
         for generation in 1..=ROTATIONS {
             let (role, password) = rotate(&mut admin);
             *store.write().expect("the store") = (generation, role, password);
-            // An operator waits until all clients use the new credentials, then until the old
-            // sessions end.
+            // An operator waits until all clients use the new credentials, and then until the old
+            // sessions have ended.
             until("all clients have the new credentials", || {
                 seen.iter().all(|seen| seen.load(SeqCst) >= generation).then_some(())
             });
@@ -236,8 +235,7 @@ fn many_at_once_never_see_each_other() {
             let mut client = cluster.client();
             while !stop.load(SeqCst) {
                 for role in 0..4 {
-                    // This statement may fail itself, because it does not wait for the other
-                    // session.
+                    // This statement may fail too, because it does not wait for the others.
                     let alter = format!("ALTER ROLE r{role} CONNECTION LIMIT 1{role}");
                     if let Err(error) = client.simple_query(&alter) {
                         assert!(
@@ -288,7 +286,8 @@ fn many_at_once_never_see_each_other() {
     assert_eq!(cell(&mut admin, kept).as_deref(), Some("2"));
 }
 
-/// A role of the name may have come and gone while another session was waited for.
+/// While a call waits for another session, that session may drop the role and create one of the
+/// same name.
 #[test]
 fn the_name_is_read_again_after_waiting() {
     let cluster = Cluster::with_extension();
@@ -323,8 +322,8 @@ fn the_name_is_read_again_after_waiting() {
         admin.batch_execute(happens).expect(happens);
         let before = cell(&mut admin, &password);
         admin.batch_execute("COMMIT").expect("COMMIT");
-        // The call behaves like one that comes now: PostgreSQL 15 lets the caller alter the new
-        // role, later releases do not.
+        // The result must equal that of a session started now: PostgreSQL 15 lets the creator alter
+        // the new role, later releases do not.
         let found = waiting.join().expect("an answer");
         let mut now = cluster.client_as("creator", "postgres");
         let alter = now.simple_query("BEGIN; ALTER ROLE alice PASSWORD 'x'; ROLLBACK");
@@ -357,7 +356,7 @@ fn a_rotation_survives_dump_and_restore() {
     let mut restored = cluster.client_as("postgres", "restored");
     let state = "SELECT name, member_of, role_a, role_b, active_is_a, pending FROM scram.rotation";
     assert_eq!(rows(&mut restored, state), rows(&mut admin, state));
-    assert_eq!(until("nobody is left", || finish(&mut restored).0), "app_a");
+    assert_eq!(until("no session is left", || finish(&mut restored).0), "app_a");
 }
 
 fn rotate(client: &mut Client) -> (String, String) {
@@ -379,7 +378,7 @@ fn logs_in(cluster: &Cluster, role: &str, password: &str) -> bool {
     logins[0]
 }
 
-/// The notices that the server sends with its answer.
+/// The server's messages to a client, without the results.
 fn notices(cluster: &Cluster, sql: &str) -> String {
     let output = cluster.psql(&["-c", sql]);
     String::from_utf8_lossy(&output.stderr).into_owned()

@@ -1,4 +1,4 @@
-//! A rotation whose roles are no longer members of what they take turns for.
+//! A rotation whose roles are no longer members of its group role.
 
 use scram_ext_client_tests::{Cluster, Raised, cell, rows, text};
 

@@ -36,7 +36,7 @@ fn the_pages_ways_leave_no_password_behind() {
         )
         .expect("roles");
 
-    // psql: as it stands there, and from a file.
+    // psql with the block of the page, and psql with a file.
     let block = block("sql", "COPY given FROM STDIN");
     assert!(block.contains("correct horse battery staple"));
     cluster.psql_script(&block.replace("correct horse battery staple", "sEcReT of psql"));

@@ -1,13 +1,13 @@
-//! One cluster with something for each check to find, and beside each its harmless neighbour: exactly
-//! what was put there is found, and nothing else.
+//! One cluster with a seed for each check, and a harmless neighbour of each seed. The audit must
+//! find exactly the seeds.
 
 use std::collections::BTreeSet;
 
 use postgres::Client;
 use scram_ext_client_tests::{Cluster, Run, cell, rows};
 
-/// A seed that makes a check hit: the check, the source and subject of the finding, and the seed's
-/// SQL, in which `{…}` are passwords that no word list holds. A harmless seed has no check.
+/// A seed that makes a check hit: the check, the source and subject that it names, and the
+/// statement. `{…}` in it are passwords that no candidate matches. A harmless seed has no check.
 struct Seed {
     check: Option<&'static str>,
     source: &'static str,
@@ -27,9 +27,9 @@ const fn bad_server(check: &'static str, subject: &'static str, sql: &'static st
     Seed { check: Some(check), source: "server", subject, sql }
 }
 
-/// `make(role, verifier)` makes a role that may log in and whose password ends some day.
+/// `make(role, verifier)` makes a role with LOGIN whose password expires one day.
 const SEEDS: &[Seed] = &[
-    // Neither the server nor scram.generate() makes one; other programs do.
+    // The server and scram.generate() never make one, but other programs do.
     bad(
         "password_empty",
         "blank",
@@ -41,7 +41,7 @@ const SEEDS: &[Seed] = &[
     bad("password_in_wordlist", "common", "make('common', scram.generate('dragon'))"),
     good("common_2", "make('common_2', scram.generate('dragon in my word list'))"),
     bad("md5_hash", "old_hash", "make('old_hash', 'md5' || md5('not guessed' || 'old_hash'))"),
-    // The form of an MD5 hash with another length, so the server hashes it as a password.
+    // Like an MD5 hash, but of another length, so that the server hashes it as a password.
     good("no_md5", "make('no_md5', scram.generate('md5' || md5('x') || '0'))"),
     bad(
         "scram_malformed",
@@ -92,7 +92,8 @@ const SEEDS: &[Seed] = &[
         "salt_2",
         r"make('salt_2', scram.generate(random_password(), salt => '\x01112233445566778899aabbccddeeff'))",
     ),
-    // The audit cannot see the same password under two salts, and nothing stored is shared.
+    // The audit cannot see that one password has two salts, because the two stored texts share
+    // nothing.
     good("same_1", "make('same_1', scram.generate('the same for both'))"),
     good("same_2", "make('same_2', scram.generate('the same for both'))"),
     bad("verifier_shared", "copy_1", "make('copy_1', scram.generate(random_password()))"),
@@ -193,7 +194,7 @@ const SEEDS: &[Seed] = &[
     ),
 ];
 
-/// Findings that always come with the seeds above.
+/// Findings that the seeds above have in addition, in every version.
 const ALSO: &[(&str, &str, &str)] = &[
     ("role", "few", "iterations_reveal_role"),
     ("role", "many", "iterations_reveal_role"),
@@ -206,8 +207,8 @@ const ALSO: &[(&str, &str, &str)] = &[
     ("server", "source broken", "hash_readable"),
 ];
 
-/// Rules above the two lines of every cluster, the first of which trusts every role on the socket.
-/// A rule for a missing database is still a rule.
+/// Rules placed above the two lines of every cluster, the first of which trusts every user on the
+/// socket. A rule for a database that does not exist still counts as a rule.
 const HBA: [&str; 6] = [
     "local nowhere all password",
     "local nowhere all md5",
@@ -245,7 +246,7 @@ fn what_was_seeded_is_found_and_nothing_else() {
     let seeded: BTreeSet<_> = seeded.map(str::to_owned).collect();
     assert_eq!(known, seeded, "checks with a seed");
 
-    // Twice: the first one has to see what is old before it can be.
+    // Two runs, because the first one must record a secret before it can become old.
     Run::call(&mut client);
     let age = "UPDATE scram_internal.stored_secret SET first_seen = first_seen - interval '181 days' WHERE subject = 'stale';
                UPDATE scram_internal.stored_secret SET first_seen = first_seen - interval '179 days' WHERE subject = 'fresh'";
@@ -268,7 +269,8 @@ fn what_was_seeded_is_found_and_nothing_else() {
         assert_eq!(cell(&mut client, &there).as_deref(), Some("1"), "{}", seed.subject);
     }
     assert_eq!(found(&mut client, "scram.audit_finding"), expected, "the run");
-    // The one without a memory: all but the word list, and on sources what derives no keys.
+    // `audit()` stores no state: it does not try the word list, and on sources it does not derive
+    // keys.
     expected.retain(|[_, _, check]| check != "password_in_wordlist");
     assert_eq!(found(&mut client, "scram.audit()"), expected, "audit()");
 

@@ -1,10 +1,11 @@
-//! Passwords of roles, set and asked for: what is stored afterwards, and who then gets in.
+//! Setting and generating passwords of roles: the stored verifier afterwards, and the logins that
+//! it accepts.
 
 use postgres::Client;
 use scram_ext_client_tests::foreign::{Foreign, Login};
 use scram_ext_client_tests::{Cluster, Raised, cell, rows, text, verify_role};
 
-/// The parts of a row that tell whether it was touched.
+/// The columns of a row that tell whether it was changed.
 const ROW: &str = "SELECT concat_ws(' ', xmin, ctid, rolpassword, rolvaliduntil) FROM pg_authid
                    WHERE rolname = 'alice'";
 
@@ -183,7 +184,7 @@ fn a_transaction_that_rolls_back_changes_nothing() {
             .expect(call);
         assert_eq!(cell(&mut client, ROW), before, "{call}");
     }
-    // The change before the savepoint stays.
+    // A password that was set before the savepoint stays.
     let mixed = "BEGIN; SELECT scram.set_role_password('alice', 'second'); SAVEPOINT s;
                  SELECT scram.set_role_password('alice', 'third'); ROLLBACK TO s; COMMIT";
     client.batch_execute(mixed).expect("a transaction");
@@ -303,7 +304,7 @@ fn call(client: &mut Client, call: &str, parameter: &str) -> (String, bool) {
     (row.get("action"), row.get("verifier_changed"))
 }
 
-/// By libpq and by clients with SCRAM code of their own.
+/// Logs in with libpq and with clients that have their own SCRAM code.
 fn assert_logs_in(cluster: &Cluster, role: &str, password: &str, wrong: &str) {
     for client in [Foreign::Psql, Foreign::Pg8000, Foreign::RustPostgres] {
         assert_eq!(client.login(cluster.port(), role, password, false), Login::In, "{client:?}");

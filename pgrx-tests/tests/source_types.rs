@@ -1,4 +1,4 @@
-//! Kinds of relations and types of columns that a source may have, and the values that the audit
+//! The kinds of relation and types of column that a source may have, and the values that the audit
 //! reads from them.
 
 use scram_ext_client_tests::{Cluster, Raised, cell, rows, text};

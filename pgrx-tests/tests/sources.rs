@@ -1,4 +1,4 @@
-//! Registered sources: what is found in them, who may register one, what happens when one fails.
+//! Registered sources: their findings, the right to register one, and the failure of one.
 
 use postgres::Client;
 use scram_ext_client_tests::{Cluster, Raised, cell, rows};
@@ -73,7 +73,7 @@ fn every_form_is_judged() {
         ["topic", "NULL", "iterations_above_clients"],
         ["topic", "broker", "iterations_above_clients"],
     ];
-    // Rows that share the whole verifier aren't said to share the salt as well.
+    // Rows that share the whole verifier are not reported for sharing the salt.
     let list = "SELECT DISTINCT source, subject, check_id FROM {} WHERE source NOT IN ('role', 'server') ORDER BY 1, 2, 3";
     let now = triples(&mut client, &list.replace("{}", "scram.audit()"));
     let mut expected: Vec<_> = scanned.map(|row| row.map(str::to_owned)).into();
@@ -95,7 +95,7 @@ fn every_form_is_judged() {
     expected.sort();
     assert_eq!(triples(&mut client, &list.replace("{}", "scram.audit_finding")), expected);
 
-    // And what forms there are.
+    // The census counts the stored forms.
     let census = "SELECT kind, coalesce(iterations, 0), subjects FROM scram.audit_census
                   WHERE source = 'mixed' ORDER BY kind COLLATE \"C\"";
     let counted = [
@@ -182,7 +182,7 @@ fn only_who_may_read_a_relation_registers_it() {
     assert_eq!(Raised::by(&mut auditor, "SELECT scram.drop_audit_source(NULL)").code, "22004");
 }
 
-/// A source that cannot be read is reported; the others are read, and what is known of it stands.
+/// A source that cannot be read is reported. The others are read, and its earlier findings remain.
 #[test]
 fn a_source_that_fails_does_not_stop_the_others() {
     let cluster = Cluster::with_extension();
@@ -277,7 +277,7 @@ fn a_source_that_fails_does_not_stop_the_others() {
     assert_eq!(triples(&mut client, findings), expected);
 }
 
-/// Nothing is stored, so that a standby finds what its primary does.
+/// `audit()` stores nothing, so that it works on a standby and finds the same as on the primary.
 #[test]
 fn a_standby_reads_sources_too() {
     let cluster = Cluster::builder().hba("local replication all trust").start();
@@ -339,8 +339,7 @@ fn memory_does_not_grow_with_a_source() {
     assert!(large.1 < small.1 + 64 * 1024, "run_audit(): {small:?} and {large:?} KiB");
 }
 
-/// The most memory that a process has had of its own, in KiB: its peak, less what it shares with
-/// others now.
+/// The largest private memory of a process, in KiB: its peak, minus the memory that it shares now.
 fn private_memory(pid: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
     let field = |name: &str| {

@@ -4,7 +4,7 @@ use postgres::Client;
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
 use scram_ext_client_tests::{Cluster, Raised, cell, until};
 
-/// The state of a front end between the calls, and the client's last message.
+/// The state that a front end keeps between the calls, and the client's last message.
 struct Begun {
     state: Vec<u8>,
     client_final: String,
@@ -60,7 +60,7 @@ fn a_state_is_good_on_a_standby_and_nowhere_else() {
         .expect_err("a state of another cluster");
     assert_eq!(error.as_db_error().map(|error| error.code().code()), Some("22023"));
 
-    // audit() works on a standby; run_audit() cannot store its run there.
+    // The audit can read on a standby. A run writes, so it fails there.
     let mut on_standby = standby.client();
     cell(&mut on_standby, "SELECT count(*) FROM scram.audit()");
     assert_eq!(Raised::by(&mut on_standby, "CALL scram.run_audit()").code, "25006");
@@ -150,7 +150,7 @@ fn a_role_is_looked_up_again() {
     }
 }
 
-/// The server truncates a name that is too long, so the login is of the role with the truncated
+/// The server truncates a name that is too long, so the user logs in as the role with the truncated
 /// name.
 #[test]
 fn a_name_that_is_too_long_comes_back_as_the_role() {
@@ -161,7 +161,7 @@ fn a_name_that_is_too_long_comes_back_as_the_role() {
     let first = format!("n,,n={role}ZZZZ,r=abc");
     let sql = "SELECT server_first, state FROM scram.role_handshake_start($1)";
     let row = client.query_one(sql, &[&first]).expect("a challenge");
-    // The proof is made by the functions themselves: what is tested is the name.
+    // The extension's own function makes the proof, because only the name is tested here.
     let client_final: String = client
         .query_one(
             "SELECT message FROM scram.handshake('pencil', (SELECT rolpassword FROM pg_authid WHERE rolname = $1),

@@ -1,5 +1,5 @@
-//! An audit that is killed at any moment, and one whose roles change meanwhile: nothing that was
-//! committed is lost, nothing is tried twice, and the next run says what there is.
+//! An audit that is killed at any moment, and one whose roles change meanwhile: no committed row is
+//! lost, no candidate is tried twice, and the next run reports the present state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -25,7 +25,7 @@ fn a_crashed_server_loses_one_step() {
     });
 }
 
-/// Has runs killed that often in their midst, and looks each time at what is left.
+/// Kills runs in their middle, `kills` times, and checks the stored rows after each.
 fn survive(kills: usize, mut blow: impl FnMut(&mut Cluster, u32) -> bool) {
     let mut cluster = Cluster::with_extension();
     seed(&mut cluster.client());
@@ -53,7 +53,7 @@ fn survive(kills: usize, mut blow: impl FnMut(&mut Cluster, u32) -> bool) {
                 assert!(killed, "{ended:?}");
                 interrupted += 1;
             }
-            // It was through before the blow came.
+            // The run ended before it was killed.
             "done" => add_words(&mut client, &mut words),
             status => panic!("{status}"),
         }
@@ -91,14 +91,14 @@ fn survive(kills: usize, mut blow: impl FnMut(&mut Cluster, u32) -> bool) {
     assert_eq!(triples(&mut client, others), triples(&mut client, &now));
 }
 
-/// The committed state.
+/// The committed state of the audit.
 #[derive(Default)]
 struct State {
     /// Each secret, the edition of its own candidates and the last word that was tried.
     secrets: BTreeMap<String, (i64, i64)>,
-    /// Every finding, none of which may be fixed.
+    /// Every finding. None of them may be fixed.
     findings: BTreeSet<[String; 3]>,
-    /// By the rows of all runs.
+    /// The sum over the rows of all runs.
     tested: i64,
 }
 
@@ -115,7 +115,8 @@ impl State {
             })
             .collect();
         let tested = number(client, "SELECT sum(candidates_tested)::bigint FROM scram.audit_run");
-        // The record of tried passwords of all secrets adds up to the counts of the runs.
+        // The candidates remembered for each secret add up to the number that the runs report as
+        // tried.
         let tried = "SELECT coalesce(sum(CASE WHEN t.own_edition > 0 THEN t.candidates ELSE 0 END
                          + (SELECT count(*) FROM scram_internal.candidate w
                             WHERE w.word_id <= t.words_through)), 0)::bigint
@@ -128,7 +129,7 @@ impl State {
         Self { secrets, findings: triples(client, findings), tested }
     }
 
-    /// Nothing is lost since then.
+    /// Checks that no row was lost since `before`.
     fn since(self, before: &Self) -> Self {
         for (secret, old) in &before.secrets {
             let new = self.secrets.get(secret).unwrap_or_else(|| panic!("{secret} is lost"));
@@ -172,8 +173,8 @@ fn add_words(client: &mut Client, words: &mut usize) {
     *words += 300;
 }
 
-/// Roles that come, go and change their passwords while an audit tries them, and others who want one
-/// too.
+/// Roles are created, dropped and altered while an audit tries their passwords, and other sessions
+/// start runs too.
 #[test]
 fn roles_change_under_a_run() {
     let cluster = Cluster::with_extension();
@@ -206,7 +207,7 @@ fn roles_change_under_a_run() {
     let runs = Run::all(&mut client);
     assert!(runs.iter().all(|run| run.status == "done"), "{runs:?}");
 
-    // The next run finds the present state, like a run that saw nothing before.
+    // After all that, the next run finds the same as a first run would find now.
     let weak = "SELECT 'role', rolname, 'password_is_name' FROM pg_authid
                 WHERE rolname ~ '^r' AND scram.is_verifier(rolpassword) AND scram.verify(rolname, rolpassword)";
     let weak = triples(&mut client, weak);
@@ -222,7 +223,7 @@ fn roles_change_under_a_run() {
     assert_eq!(number(&mut client, twice), 0, "one secret a role");
 }
 
-/// A run in a session of its own, and the process that it has.
+/// Starts a run in a session of its own; returns the process id and the thread.
 fn run_in_the_background(cluster: &Cluster) -> (u32, JoinHandle<Result<(), postgres::Error>>) {
     let mut session = cluster.client();
     let pid = number(&mut session, "SELECT pg_backend_pid()");

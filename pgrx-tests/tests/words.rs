@@ -68,7 +68,7 @@ fn each_word_is_tried_once_on_each_secret() {
     assert_eq!(Run::call(&mut client).tested, 3);
     assert_eq!(Run::call(&mut client).tested, 0);
 
-    // A secret that changes and a role that is new: everything on them, nothing on the others.
+    // If a secret changes or a role is new, all candidates are tried on it, and none on the others.
     let on = |client: &mut Client, role: &str| {
         let sql = format!(
             "SELECT candidates + (SELECT count(*) FROM scram_internal.candidate)
@@ -76,7 +76,7 @@ fn each_word_is_tried_once_on_each_secret() {
         );
         number(client, &sql)
     };
-    // With one iteration as before: what a new secret is must not show in its form.
+    // One iteration as before, so that only the password of the new secret differs.
     let change = "SET scram.min_iterations = 1;
                   UPDATE pg_authid SET rolpassword = scram.generate('Zq8-changed', 1) WHERE rolname = 'ann'";
     client.batch_execute(change).expect("a change");
@@ -89,7 +89,7 @@ fn each_word_is_tried_once_on_each_secret() {
     client.batch_execute("ALTER ROLE dan RENAME TO dora").expect("a name");
     let tested = Run::call(&mut client).tested;
     assert_eq!(tested, on(&mut client, "dora"));
-    // Set again to what it is: no change.
+    // Setting the same secret again is no change.
     let same = "SELECT format('ALTER ROLE dora PASSWORD %L', rolpassword) FROM pg_authid WHERE rolname = 'dora'";
     let same = cell(&mut client, same).expect("a statement");
     client.batch_execute(&same).expect("set again");
@@ -124,7 +124,7 @@ fn a_word_finds_its_secrets_and_goes_with_its_findings() {
         "by_scram password_in_wordlist",
     ];
     assert_eq!(guessed(&mut client), all);
-    // The word is in no finding, no report, no table that is kept between two runs, and no log.
+    // The word is in no finding, no report, no table kept between two runs, and not in the log.
     let told = "SELECT f::text FROM scram.audit_finding f UNION ALL SELECT t::text FROM scram_internal.stored_secret t
                 UNION ALL SELECT scram.audit_report(x) FROM unnest('{text,json,html,prometheus}'::text[]) x";
     for row in rows(&mut client, told) {
@@ -244,7 +244,7 @@ fn a_run_uses_its_threads() {
         most = most.max(threads());
         (most == 3).then_some(())
     });
-    // Threads come and go with the searches; there are never more.
+    // Threads start and end with the searches, and their number never exceeds the limit.
     for _ in 0..1000 {
         most = most.max(threads());
     }
@@ -254,7 +254,7 @@ fn a_run_uses_its_threads() {
     assert_eq!(Raised::from_error(&cancelled).code, "57014");
 }
 
-/// Names as they come: in a role, and in a row of a source, whose own name is as bad.
+/// Hostile names of a role, of a row in a source, and of the source.
 #[test]
 fn hostile_names_are_names() {
     let cluster = Cluster::with_extension();
@@ -326,7 +326,7 @@ fn hostile_names_are_names() {
     assert_eq!(number(&mut client, remembered), 0);
 }
 
-/// The number of candidates for all known secrets and words.
+/// The number of candidates for all known secrets.
 fn all_candidates(client: &mut Client) -> i64 {
     let sql = "SELECT sum(t.candidates + (SELECT count(*) FROM scram_internal.candidate))
                FROM scram_internal.stored_secret t WHERE t.candidates > 0";

@@ -1,5 +1,5 @@
-//! `html`: one page that needs nothing else. No request leaves it: its policy allows this very style
-//! and this very script, and nothing more.
+//! `html`: one self-contained page. It sends no request, because its content security policy allows
+//! only its own style and script.
 
 mod charts;
 mod tables;
@@ -155,11 +155,11 @@ fn mark(severity: Severity) -> Markup {
     html! { span class={ "mark " (severity.as_str()) } aria-hidden="true" {} }
 }
 
-/// A name from a catalog. Invisible characters are escaped, and text that is written from right to
-/// left stays within the name.
+/// A name from a catalog. Unprintable characters are escaped, and right-to-left text cannot change
+/// the direction of the text around it.
 fn name(text: &str) -> Markup {
     let text = visible(text);
-    // ASCII names need no such element, and a browser is slow with ten thousand of them.
+    // ASCII names do without the element, because tens of thousands of them slow a browser down.
     html! { @if text.is_ascii() { (text) } @else { bdi { (text) } } }
 }
 
@@ -171,7 +171,8 @@ fn digest(text: &str) -> String {
     format!("sha256-{}", BASE64_STANDARD.encode(Sha256::digest(text)))
 }
 
-/// The style and the script are ASCII; everywhere else there is a reference for what is not.
+/// Replaces characters outside ASCII by character references. The style and the script are ASCII
+/// already; a reference would not work in them.
 fn ascii(page: &str) -> String {
     let mut escaped = String::with_capacity(page.len());
     for character in page.chars() {

@@ -8,7 +8,8 @@ use crate::model::{
     Cell, Change, Cluster, Counts, Finding, FixedFinding, HistoryEntry, Report, Run, Timestamp,
 };
 
-/// Raised when a field changes its meaning or goes away; new fields may come without.
+/// Version of the format. Increase it when a field changes its meaning or is removed; a new field
+/// needs no new version.
 const SHAPE: u32 = 1;
 
 pub(crate) fn render(report: &Report) -> String {
@@ -32,7 +33,7 @@ pub(crate) fn render(report: &Report) -> String {
         census: &report.census,
         history: &report.history,
     };
-    // No map with other keys than strings and no failing writer: there is nothing to fail.
+    // Serialization cannot fail here: every map has string keys, and the writer is a `String`.
     ascii(&serde_json::to_string_pretty(&document).unwrap_or_default())
 }
 
@@ -84,8 +85,8 @@ impl Check {
     }
 }
 
-/// Escapes each character that is not ASCII. All of them stand in strings, where JSON has an escape
-/// for them.
+/// Escapes DEL and every character outside ASCII. They occur only within strings, where JSON has
+/// escapes for them.
 fn ascii(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {

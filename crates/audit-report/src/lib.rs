@@ -1,12 +1,12 @@
-//! The report on one run of the audit, in four forms. The crate is pure: it turns a [`Report`] into
-//! a `String`.
+//! The report on one run of the audit, in four forms. The crate does no I/O: a [`Report`] comes in,
+//! and a `String` comes out.
 //!
-//! Users choose the names in a report and may want to mislead its reader. So no form prints a name
-//! unchanged: `text` and `html` escape unprintable characters, `json` and `prometheus` escape as
-//! their grammars ask, and `prometheus` leaves subjects out.
+//! An attacker may have chosen any name in a report to mislead its reader. So no form shows a name
+//! unescaped: `text` and `html` escape unprintable characters, `json` and `prometheus` escape as
+//! their grammars ask for. `prometheus` leaves subjects out.
 //!
-//! The extension's own words are ASCII in all forms, and `html` and `json` are ASCII as a whole, so
-//! that a database of any encoding can store them.
+//! The fixed texts of all four forms are ASCII. `html` and `json` are ASCII throughout, so that
+//! they can be stored in any encoding.
 
 mod html;
 mod json;
@@ -20,10 +20,10 @@ pub use model::{
     Timestamp,
 };
 
-/// The form of a report.
+/// The format of a report.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Format {
-    /// One page that needs nothing else.
+    /// One self-contained page.
     Html,
     /// For programs.
     Json,

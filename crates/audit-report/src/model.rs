@@ -1,5 +1,5 @@
-//! The contents of a report. The field names are those of its JSON form, which is part of the
-//! interface.
+//! The contents of a report. The names of the fields are part of the interface, because the JSON
+//! form uses them.
 
 use password_audit::{AuditCheck, Severity};
 use serde::Serialize;
@@ -15,26 +15,26 @@ pub struct Report {
     pub cluster: Cluster,
     /// The run that the report is about.
     pub run: Run,
-    /// The last finished run before it; `None` if there is none.
+    /// The last finished run before [`Report::run`]; `None` if there is none.
     pub compared_with: Option<Run>,
     /// The last finished run, not later than [`Report::run`].
     pub last_finished: Option<Run>,
-    /// The standing findings, by severity, then in the order of [`Report::checks`].
+    /// Open and accepted findings, by severity, then in the order of [`Report::checks`].
     pub findings: Vec<Finding>,
-    /// The findings of [`Report::compared_with`] that are fixed.
+    /// Findings of [`Report::compared_with`] that [`Report::run`] no longer has.
     pub fixed: Vec<FixedFinding>,
-    /// Every check that there is, in order.
+    /// Every check, in the order of the report.
     pub checks: &'static [AuditCheck],
     /// `scram.min_iterations`, as it is now.
     pub min_iterations: i32,
-    /// Counts of stored secrets, source by source.
+    /// How many subjects have which stored secret, by source.
     pub census: Vec<Cell>,
     /// The last finished runs and this one, oldest first.
     pub history: Vec<HistoryEntry>,
 }
 
 impl Report {
-    /// The check of a finding; one that this version doesn't know has neither title nor remedy.
+    /// The check of a finding; `None` if this version does not know the check.
     pub fn check(&self, id: &str) -> Option<&'static AuditCheck> {
         self.checks.iter().find(|check| check.id == id)
     }
@@ -47,7 +47,7 @@ impl Report {
         sources
     }
 
-    /// How many findings stand.
+    /// The number of findings, open ones by severity.
     pub fn counts(&self) -> Counts {
         self.findings.iter().fold(Counts::default(), |mut counts, finding| {
             match (finding.status, finding.severity) {
@@ -60,7 +60,7 @@ impl Report {
         })
     }
 
-    /// The standing findings that are not accepted.
+    /// The open findings.
     pub fn open(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.status == Status::Open)
     }
@@ -123,13 +123,13 @@ pub struct Run {
     pub status: String,
     /// When it began.
     pub started_at: Timestamp,
-    /// When it ended; not for one that was interrupted.
+    /// When it ended; `None` if it is running or was interrupted.
     pub finished_at: Option<Timestamp>,
-    /// Roles and rows of sources that it looked at.
+    /// How many roles and rows of sources the run examined.
     pub subjects: i64,
     /// Passwords that it tried.
     pub candidates_tested: i64,
-    /// Passwords that the next one goes on with.
+    /// Passwords that the next run will try.
     pub candidates_left: i64,
 }
 
@@ -160,7 +160,7 @@ impl Status {
     }
 }
 
-/// How a finding differs from what the run before had.
+/// How a finding differs from the one in [`Report::compared_with`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
@@ -170,7 +170,7 @@ pub enum Change {
     New,
 }
 
-/// Something that stands.
+/// A finding, open or accepted.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
     /// For `scram.accept_finding`.
@@ -183,51 +183,52 @@ pub struct Finding {
     pub check_id: String,
     /// How bad it is.
     pub severity: Severity,
-    /// The evidence, without key material.
+    /// The evidence: the facts that the check found.
     pub evidence: String,
-    /// Whether it counts.
+    /// Whether it counts or is accepted.
     pub status: Status,
     /// The first run that saw it.
     pub first_run: i64,
-    /// When that run began; not where it was pruned.
+    /// When the first run began; `None` if that run was pruned.
     pub first_seen: Option<Timestamp>,
-    /// Against the run before.
+    /// How it differs from [`Report::compared_with`]; `None` if it does not.
     pub change: Option<Change>,
-    /// Until when it is accepted; `None`, for ever.
+    /// The end of the acceptance; `None` if it has no end or the finding is open.
     pub accepted_until: Option<Timestamp>,
-    /// Why it is accepted.
+    /// The note of the acceptance.
     pub note: Option<String>,
 }
 
-/// Something that no longer stands.
+/// A finding that [`Report::run`] no longer has.
 #[derive(Clone, Debug, Serialize)]
 pub struct FixedFinding {
-    /// The source, see [`Finding`].
+    /// See [`Finding::source`].
     pub source: String,
-    /// The subject, see [`Finding`].
+    /// See [`Finding::subject`].
     pub subject: String,
-    /// The id of the check, see [`Finding`].
+    /// See [`Finding::check_id`].
     pub check_id: String,
-    /// The last severity.
+    /// The severity in the run that had it.
     pub severity: Severity,
-    /// The last evidence.
+    /// The evidence in the run that had it.
     pub evidence: String,
 }
 
 /// A line of the census: how many subjects have this stored.
 #[derive(Clone, Debug, Serialize)]
 pub struct Cell {
-    /// The source, see [`Finding`].
+    /// See [`Finding::source`].
     pub source: String,
-    /// The label of `scram.identify()`; `none` where nothing is stored.
+    /// The kind that `scram.identify()` returns; `none` if nothing is stored.
     pub kind: String,
-    /// Where the kind has a count.
+    /// The iteration count, if the kind has one.
     pub iterations: Option<i32>,
-    /// How many.
+    /// How many subjects have this kind and count.
     pub subjects: i64,
 }
 
-/// Findings that stood in a run, by severity as it was then. Accepted are those that are so today.
+/// Numbers of findings in a run, by their severity in that run. A finding that is accepted today
+/// counts as accepted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Counts {
     /// Open and critical.
@@ -263,9 +264,9 @@ pub struct HistoryEntry {
     pub run_id: i64,
     /// When it began.
     pub started_at: Timestamp,
-    /// The status, see [`Run`].
+    /// See [`Run::status`].
     pub status: String,
-    /// The standing findings, counted.
+    /// The number of findings.
     #[serde(flatten)]
     pub findings: Counts,
 }

@@ -9,7 +9,7 @@ use password_audit::Severity;
 
 use crate::model::{Change, Report};
 
-/// Every status of a run.
+/// The statuses that a run can have.
 const STATUSES: [&str; 4] = ["done", "interrupted", "partial", "running"];
 
 pub(crate) fn render(report: &Report) -> String {
@@ -59,7 +59,7 @@ fn findings(report: &Report, page: &Page) -> Result<(), Error> {
         all.with_label_values(&labels).set(float(count));
     }
 
-    // There with a zero too: what alerts are made of.
+    // Exported even if zero, so that an alert rule always finds the series.
     let open =
         page.gauge("open_findings", "Findings that stand and aren't accepted.", &["severity"])?;
     for severity in Severity::ALL {

@@ -2,14 +2,14 @@
 
 use crate::model::{Finding, Timestamp};
 
-/// A text from a catalog on one line. Unprintable characters become escapes: line breaks, control
-/// sequences of terminals, marks that turn the direction of writing, invisible characters.
+/// A text from a catalog as one line. Unprintable characters are escaped: line breaks, control
+/// sequences of terminals, bidirectional controls, invisible characters.
 pub(crate) fn visible(text: &str) -> String {
-    // Quotation marks need none here.
+    // `escape_debug` escapes quotation marks too, which is not needed here.
     text.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
 }
 
-/// The text as [`visible`] writes it, in quotation marks unless it is a plain word.
+/// Like [`visible`], in quotation marks unless it is a plain word.
 pub(crate) fn name(text: &str) -> String {
     let shown = visible(text);
     let plain = |c: char| c.is_alphanumeric() || "_-.$@:/+".contains(c);
@@ -19,7 +19,7 @@ pub(crate) fn name(text: &str) -> String {
     format!("\"{}\"", shown.replace('"', "\"\""))
 }
 
-/// The subject of a finding, with its source where the subject alone is ambiguous.
+/// The subject of a finding, with its source unless that is `role` or `server`.
 pub(crate) fn subject(source: &str, subject: &str) -> String {
     match source {
         "role" | "server" => name(subject),
@@ -69,7 +69,7 @@ pub(crate) fn duration(seconds: f64) -> String {
     }
 }
 
-/// Since when a finding stands: the day, or the run where that was pruned.
+/// Since when a finding exists: the day of the first run, or its number if that run was pruned.
 pub(crate) fn since(finding: &Finding) -> String {
     match &finding.first_seen {
         Some(moment) => day(moment).to_owned(),
@@ -85,7 +85,7 @@ pub(crate) fn accepted_until(finding: &Finding) -> String {
     }
 }
 
-/// A kind of stored secret in words: `scram-sha-256, 4,096 iterations`.
+/// A stored secret in words: `scram-sha-256, 4,096 iterations`.
 pub(crate) fn stored(kind: &str, iterations: Option<i32>) -> String {
     match (kind, iterations) {
         ("none", _) => "no password".to_owned(),

@@ -1,4 +1,4 @@
-//! `text`: for a terminal or an e-mail. ASCII but for names.
+//! `text`: for a terminal or an e-mail. ASCII, except for names.
 
 use textwrap::{Options, WordSplitter, WrapAlgorithm};
 
@@ -47,7 +47,7 @@ fn header(report: &Report, page: &mut Page) {
     page.line("");
 }
 
-/// The meaning for the report when a run is not done.
+/// The remark on a run that is not done.
 pub(crate) fn unfinished(status: &str) -> Option<&'static str> {
     match status {
         "interrupted" => Some(
@@ -174,7 +174,7 @@ fn accepted(report: &Report, page: &mut Page) {
     }
     page.line("");
     page.title(&format!("ACCEPTED, NOT COUNTED ABOVE ({})", number(report.counts().accepted)), '-');
-    // Often many for one reason: told once.
+    // Findings with the same reason share a line, because there are often many.
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for finding in accepted {
         let note = finding.note.as_deref().map(visible).unwrap_or_default();
@@ -235,7 +235,7 @@ impl Page {
         self.wrapped(text, "", "");
     }
 
-    /// With the lines after the first one set in, so that no text can begin a line of its own.
+    /// Indents the lines after the first one, so that no text from a catalog can begin a line.
     fn hanging(&mut self, mark: &str, text: &str) {
         self.wrapped(text, mark, &" ".repeat(mark.len() + 2));
     }

@@ -27,7 +27,7 @@ fn a_name_is_one_line_of_a_text() {
         assert!(!line.chars().any(char::is_control), "{line:?}");
         assert!(!line.contains(['\u{202e}', '\u{2066}', '\u{200b}', '\u{feff}']), "{line:?}");
     }
-    // Headings begin a line; nothing that came from outside does.
+    // A heading begins a line; a text from a catalog does not.
     let headings: Vec<_> = text.lines().filter(|line| line.starts_with("CRITICAL")).collect();
     assert_eq!(headings, ["CRITICAL (9)"]);
     assert!(text.contains(r#""two\nCRITICAL (0)\n------------""#), "{text}");
@@ -163,7 +163,7 @@ fn metrics_name_no_subject() {
         assert!(labels.is_ascii() && !labels.contains(['<', '\\', ' ']), "{line}");
         value.parse::<f64>().expect(line);
     }
-    // Each sample has one line, for any name of the source.
+    // A hostile name of a source adds no line.
     let metrics = Format::Prometheus.render(&hostile());
     let plain = Format::Prometheus.render(&sample());
     assert!(plain.contains(
@@ -207,7 +207,7 @@ fn formats_go_by_their_names() {
     }
 }
 
-/// With a hostile name wherever a report has one.
+/// A report with a hostile name in every place that holds a name.
 fn hostile() -> Report {
     let mut report = sample();
     report.cluster.database = HOSTILE[0].to_owned();

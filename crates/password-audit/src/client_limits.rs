@@ -3,7 +3,8 @@
 use super::{Origin, Policy, StoredSecret, Subject};
 use crate::identify::Kind;
 
-/// One entry a client: the highest count that it takes by default, and whose credentials it uses.
+/// One entry for each client: the highest count that it accepts by default, and the kind of
+/// credentials that it uses.
 const CLIENTS: &[Client] = &[
     // sasl-scram's `MAX_ITERATIONS` in Cyrus SASL's plugins/scram.c
     Client { name: "Cyrus SASL", limit: 65_536, kind: None },
@@ -18,11 +19,11 @@ const CLIENTS: &[Client] = &[
 struct Client {
     name: &'static str,
     limit: i32,
-    /// `None` stands for clients of PostgreSQL and of systems that use its form.
+    /// `None` for clients of PostgreSQL and of systems with the same form of verifier.
     kind: Option<ClientKind>,
 }
 
-/// Whose clients log in with the secrets of a registered source, if not PostgreSQL's.
+/// The system that the clients of a registered source belong to, if it is not PostgreSQL.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ClientKind {
     /// Apache Kafka.

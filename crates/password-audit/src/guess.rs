@@ -9,7 +9,7 @@ use scram_core::keys::Key;
 use scram_core::mechanism::Mechanism;
 use scram_core::search::{Md5Hash, Search, Target};
 
-/// Counts up when [`candidates_by_name`] come out differently for the same subject in the same year.
+/// Increase it when [`candidates_by_name`] changes its result for the same subject and year.
 const REVISION: i32 = 1;
 
 /// A password to try, and the check that a hit belongs to.
@@ -40,13 +40,13 @@ impl fmt::Debug for Candidate {
     }
 }
 
-/// The passwords that a subject's own data suggest, for all checks.
+/// Candidates made from the data of one subject, for all checks.
 pub fn candidates_by_name(subject: &Subject, policy: &Policy) -> Vec<Candidate> {
     candidates(|guess| (guess.by_name)(subject, policy))
 }
 
-/// The passwords that the server suggests for every subject, for all checks. The word list is not
-/// among them.
+/// Candidates made from the server's settings, for every subject and all checks. The word list is
+/// not among them.
 pub fn candidates_by_server(policy: &Policy) -> Vec<Candidate> {
     candidates(|guess| (guess.by_server)(policy))
 }
@@ -62,13 +62,14 @@ fn candidates(texts: impl Fn(&super::Guess) -> Vec<Vec<u8>>) -> Vec<Candidate> {
     candidates
 }
 
-/// A number that changes whenever the [`candidates_by_name`] of a subject may change.
+/// While this number is unchanged, [`candidates_by_name`] returns the same candidates for a subject.
 pub fn guess_version(policy: &Policy) -> i32 {
     policy.year.saturating_mul(100).saturating_add(REVISION)
 }
 
-/// Whether candidates are tried on a subject's secret at all: not where it is of another kind than
-/// SCRAM and MD5, or asks for more iterations than [`Policy::max_iterations`].
+/// Whether candidates are tried on a subject's secret. They are not if the secret is neither SCRAM
+/// nor MD5, if it is MongoDB's SCRAM-SHA-1, or if its iteration count is above
+/// [`Policy::max_iterations`].
 pub fn is_tried(subject: &Subject, policy: &Policy) -> bool {
     subject.secret.as_ref().is_some_and(|secret| match secret.verifier() {
         Some(verifier) => {
@@ -78,20 +79,21 @@ pub fn is_tried(subject: &Subject, policy: &Policy) -> bool {
     })
 }
 
-/// MongoDB's SCRAM-SHA-1 is fed with a digest of user and password.
+/// False for MongoDB's SCRAM-SHA-1, because it hashes a digest of user and password.
 fn takes_passwords(secret: &StoredSecret) -> bool {
     secret.kind() != Kind::Mongodb
         || secret.verifier().is_some_and(|v| v.mechanism() != Mechanism::ScramSha1)
 }
 
-/// The positions of all candidates that are the password: one of them may stand for several checks.
+/// The positions of all candidates that are the password. There can be several, because checks can
+/// share a candidate.
 ///
-/// All candidates are tried, also after a hit, so that neither the time nor the number of tries tells
-/// which one it was.
+/// All candidates are tried even after a hit, so that neither the time nor the number of tries
+/// tells which one it was.
 ///
 /// # Errors
 ///
-/// Those of `search`, which works each [`Search`] off; it must not return `Ok` when it stopped early.
+/// Errors of `search`, which must run each [`Search`] to its end or return an error.
 pub fn guess<C: AsRef<[u8]>, E>(
     subject: &Subject,
     policy: &Policy,
@@ -134,7 +136,8 @@ pub fn checks_of<'a, C>(
     checks
 }
 
-/// A digest of a subject's secret that tells when it has changed, and is of no use for guessing.
+/// A digest of a subject's secret. It shows whether the secret has changed, and is of no use for
+/// guessing.
 ///
 /// `None` where there is no secret.
 pub fn secret_digest(key: &Key, subject: &Subject) -> Option<Key> {

@@ -1,9 +1,10 @@
-//! Evaluation of pg_hba.conf: which rules decide about which role.
+//! Matches the rules of pg_hba.conf with the roles that they decide about.
 //!
-//! The first rule that matches a connection decides (`check_hba` in PostgreSQL's
-//! `src/backend/libpq/hba.c`). So a rule decides about a role if the two match and an address is
-//! left that no earlier rule covers. Host names, the server's own addresses and regular expressions
-//! cannot be evaluated here. A rule with one of them may match, and covers no address.
+//! The first rule that fits a connection decides (`check_hba` in PostgreSQL's
+//! `src/backend/libpq/hba.c`). So a rule meets a role if it fits the role and an address is left
+//! that no earlier rule has taken. Some parts of a rule cannot be evaluated here: host names, the
+//! server's own addresses, regular expressions. Such a rule may fit, and it takes no address from
+//! later rules.
 
 mod address;
 mod names;
@@ -34,7 +35,7 @@ pub struct HbaRule {
     pub address: Option<String>,
     /// The netmask of the address.
     pub netmask: Option<String>,
-    /// Whether the client has to show a certificate beside.
+    /// Whether the client must show a certificate in addition to what the method asks for.
     pub certificate: bool,
     /// Filled in by [`join`].
     pub roles: Matches,
@@ -47,17 +48,17 @@ pub enum Matches {
     Everybody,
     /// These, by name.
     Roles(Vec<String>),
-    /// The rules were not evaluated.
+    /// Unknown, because [`join`] did not run.
     #[default]
     Unknown,
 }
 
-/// Where connections come in.
+/// The connections that the server accepts.
 #[derive(Debug, Default)]
 pub struct ListenConfig {
     /// Databases that allow connections.
     pub databases: Vec<Database>,
-    /// Member and group, directly.
+    /// Pairs of a member and a group, direct memberships only.
     pub memberships: Vec<(String, String)>,
     /// Whether the server listens on a Unix socket.
     pub socket: bool,
@@ -72,7 +73,7 @@ pub struct ListenConfig {
 pub struct Database {
     /// Its name.
     pub name: String,
-    /// The roles that have CONNECT; `None` if PUBLIC has it.
+    /// Roles with CONNECT; `None` if every role has it.
     pub open_to: Option<HashSet<String>>,
 }
 
@@ -83,7 +84,7 @@ pub struct MatchedRule {
     pub location: Arc<str>,
     /// The authentication method.
     pub method: Arc<str>,
-    /// Whether what the rule asks for is only the password: no certificate, no Kerberos encryption.
+    /// Whether a password is enough: the rule needs no certificate and no Kerberos encryption.
     pub password_alone: bool,
 }
 
@@ -120,7 +121,7 @@ pub fn join(server: &mut ServerConfig, subjects: &mut [Subject], listen: &Listen
     }
 }
 
-/// A rule, ready to be asked.
+/// A rule in the form that [`met`] needs.
 struct CompiledHbaRule {
     addresses: Addresses,
     met: MatchedRule,
@@ -137,7 +138,7 @@ impl CompiledHbaRule {
     }
 }
 
-/// The rules that decide somewhere, for connections to any of the targets.
+/// The rules that decide about at least one connection to one of the targets.
 fn met(rules: &[CompiledHbaRule], targets: &[Vec<Match>]) -> Arc<[usize]> {
     let mut found = vec![false; rules.len()];
     for fits in targets {

@@ -1,4 +1,4 @@
-//! The kind of a stored secret, by its form alone. Nothing is derived.
+//! Recognises the kind of a stored secret by its form. It derives no key.
 
 mod credentials;
 mod crypt;
@@ -10,14 +10,13 @@ use scram_core::verifier::Verifier;
 
 /// Names the kind of a stored secret, of any length.
 ///
-/// `server_accepts` returns the running server's own judgement whether it would store and serve the
-/// text as SCRAM-SHA-256 (`get_password_type` in PostgreSQL's `src/backend/libpq/crypt.c`).
-/// Releases differ, so the function asks the server instead of copying the rule. It asks at most
-/// once, and only about texts that are not in the strict form.
+/// `server_accepts` asks the running server whether it would store and serve the text as
+/// SCRAM-SHA-256 (`get_password_type` in PostgreSQL's `src/backend/libpq/crypt.c`). The answer
+/// differs from release to release, so that a copy of the rule would be wrong on some of them. It
+/// is called at most once, and only for texts that are not in the strict form.
 ///
-/// The function reads each form as its own system would, keys and counts included. A password that
-/// only resembles a hash is [`Kind::Unknown`], because a plain text that is called a hash would
-/// stay hidden.
+/// Each form is parsed as strictly as its own system does, keys and counts included. So a plain
+/// text that resembles a hash is [`Kind::Unknown`]; otherwise the audit would overlook it.
 pub fn identify(secret: &str, server_accepts: impl FnOnce(&str) -> bool) -> Kind {
     if let Ok(verifier) = secret.parse::<Verifier>() {
         return verifier.mechanism().into();
@@ -74,10 +73,10 @@ pub enum Kind {
     Mongodb,
     /// PBKDF2 in passlib's, PHC's, Django's or Werkzeug's form.
     Pbkdf2,
-    /// The running server accepts it as SCRAM-SHA-256, although it is not in the strict form.
+    /// The running server takes it for SCRAM-SHA-256, although it is not in the strict form.
     ScramLax,
-    /// Begins with `SCRAM-`, but no server accepts it as a verifier; a server would store it as a
-    /// plain password.
+    /// Begins with `SCRAM-`, but the server does not accept it: it would take the text for a
+    /// password.
     ScramMalformed,
     /// A SCRAM-SHA-1 verifier in the strict form.
     ScramSha1,

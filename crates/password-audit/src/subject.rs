@@ -1,4 +1,4 @@
-//! The facts that the rules judge: stored secrets, roles, and the server's settings.
+//! The input of the rules: stored secrets, roles, and the server's settings.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use scram_core::keys::Key;
 use scram_core::mechanism::Mechanism;
 use scram_core::verifier::{Parameters, ParseError, Verifier};
 
-/// Something that has a password, or could have one.
+/// An account that has a password, or could have one.
 #[derive(Debug)]
 pub struct Subject {
-    /// Its name, as it is.
+    /// Its name, unescaped.
     pub name: String,
     /// Its name in the server's encoding: MD5 hashes are salted with it.
     pub name_bytes: Vec<u8>,
     /// Where it comes from.
     pub origin: Origin,
-    /// Its stored secret; `None` where there is none.
+    /// Its stored secret, if it has one.
     pub secret: Option<StoredSecret>,
 }
 
@@ -49,7 +49,7 @@ pub enum Origin {
     Registered {
         /// The name of the source.
         name: Arc<str>,
-        /// Whose clients use it, where they aren't PostgreSQL's.
+        /// The kind of its clients, if they are not PostgreSQL's.
         client: Option<ClientKind>,
     },
     /// A role of the cluster.
@@ -71,15 +71,15 @@ impl Origin {
 pub struct RoleFacts {
     /// LOGIN.
     pub can_login: bool,
-    /// When an audit first saw the secret that it has now; `None` if none did.
+    /// When an audit first saw the present secret; `None` if none did.
     pub first_seen: Option<FirstSeen>,
-    /// The right that lets the role read stored hashes; `None` for superusers and for roles without
-    /// such a right.
+    /// How the role can read stored hashes although it is no superuser; `None` if it cannot.
     pub hash_access: Option<String>,
-    /// The rules of pg_hba.conf that decide about the role; `None` if they were not evaluated.
+    /// The rules of pg_hba.conf that decide about the role; `None` if [`join`](crate::hba::join)
+    /// did not run, or for a role without LOGIN.
     pub hba_rules: Option<Arc<[MatchedRule]>>,
-    /// Its own settings that decide how passwords are stored, as `name=value` and where; `None`
-    /// where it has none.
+    /// The role's settings that decide how passwords are stored, as `name=value` and the place;
+    /// `None` if it has none.
     pub overrides: Option<String>,
     /// REPLICATION.
     pub replication: bool,
@@ -96,7 +96,7 @@ pub struct FirstSeen {
     pub text: String,
 }
 
-/// When a password stops to work.
+/// When a password stops working.
 #[derive(Clone, Debug)]
 pub enum ValidUntil {
     /// At a time.
@@ -106,7 +106,7 @@ pub enum ValidUntil {
         /// The time as text.
         text: String,
     },
-    /// The password never expires.
+    /// The password does not expire.
     Never,
 }
 
@@ -120,24 +120,24 @@ pub struct StoredSecret {
     unread: Option<usize>,
 }
 
-/// The running server's reading of a secret that is not in the strict form.
+/// A secret that is not in the strict form, as the running server reads it.
 pub struct ParsedSecret {
-    /// The iteration count; the server treats 0 and negative counts as 1.
+    /// The iteration count as stored; the server runs one iteration for 0 and less.
     pub iterations: i32,
     /// Raw bytes, may be empty.
     pub salt: Vec<u8>,
-    /// The ServerKey of SCRAM-SHA-256.
+    /// The key for SCRAM-SHA-256.
     pub server_key: Key,
-    /// The StoredKey of SCRAM-SHA-256.
+    /// The key for SCRAM-SHA-256.
     pub stored_key: Key,
 }
 
 impl StoredSecret {
     /// Reads a stored secret.
     ///
-    /// `server_reads` is the running server's own reader of SCRAM secrets (`parse_scram_secret` in
-    /// PostgreSQL's `src/backend/libpq/auth-scram.c`), asked about what isn't in the strict form:
-    /// `None` where it accepts nothing.
+    /// `server_reads` asks the running server to parse a SCRAM secret (`parse_scram_secret` in
+    /// PostgreSQL's `src/backend/libpq/auth-scram.c`). It is called for texts that are not in the
+    /// strict form, and returns `None` if the server does not accept the text.
     pub fn read(
         text: Zeroizing<String>,
         server_reads: impl FnOnce(&str) -> Option<ParsedSecret>,
@@ -179,7 +179,7 @@ impl StoredSecret {
         self.kind
     }
 
-    /// The stored text.
+    /// The text as stored.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
@@ -189,7 +189,7 @@ impl StoredSecret {
         self.flaw
     }
 
-    /// The verifier, as the server reads it; `None` where nothing can be derived for it.
+    /// The verifier as the server reads it; `None` if no key can be derived for it.
     pub(super) fn verifier(&self) -> Option<&Verifier> {
         self.verifier.as_ref()
     }
@@ -203,7 +203,8 @@ impl StoredSecret {
         }
     }
 
-    /// The `StoredKey`, where nothing else can be: equal where the whole verifier is.
+    /// The `StoredKey`; `None` if the secret has no verifier. Verifiers of the same password, salt and
+    /// count have the same one.
     pub fn stored_key(&self) -> Option<&[u8]> {
         self.verifier().map(|verifier| verifier.stored_key().as_bytes())
     }
@@ -219,8 +220,9 @@ impl StoredSecret {
 }
 
 impl ParsedSecret {
-    /// A verifier that derives the same keys, since `scram_SaltedPassword` runs at least one
-    /// iteration. `None` if the salt is empty.
+    /// A verifier that derives the same keys. A count below 1 becomes 1, because
+    /// `scram_SaltedPassword` always runs the first iteration. `None` if the salt is empty or too
+    /// long.
     pub fn verifier(&self) -> Option<Verifier> {
         let iterations = u32::try_from(self.iterations.max(1)).ok()?.try_into().ok()?;
         let parameters =
@@ -241,10 +243,10 @@ impl fmt::Debug for StoredSecret {
 pub struct ServerConfig {
     /// The rules of pg_hba.conf, in order.
     pub hba: Vec<HbaRule>,
-    /// Settings of databases, or of all roles, that decide how passwords are stored: whose they are,
-    /// and `name=value`.
+    /// Settings of databases, or of all roles, that decide how passwords are stored: the owner of
+    /// the setting, and `name=value`.
     pub overrides: Vec<(String, String)>,
-    /// Settings by name; one that this server doesn't have is left out.
+    /// Settings by name. A setting that this server does not have is left out.
     pub settings: Vec<(String, String)>,
 }
 

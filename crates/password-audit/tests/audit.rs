@@ -171,7 +171,7 @@ fn server() {
     assert_eq!(findings[0].check.id, "iterations_setting_low");
 }
 
-/// A digest changes with the secret and with whose it is, and with nothing else.
+/// A digest depends on the secret, its subject and its source, and on nothing else.
 #[test]
 fn digests() {
     let key = Key::new(Mechanism::ScramSha256, &[7; 32]).expect("32 bytes");
@@ -217,7 +217,7 @@ fn what_is_tried() {
     assert_ne!(password_audit::guess_version(&policy()), password_audit::guess_version(&next_year));
 }
 
-/// Databases and the host, dressed up like the name.
+/// Names of databases and the host are varied like the role's name.
 #[test]
 fn names_of_the_server() {
     for password in ["shop", "SHOP", "pohs", "shopshop", "shop1", "shop2025", "db7"] {
@@ -297,7 +297,7 @@ fn names_in_another_encoding() {
     }
 }
 
-/// An error of the search ends the run.
+/// A failing `search` ends the run.
 #[test]
 fn a_search_can_fail() {
     let subjects = [role("abc", strict("pw", 4096, SALT))];
@@ -334,7 +334,7 @@ fn run(subjects: &[Subject], server: &ServerConfig, policy: &Policy) -> Vec<Find
         search.work(|| ());
         Ok(())
     });
-    found.expect("it can't fail")
+    found.expect("it cannot fail")
 }
 
 fn policy() -> Policy {
@@ -403,7 +403,7 @@ fn until(valid_until: ValidUntil) -> Subject {
     with(|role| role.valid_until = valid_until)
 }
 
-/// A secret that the server takes for nothing.
+/// A secret that the server does not accept as a hash.
 fn plain(text: &str) -> Option<StoredSecret> {
     Some(StoredSecret::read(Zeroizing::new(text.to_owned()), |_| None))
 }
@@ -429,7 +429,7 @@ fn derive(mechanism: Mechanism, password: &Password, iterations: u32, salt: &[u8
     Verifier::derive(parameters, password, || ()).to_string()
 }
 
-/// A server's reading of a verifier.
+/// A verifier as the server reads it.
 fn served(text: &str, iterations: i32) -> ParsedSecret {
     let verifier: Verifier = text.parse().expect("a verifier");
     ParsedSecret {

@@ -1,4 +1,4 @@
-//! Which rules of pg_hba.conf decide about which role, and who is locked out by them.
+//! Matches rules of pg_hba.conf with roles, and finds the roles that no rule accepts.
 
 use password_audit::hba::{self, Database, ListenConfig, Matches};
 use password_audit::{
@@ -105,7 +105,8 @@ fn no_matching_hba_rule() {
             Some("a SCRAM verifier, and no rule of pg_hba.conf fits"),
         ),
         ("host all +ann all md5", Some(SCRAM), None),
-        // A rule that cannot be evaluated admits no password, and locks no role out that has none.
+        // A rule with an unknown method does not accept a password. A role without one gets no
+        // finding then.
         (
             "local all all peer",
             Some(SCRAM),
@@ -155,7 +156,7 @@ fn where_the_server_does_not_listen() {
     assert!(closed(|listen| listen.databases.clear()));
 }
 
-/// The other direction: the roles that a rule decides about.
+/// The other direction: the roles that a rule meets.
 #[test]
 fn whom_a_rule_meets() {
     let mut server = server(

@@ -100,7 +100,7 @@ fn recognised() {
     }
 }
 
-/// Texts in no known stored form, which must be assumed to be plain text.
+/// Texts that no system stores in this form, so that they count as plain text.
 #[test]
 fn lookalikes() {
     let long = "x".repeat(1 << 20);
@@ -167,7 +167,7 @@ struct Case {
     postgres_18: Option<String>,
 }
 
-/// None of them is the form it pretends to be, whichever server is asked.
+/// A hostile form is never taken for the form that it imitates, on any server.
 #[test]
 fn hostile_forms() {
     let cases: Vec<Case> =

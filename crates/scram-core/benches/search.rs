@@ -1,4 +1,5 @@
-//! Candidates a second on one core and on two, and one password beside the raw one-stream loop.
+//! Candidates per second on one core and on two, and one password compared with a plain loop over
+//! one stream.
 
 use std::hint::black_box;
 use std::num::NonZeroU32;

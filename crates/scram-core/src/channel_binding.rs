@@ -1,4 +1,4 @@
-//! Channel binding: what ties an exchange to the TLS connection that it runs in.
+//! Channel binding: it ties an exchange to the TLS connection that carries it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -48,10 +48,10 @@ impl FromStr for BindingType {
 #[error("the type of channel binding is not tls-server-end-point, tls-exporter or tls-unique")]
 pub struct UnknownBindingType;
 
-/// The channel-binding data of the client's TLS connection, as the front end knows it.
+/// The channel binding of the client's TLS connection, as the front end sees it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ChannelBinding {
-    /// The kind of the data.
+    /// The type of the data.
     pub kind: BindingType,
     /// The data of this connection.
     pub data: Vec<u8>,

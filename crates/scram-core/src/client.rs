@@ -100,11 +100,12 @@ impl Answer {
         &self.client_final
     }
 
-    /// Reads server-final, in which the server must show that it knows the verifier.
+    /// Reads server-final and checks the server's signature, which proves that the server knows the
+    /// verifier.
     ///
     /// # Errors
     ///
-    /// [`ClientError`] if the server refuses, or cannot show it.
+    /// [`ClientError`] if the server reports an error, or if its signature is wrong.
     pub fn finish(self, server_final: &str) -> Result<(), ClientError> {
         match (ServerFinal::read(server_final.as_bytes(), self.selection.mechanism)?, self.expected)
         {

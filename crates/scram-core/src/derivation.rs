@@ -14,8 +14,8 @@ pub const MAX_DERIVED_LEN: usize = 255 * 32;
 
 /// A secret from which keys are derived: HKDF-SHA-256 (RFC 5869), without a salt.
 ///
-/// The derived key depends on `context`, a list of byte strings. The length of each string frames
-/// it, so that no two lists are the same input.
+/// The derived bytes depend on `context`, a list of byte strings. Each string is framed by its
+/// length, so that two different lists are never the same input.
 #[derive(Clone)]
 pub struct RootKey(Hkdf<Sha256>);
 

@@ -1,4 +1,4 @@
-//! The contents of a message, attribute by attribute, for a person.
+//! Explains the attributes of a message to a person.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,8 @@ use crate::message::{
     ClientFinal, ClientFirst, Fault, MAX_MESSAGE_LEN, ServerFinal, ServerFirst, unescape,
 };
 
-/// The longest message whose attributes are explained, in bytes: well over what is accepted.
+/// The longest message whose attributes are explained, in bytes. It is well above the longest
+/// message that is accepted.
 pub const MAX_EXPLAINED_LEN: usize = 16 * MAX_MESSAGE_LEN;
 
 /// One attribute of a message.
@@ -18,19 +19,18 @@ pub struct Attribute {
     pub letter: Option<char>,
     /// Its name in RFC 5802.
     pub name: &'static str,
-    /// Its value as it stands in the message.
+    /// Its value, as written in the message.
     pub value: String,
-    /// The meaning in words.
+    /// Its meaning in words.
     pub meaning: String,
 }
 
-/// Explains any of the four messages; the first letter tells which one it is.
+/// Explains any of the four messages, which it recognises by its first letter.
 ///
-/// The function explains every attribute that is there. If the message is not well formed, the last
-/// entry names the fault.
+/// It explains malformed messages too; the last entry then names the fault.
 ///
-/// For a message over [`MAX_EXPLAINED_LEN`] the function returns the fault alone, because
-/// attributes take far more memory than the message.
+/// For a message over [`MAX_EXPLAINED_LEN`] it returns the fault alone, because attributes take far
+/// more memory than the message.
 ///
 /// Source of names and order: RFC 5802 section 5.1.
 pub fn explain(message: &str) -> Vec<Attribute> {
@@ -102,7 +102,7 @@ impl Message {
     }
 }
 
-/// The header of client-first; returns what is behind it.
+/// Explains the header of client-first; returns the rest of the message.
 fn explain_gs2_header<'a>(message: &'a str, attributes: &mut Vec<Attribute>) -> &'a str {
     let (flag, rest) = message.split_once(',').unwrap_or((message, ""));
     let meaning = match flag.split_once('=') {

@@ -139,7 +139,7 @@ impl SaltedPassword {
         }
     }
 
-    /// Works like [`derive`](Self::derive), but ends early if `tick` breaks off.
+    /// Like [`derive`](Self::derive), but stops when `tick` returns `Break`.
     pub(crate) fn derive_until<B>(
         mechanism: Mechanism,
         password: &Password,

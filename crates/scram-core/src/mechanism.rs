@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A SCRAM mechanism without its channel-binding suffix: what a verifier is made for.
+/// A SCRAM mechanism without its channel-binding suffix, as a verifier names it.
 ///
 /// Source: RFC 5802 section 4, RFC 7677 section 2; SCRAM-SHA-512 as in the IANA registry.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -54,7 +54,7 @@ impl FromStr for Mechanism {
     }
 }
 
-/// The client's selection, by a mechanism name of the SASL exchange: a mechanism, with or without
+/// The mechanism name that a client selected in the SASL exchange: a mechanism, with or without
 /// channel binding.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Selection {

@@ -17,7 +17,7 @@ pub use server_first::ServerFirst;
 
 pub(crate) use attribute::{escape, unescape};
 
-/// Whether a nonce, of either side, is one that a message can carry.
+/// Whether a message can carry this nonce, of either side.
 pub fn is_nonce(nonce: &str) -> bool {
     attribute::is_printable(nonce) && nonce.len() <= MAX_NONCE_LEN
 }

@@ -1,5 +1,5 @@
-//! The verifiers that stand in for those of unknown users, so that an answer does not tell that a user
-//! is unknown.
+//! Mock verifiers take the place of those that unknown users lack, so that an answer does not
+//! reveal whether a user exists.
 
 use std::num::NonZeroU32;
 
@@ -13,7 +13,8 @@ use crate::verifier::{MAX_SALT_LEN, ParameterError, Parameters, Verifier};
 /// src/include/common/scram-common.h).
 pub const POSTGRES_SALT_LEN: usize = 16;
 
-/// Whose accounts a mock is like: the salts of real accounts differ by all of this.
+/// The account that a mock is for. Salts of real accounts differ between realms, names and
+/// mechanisms, so those of mocks do too.
 #[derive(Clone, Copy, Debug)]
 pub struct Account<'a> {
     /// The table of accounts: two tables have different salts for one name.
@@ -30,13 +31,13 @@ impl Account<'_> {
     }
 }
 
-/// A verifier of no password: the same for an account at every try and on every server with the same
-/// secret, another one for another account.
+/// A verifier that no password matches. An account gets the same one at every try, and on every
+/// server with the same secret. Another account gets another one.
 ///
-/// `secret` is known to the servers only: with it mocks can be told from users. `salt_len` in bytes:
-/// that of the verifiers which real users have.
+/// Keep `secret` on the servers, because it distinguishes mocks from users. `salt_len` is the
+/// length in bytes of the real users' salts.
 ///
-/// Give it to [`crate::server::Candidate::new`] as not usable all the same.
+/// Pass it to [`crate::server::Candidate::new`] with `usable` false.
 ///
 /// # Errors
 ///
@@ -54,9 +55,9 @@ pub fn verifier(
     Ok(with_parameters(secret, account, Parameters::new(account.mechanism, iterations, salt)?))
 }
 
-/// The mock of a role: with SCRAM-SHA-256 the very salt and count that PostgreSQL's own server answers
-/// with for an unknown role of this name, in the server's encoding. The server knows no other mechanism,
-/// so that the others have salts of their own, as a real role's mocks of them have.
+/// The mock of a role. For SCRAM-SHA-256 it has the salt and the count that PostgreSQL's own server
+/// sends for an unknown role of this name, in the server's encoding. The server knows no other
+/// mechanism, so that the mocks for the others have independent salts, like those of a real role.
 ///
 /// `nonce`: the cluster's mock authentication nonce. `iterations`: the server's mock count.
 ///

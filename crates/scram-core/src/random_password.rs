@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 /// `g` and `q`.
 pub const ALPHABET: &[u8; 42] = b"347ACDEFHJKLMNPQRTUVWXYacdefhijkmnprtuvwxy";
 
-/// Characters where nothing is said: 129 bits.
+/// The default number of characters: 129 bits.
 pub const DEFAULT_LEN: usize = 24;
 
 /// The most characters.
@@ -40,8 +40,8 @@ pub fn generate<E>(
     Ok(password)
 }
 
-/// A character for a random byte; none for the last few values, which would make the first
-/// characters likelier.
+/// The character for a random byte. `None` for the last few values, because they would make the
+/// first characters more likely.
 fn character(byte: u8) -> Option<char> {
     let index = usize::from(byte);
     let even = 256 - 256 % ALPHABET.len();

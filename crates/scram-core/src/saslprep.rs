@@ -22,16 +22,16 @@ use tables::{
 
 /// The bytes of a password that go into the key derivation. Wiped when dropped, never printed.
 ///
-/// There is one way in, so that no key is ever derived from a password that wasn't prepared.
+/// The constructor prepares the password, so that no key is derived from an unprepared one.
 pub struct Password(Zeroizing<Vec<u8>>);
 
 impl Password {
     /// Prepares a password as the user typed it: any bytes, in the encoding of the server that
     /// stores it.
     ///
-    /// Like the server, the function leaves a password that cannot be prepared unchanged: text in
-    /// another encoding than UTF-8, emoji (not assigned in Unicode 3.2), mixed writing directions.
-    /// So it never fails.
+    /// A password that cannot be prepared is taken as typed, as the server does: text in another
+    /// encoding than UTF-8, emoji (not assigned in Unicode 3.2), mixed writing directions. So this
+    /// cannot fail.
     ///
     /// Source: `scram_build_secret` in PostgreSQL's `src/backend/libpq/auth-scram.c`.
     pub fn prepare(raw: &[u8]) -> Self {
@@ -43,7 +43,7 @@ impl Password {
         &self.0
     }
 
-    /// Whether nothing is left. A password never becomes empty by preparation.
+    /// Whether the password is empty. Preparation never makes a password empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -92,7 +92,7 @@ pub fn saslprep(raw: &[u8]) -> Result<Password, Error> {
     Ok(Password(prepared))
 }
 
-/// RFC 4013 section 2.1: other spaces become U+0020, characters without a meaning of their own go.
+/// RFC 4013 section 2.1: other spaces become U+0020, and the characters of table B.1 are removed.
 ///
 /// U+200B ZERO WIDTH SPACE is in both tables; as in the server, it becomes a space.
 fn mapped(text: &str) -> impl Iterator<Item = char> {
@@ -137,7 +137,8 @@ fn check(text: &str, is_refused: impl Fn(char) -> bool) -> Result<(), Error> {
         last = Some(c);
     }
 
-    // Nothing is left of a soft hyphen: an empty password is never made of one that was not.
+    // A soft hyphen alone maps to nothing. It is an error, so that preparation never makes a
+    // password empty.
     let (Some(first), Some(last)) = (first, last) else { return Err(Error::Prohibited) };
     let framed = holds(RAND_AL_CAT, first) && holds(RAND_AL_CAT, last);
     if right_to_left && (left_to_right || !framed) {
@@ -146,15 +147,15 @@ fn check(text: &str, is_refused: impl Fn(char) -> bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// The reason why a password cannot be prepared. The server then hashes it unchanged.
+/// The reason why a password cannot be prepared. The server then hashes it as typed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The password is no UTF-8: `SASLPREP_INVALID_UTF8` (-2) of the server.
+    /// Invalid UTF-8: `SASLPREP_INVALID_UTF8` (-2) of the server.
     #[error("the password is not UTF-8")]
     InvalidUtf8,
-    /// A character that no prepared text may hold, a mixture of directions, or nothing left:
-    /// `SASLPREP_PROHIBITED` (-3) of the server.
+    /// A prohibited character, mixed writing directions, or an empty result: `SASLPREP_PROHIBITED`
+    /// (-3) of the server.
     #[error("the password holds characters that SASLprep prohibits")]
     Prohibited,
 }

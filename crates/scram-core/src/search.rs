@@ -1,7 +1,8 @@
-//! Which of many candidates is the password.
+//! Finds the candidate that is the password.
 //!
-//! Nothing here starts a thread: a [`Search`] is shared, and each thread that takes part calls
-//! [`Search::work`]. So the caller decides how many there are, what they inherit and who waits.
+//! The module starts no thread. Threads share a [`Search`], and each one that takes part calls
+//! [`Search::work`]. So the caller decides how many threads there are, what they inherit and which
+//! one waits.
 //!
 //! ```
 //! use std::thread;
@@ -40,7 +41,7 @@ pub use md5::Md5Hash;
 /// for passwords of usual lengths.
 const MD5_GROUP: usize = 512;
 
-/// The stored secret that candidates are tried on.
+/// The secret that candidates are tried on.
 #[derive(Clone, Copy, Debug)]
 pub enum Target<'a> {
     /// `md5(password ‖ role)`. Candidates aren't prepared, as in the server.
@@ -64,16 +65,16 @@ impl Target<'_> {
 
 /// A search for the first candidate that is the password, on any number of threads.
 ///
-/// Threads take candidates in order, and the lowest position wins: a thread with candidates below a
-/// hit still tries them all. Derived keys are wiped; a prepared candidate lives until its
-/// derivation has begun.
+/// Threads take candidates in order, and the hit with the lowest position wins: a thread that tries
+/// candidates below a hit finishes them. Derived keys are wiped; a prepared candidate is dropped as
+/// soon as its derivation has begun.
 pub struct Search<'a, C> {
     target: Target<'a>,
     candidates: &'a [C],
     /// The first candidate that no thread has taken.
     next: AtomicUsize,
     tried: AtomicUsize,
-    /// The lowest position of a hit; the number of candidates as long as there is none.
+    /// The lowest position of a hit; the number of candidates if there is no hit yet.
     found: AtomicUsize,
     stopped: AtomicBool,
 }
@@ -91,11 +92,11 @@ impl<'a, C: AsRef<[u8]>> Search<'a, C> {
         }
     }
 
-    /// Tries candidates until there are none left, one before them is the password, or the search is
+    /// Tries candidates until none is left, an earlier one is the password, or the search is
     /// [stopped](Self::stop). Returns within about a millisecond of a stop.
     ///
-    /// `tick` is called about every millisecond; unwinding out of it is fine, though what this thread
-    /// was trying then remains untried.
+    /// `tick` is called about every millisecond. It may unwind; the candidates that this thread was
+    /// trying then stay untried.
     pub fn work(&self, mut tick: impl FnMut()) {
         let group = self.target.group();
         loop {
@@ -118,8 +119,8 @@ impl<'a, C: AsRef<[u8]>> Search<'a, C> {
         }
     }
 
-    /// How many threads have enough to do, `limit` at most: one each for about a millisecond of work
-    /// is where they begin to pay.
+    /// How many threads are worth starting, at most `limit`: each should have about a millisecond
+    /// of work.
     pub fn threads(&self, limit: usize) -> usize {
         let candidates = self.candidates.len();
         let worthwhile = match self.target {
@@ -143,14 +144,14 @@ impl<'a, C: AsRef<[u8]>> Search<'a, C> {
         self.tried.load(Relaxed)
     }
 
-    /// The position of the first candidate that is the password, counted from 0. It is final once
-    /// every thread has returned from [`work`](Self::work), unless [`stop`](Self::stop) was called.
+    /// The position of the first candidate that is the password, counted from 0. Final once every
+    /// thread has returned from [`work`](Self::work), unless the search was stopped.
     pub fn found(&self) -> Option<usize> {
         let found = self.found.load(Relaxed);
         (found < self.candidates.len()).then_some(found)
     }
 
-    /// Whether it no longer matters what the candidates from `first` on are.
+    /// Whether the candidates from `first` on need no try.
     fn is_over(&self, first: usize) -> bool {
         first >= self.found.load(Relaxed) || self.stopped.load(Relaxed)
     }

@@ -1,7 +1,7 @@
 //! The server's side of an exchange: client-first in, challenge out, client-final in, outcome out.
 //!
-//! Each step consumes the one before, so out of order does not compile. Randomness comes in as an
-//! argument, what must be kept between the messages can be sealed ([`crate::state`]).
+//! Each step consumes the previous one, so that steps in the wrong order do not compile. Randomness
+//! is an argument. The state between the messages can be sealed ([`crate::state`]).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +16,8 @@ use crate::message::{
 use crate::saslprep;
 use crate::verifier::{Parameters, Verifier};
 
-/// The terms that front end and client settled before the first message.
+/// The mechanism and the channel binding that front end and client agreed on before the first
+/// message.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Terms {
     selection: Selection,
@@ -86,7 +87,7 @@ impl Request {
             Some(username) => username.to_owned(),
             None => checked_username(first.username)?,
         };
-        // No proxy rights: one may only ask to be who one is.
+        // A user may not act for another one, so the authorization identity must be the user.
         if first.authzid.is_some_and(|authzid| authzid != username) {
             return Err(Fault::AuthzidNotUser);
         }
@@ -119,8 +120,8 @@ impl Request {
         self.challenge_verbatim(&salt, iterations, server_nonce)
     }
 
-    /// Answers with salt and count as another server stores them: PostgreSQL sends what stands in
-    /// pg_authid, Base64 that is not canonical and a count of 0 too.
+    /// Answers with salt and count as another server stores them. PostgreSQL sends the contents of
+    /// pg_authid, even Base64 that is not canonical and a count of 0.
     #[must_use]
     pub fn challenge_verbatim(self, salt: &str, iterations: i32, server_nonce: &str) -> Challenge {
         let nonce = format!("{}{server_nonce}", self.client_nonce);
@@ -155,7 +156,7 @@ pub struct Challenge {
     pub(crate) server_first: String,
     /// The client's nonce and the server's.
     pub(crate) nonce: String,
-    /// GS2 header and channel-binding data: what `c=` must be.
+    /// GS2 header and channel-binding data: the expected value of `c=`.
     pub(crate) cbind_input: Vec<u8>,
 }
 
@@ -177,10 +178,10 @@ impl Challenge {
 
     /// Reads client-final and checks the proof against every candidate.
     ///
-    /// The function parses everything before it touches a key, and computes a candidate that must
-    /// fail like any other. So a caller that always gives the same number of candidates spends the
-    /// same on known and unknown users. A proof of the wrong mechanism never matches, because the
-    /// lengths differ.
+    /// All parsing comes before any key is used, and an unusable candidate is computed like any
+    /// other. So a caller that always passes the same number of candidates spends the same time on
+    /// known and unknown users. Parsing rejects a proof of another mechanism, because its length
+    /// differs.
     pub fn finish(self, client_final: &[u8], candidates: &[Candidate<'_>]) -> Outcome {
         let message = match self.read(client_final) {
             Ok(message) => message,
@@ -244,17 +245,17 @@ pub enum Outcome {
         /// Which candidate it was, from 1.
         matched: u32,
     },
-    /// It is not let in.
+    /// The server rejects the client.
     Refused {
-        /// The error value for the client.
+        /// The error value that the client may be sent.
         error: ErrorValue,
-        /// The fault of the client's message; `None` if the proof alone is wrong.
+        /// The fault of the client's message; `None` if only the proof is wrong.
         fault: Option<Fault>,
     },
 }
 
-/// `AuthMessage`: the octets that went over the wire, never put together again from parsed parts,
-/// so that an extension that was skipped on reading is signed all the same.
+/// `AuthMessage`: the octets as sent and received. They are not put together from parsed parts, so
+/// that extensions are signed although the parsers skip them.
 ///
 /// ```text
 /// AuthMessage := client-first-message-bare "," server-first-message ","

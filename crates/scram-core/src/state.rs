@@ -1,9 +1,9 @@
-//! The state of a server between server-first and client-final, sealed so that the caller can keep
-//! it.
+//! The state of an exchange between server-first and client-final, sealed so that the caller can
+//! keep it.
 //!
-//! A state may go to another backend, another pooled connection or a standby, and back. It is not
-//! secret, but only a holder of the seal's key can make or alter one. It is not consumed: the
-//! server accepts the same client-final again until the state expires.
+//! A state can move to another backend, another pooled connection or a standby. It is not secret,
+//! but making or altering one needs the seal's key. It is not consumed: the same client-final is
+//! accepted again until the state expires.
 
 use subtle::ConstantTimeEq;
 
@@ -27,13 +27,13 @@ pub struct State {
     pub issued_at: i64,
     /// The exchange.
     pub challenge: Challenge,
-    /// Digests of the verifiers that the state was made for, from [`Seal::digest`].
+    /// Digests of the verifiers that the state was made for ([`Seal::digest`]).
     pub digests: [Key; CANDIDATES],
 }
 
 impl State {
-    /// Whether more than `timeout` microseconds have passed, in either direction: a state from the
-    /// future comes from a clock that cannot be trusted.
+    /// Whether more than `timeout` microseconds have passed, in either direction. A state from the
+    /// future has expired too, because the clock that dated it is wrong.
     pub fn is_expired(&self, now: i64, timeout: u64) -> bool {
         self.issued_at.abs_diff(now) > timeout
     }
@@ -97,7 +97,7 @@ impl Seal {
     pub fn open(&self, sealed: &[u8]) -> Result<State, SealError> {
         let (bytes, tag) = sealed.split_last_chunk::<TAG_LEN>().ok_or(SealError)?;
         let tag = Key::new(Mechanism::ScramSha256, tag).ok_or(SealError)?;
-        // Nothing is read before the tag is right.
+        // Check the tag before reading anything else.
         if !bool::from(self.hmac(&[b"state\0", bytes]).ct_eq(&tag)) {
             return Err(SealError);
         }

@@ -1,4 +1,4 @@
-//! Where a recorded exchange goes wrong.
+//! Finds the step at which a recorded exchange fails.
 
 use subtle::ConstantTimeEq;
 
@@ -28,18 +28,18 @@ pub struct Check {
     pub step: u32,
     /// The name of the check.
     pub name: &'static str,
-    /// Whether the check passed; `None` if the given messages do not tell.
+    /// Whether it succeeded; `None` if the messages do not tell.
     pub ok: Option<bool>,
-    /// The observation in words.
+    /// The result in words.
     pub detail: String,
 }
 
 impl Transcript<'_> {
-    /// Every check in the order of the exchange, up to the first that fails: what comes after has
-    /// no meaning.
+    /// Every check in the order of the exchange, up to the first that fails: later ones have no
+    /// meaning then.
     pub fn check(&self, verifier: &Verifier) -> Vec<Check> {
         let mut checks = Checks::default();
-        // An Err here is only the end of the list; it says nothing that the list does not.
+        // An Err only ends the list, which holds the failed check already.
         let _ = self.run(verifier, &mut checks);
         checks.list
     }

@@ -18,11 +18,11 @@ pub const MAX_SALT_LEN: usize = 1024;
 /// The highest iteration count: PostgreSQL holds it in an `int`.
 pub const MAX_ITERATIONS: u32 = i32::MAX as u32;
 
-/// The longest SCRAM-SHA-256 verifier, in bytes: PostgreSQL 18 stores no longer one
+/// The longest SCRAM-SHA-256 verifier, in bytes: the limit of PostgreSQL 18
 /// (`MAX_ENCRYPTED_PASSWORD_LEN`, src/include/libpq/crypt.h).
 pub const MAX_STORED_LEN: usize = 512;
 
-/// The public part of a verifier: mechanism, iteration count and salt.
+/// Salt, count and mechanism: the public part of a verifier.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Parameters {
     mechanism: Mechanism,
@@ -31,7 +31,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Checks that a verifier with these parameters is one that every supported server would store.
+    /// Checks that every supported server would store a verifier with these parameters.
     ///
     /// # Errors
     ///
@@ -83,10 +83,10 @@ impl Parameters {
     }
 }
 
-/// A SCRAM verifier: what a server stores in place of the password.
+/// A SCRAM verifier, which a server stores in place of the password.
 ///
-/// Secret all the same: it can be tested against guesses, and `ServerKey` lets its holder play the
-/// server.
+/// It is secret: its holder can test guesses against it, and `ServerKey` lets the holder
+/// impersonate the server.
 #[derive(Clone)]
 pub struct Verifier {
     parameters: Parameters,
@@ -117,8 +117,7 @@ impl Verifier {
         self.matches(&self.parameters.salted_password(password, tick))
     }
 
-    /// The result of [`verify`](Self::verify) for the password that this salted password comes
-    /// from.
+    /// The result of [`verify`](Self::verify) for the password that `salted` was derived from.
     pub(crate) fn matches(&self, salted: &SaltedPassword) -> bool {
         let stored = salted.stored_key().ct_eq(&self.stored_key);
         let server = salted.server_key().ct_eq(&self.server_key);
@@ -170,8 +169,8 @@ impl fmt::Display for Verifier {
 impl FromStr for Verifier {
     type Err = ParseError;
 
-    /// Reads the strict form only: canonical Base64, a plain decimal count, nothing before or
-    /// after. PostgreSQL's own reader (`parse_scram_secret`) takes more, and differs by release.
+    /// Accepts only the strict form: canonical Base64, a plain decimal count, nothing before or
+    /// after. PostgreSQL's own parser (`parse_scram_secret`) accepts more, and differs by release.
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let (mechanism, rest) = text.split_once('$').ok_or(ParseError::Shape)?;
         let mechanism = mechanism.parse::<Mechanism>().map_err(|_| ParseError::Mechanism)?;
@@ -208,21 +207,21 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// The properties of a new verifier. A stored verifier that is no worse need not be replaced.
+/// The parameters of a new verifier. A stored verifier that meets them need not be replaced.
 #[derive(Clone, Copy, Debug)]
 pub struct Goal {
-    /// The count that a new verifier gets.
+    /// The count of a new verifier.
     pub iterations: NonZeroU32,
-    /// Whether only that very count will do; otherwise a higher one does too.
+    /// Whether only this count meets the goal; otherwise a higher one does too.
     pub is_exact: bool,
-    /// The highest count that will do.
+    /// The highest count that meets the goal.
     pub max_iterations: u32,
-    /// The length in bytes of a new verifier's salt; a longer one will do too.
+    /// The length in bytes of a new verifier's salt; a longer one meets the goal too.
     pub salt_len: usize,
 }
 
 impl Goal {
-    /// Whether this verifier will do.
+    /// Whether this verifier meets the goal.
     pub fn is_met_by(&self, verifier: &Verifier) -> bool {
         let count = verifier.iterations();
         let fits = if self.is_exact {
@@ -289,28 +288,28 @@ pub enum ParameterError {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
-    /// The count is no plain decimal number from 1 to [`MAX_ITERATIONS`].
+    /// The count is not a plain decimal number from 1 to [`MAX_ITERATIONS`].
     #[error("the iteration count is not a plain decimal number from 1 to {MAX_ITERATIONS}")]
     Iterations,
     /// A SCRAM-SHA-256 verifier of more than [`MAX_STORED_LEN`] bytes.
     #[error("it is longer than the {MAX_STORED_LEN} bytes that PostgreSQL stores")]
     Length,
-    /// The text names another mechanism, or is no verifier at all.
+    /// The text names another mechanism, or is no verifier.
     #[error("the mechanism is not SCRAM-SHA-1, SCRAM-SHA-256 or SCRAM-SHA-512")]
     Mechanism,
-    /// The salt is no canonical Base64.
+    /// The salt is not canonical Base64.
     #[error("the salt is not canonical Base64")]
     Salt,
     /// Empty, or longer than [`MAX_SALT_LEN`].
     #[error("the salt does not have 1 to {MAX_SALT_LEN} bytes")]
     SaltLength,
-    /// ServerKey is no canonical Base64 of a key of the mechanism.
+    /// The ServerKey is not a key of the mechanism in canonical Base64.
     #[error("ServerKey is not a key of the mechanism's length in canonical Base64")]
     ServerKey,
     /// A separator is missing.
     #[error("a field is missing")]
     Shape,
-    /// StoredKey is no canonical Base64 of a key of the mechanism.
+    /// The StoredKey is not a key of the mechanism in canonical Base64.
     #[error("StoredKey is not a key of the mechanism's length in canonical Base64")]
     StoredKey,
 }

@@ -53,7 +53,7 @@ fn verifiers() {
     for case in cases("verifier", 64) {
         let text = case.input.as_deref().expect("text");
         let read = text.parse::<Verifier>();
-        // Well formed; what must be refused is deriving keys for it, which has a limit of its own.
+        // Well formed, but deriving keys for it must be refused; a separate limit does that.
         let huge = case.name == "v-iterations-huge";
         assert_eq!(read.is_ok(), huge, "{} ({:?})", case.name, case.context.format);
     }

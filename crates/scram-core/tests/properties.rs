@@ -63,7 +63,7 @@ proptest! {
         prop_assert!(!parsed.verify(&Password::prepare(&other), || {}), "another one");
     }
 
-    /// One changed byte of a verifier is another verifier or none, never the same.
+    /// A verifier with one changed byte is malformed or does not match the password.
     #[test]
     fn changed_verifier_is_not_accepted(
         position in any::<prop::sample::Index>(),
@@ -76,7 +76,7 @@ proptest! {
         prop_assume!(text[position] != byte);
         text[position] = byte;
         let text = String::from_utf8(text)?;
-        // Bounded like in the SQL layer, which derives no keys for counts above its cap.
+        // The count is bounded, because a derivation for a huge count would take hours.
         if let Ok(changed) = text.parse::<Verifier>()
             && changed.iterations().get() < 100
         {
@@ -84,7 +84,8 @@ proptest! {
         }
     }
 
-    /// A tick for each full thousand, so that a long derivation can be left.
+    /// One tick for every [`TICK_EVERY`](scram_core::keys::TICK_EVERY) iterations, so that a caller
+    /// can leave a long derivation.
     #[test]
     fn derivation_ticks(iterations in 1..10_000_u32) {
         let mut ticks = 0;
@@ -109,7 +110,7 @@ proptest! {
         let _ = format!("SCRAM-SHA-256${text}").parse::<Verifier>();
     }
 
-    /// An accepted message has its nonce and its user where the grammar says.
+    /// An accepted message has its nonce and its user in the places that the grammar gives them.
     #[test]
     fn accepted_messages_are_of_the_grammar(message in "[nyp],(a=[a-z=]{0,3})?,n=[a-z=23CD]{0,6},r=[!-~]{0,6}(,[a-z]=[a-z]{0,2})?") {
         let terms = Terms::new(Mechanism::ScramSha256.into(), None)?;

@@ -1,11 +1,11 @@
-//! Prepared passwords against what PostgreSQL 15 and 18 really hashed.
+//! Prepared passwords compared with those that PostgreSQL 15 and 18 hashed.
 
 use std::collections::BTreeMap;
 
 use scram_core::saslprep::{Error, Password, saslprep};
 use serde::Deserialize;
 
-/// One password and what two live servers made of it.
+/// One password and its prepared forms on two live servers.
 #[derive(Deserialize)]
 struct Row {
     label: String,
@@ -30,7 +30,7 @@ fn rows() {
     }
 }
 
-/// Bytes from a database in SQL_ASCII or LATIN1, which may or may not be UTF-8.
+/// Bytes as a database in SQL_ASCII or LATIN1 stores them, which may or may not be UTF-8.
 #[test]
 fn other_encodings() {
     let cases = [

@@ -71,7 +71,7 @@ fn the_lowest_place_wins() {
 
 #[test]
 fn candidates_are_prepared_as_the_server_does() {
-    // Typed, and what the password was when it was set.
+    // The password as typed, and as it was set.
     let cases = [
         ("I\u{AD}X", "IX"),
         ("\u{2168}", "IX"),
@@ -159,7 +159,7 @@ fn threads_that_pay() {
     assert_eq!(Search::new(Target::Md5(&hash), &candidates[..100]).threads(64), 1);
 }
 
-/// Every thread comes back although the derivations would take hours.
+/// Every thread returns soon after a stop, although the derivations would take hours.
 #[test]
 fn a_stop_ends_long_derivations() {
     for mechanism in MECHANISMS {
@@ -209,7 +209,7 @@ fn nothing_secret_is_printed() {
 }
 
 proptest! {
-    /// A reference: one call of `verify` for each candidate.
+    /// The result is the same as that of one call of `verify` for each candidate.
     #[test]
     fn as_verify(
         candidates in prop::collection::vec("\\PC{0,3}", 0..40),

@@ -1,4 +1,4 @@
-//! Output for people: explained messages, checked transcripts.
+//! Texts for people: explained messages, checks of recorded exchanges.
 
 use scram_core::Verifier;
 use scram_core::explain::explain;
@@ -17,7 +17,7 @@ const SERVER_FINAL: &str = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
 #[test]
 fn transcripts() {
     let replaced = |message: &str, from, to| message.replace(from, to);
-    // The fault, the messages, and the first check that must fail.
+    // The fault, the messages, and the check that must be the first to fail.
     let cases = [
         ("nothing", FIRST.into(), SERVER_FIRST.into(), FINAL.into(), SERVER_FINAL, None),
         (

@@ -82,7 +82,8 @@ fn vectors() -> Vec<(Vector, Selection)> {
 #[test]
 fn keys() {
     for (vector, Selection { mechanism, .. }) in vectors() {
-        // The core prepares every password, so it cannot take one whose author skipped SASLprep.
+        // Skip vectors without SASLprep: the core always prepares a password, so it cannot make
+        // their keys.
         if vector.preparation.starts_with("none") {
             continue;
         }
@@ -185,7 +186,7 @@ fn client() {
     assert!(seen >= 20, "only {seen} exchanges were played");
 }
 
-/// The server's part of the nonce, after the client's.
+/// The part of the nonce that the server appended to the client's.
 fn server_nonce(client_first: &str, server_first: &str) -> String {
     let client = ClientFirst::read(client_first.as_bytes()).expect("client-first");
     let server = ServerFirst::read(server_first.as_bytes()).expect("server-first");

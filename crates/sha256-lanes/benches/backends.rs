@@ -1,4 +1,4 @@
-//! Passwords a second, each backend beside the `pbkdf2` crate, at 4096 iterations on one core.
+//! Passwords per second of each backend and of the `pbkdf2` crate, at 4096 iterations on one core.
 
 use std::hint::black_box;
 use std::num::NonZeroU32;

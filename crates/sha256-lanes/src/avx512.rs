@@ -10,7 +10,7 @@ pub(crate) const LANES: usize = 16;
 
 type V = __m512i;
 
-/// Whether this CPU has what is needed here.
+/// Whether this CPU has the instructions that this module needs.
 pub(crate) fn is_available() -> bool {
     is_x86_feature_detected!("avx512f")
 }

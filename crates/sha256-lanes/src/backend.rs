@@ -27,10 +27,10 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Every backend of this library, for all CPUs.
+    /// Every backend of this library, whether this CPU supports it or not.
     pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::ShaNi, Self::Avx512];
 
-    /// Those that this CPU has.
+    /// The backends that this CPU supports.
     pub fn available() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|backend| backend.is_available())
     }
@@ -94,7 +94,7 @@ impl FromStr for Backend {
     }
 }
 
-/// The compression function for what is done once a password.
+/// The compression function for the work that is done once per password.
 pub(crate) fn block_function(forced: Option<Backend>) -> Compress {
     #[cfg(target_arch = "x86_64")]
     if !matches!(forced, Some(Backend::Portable | Backend::Avx2)) && sha_ni::is_available() {
@@ -116,7 +116,7 @@ impl fmt::Display for UnknownBackend {
 
 impl std::error::Error for UnknownBackend {}
 
-/// This CPU lacks what the backend needs.
+/// This CPU lacks instructions that the backend needs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Unavailable(pub Backend);
 

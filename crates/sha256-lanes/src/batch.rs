@@ -20,17 +20,17 @@ pub struct Pbkdf2<'salt> {
 }
 
 impl<'salt> Pbkdf2<'salt> {
-    /// Derives with the backend that is quickest on this CPU, or with the one that the environment
-    /// variable `SHA256_LANES_BACKEND` names.
+    /// Derives with the fastest backend of this CPU, or with the one that the environment variable
+    /// `SHA256_LANES_BACKEND` names.
     pub fn new(salt: &'salt [u8], iterations: NonZeroU32) -> Self {
         Self { salt, iterations, forced: Backend::forced() }
     }
 
-    /// Derives with this backend and no other.
+    /// Derives with this backend only.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`] where the CPU lacks what it needs.
+    /// [`Unavailable`] if the CPU lacks instructions that the backend needs.
     pub fn with_backend(self, backend: Backend) -> Result<Self, Unavailable> {
         if backend.is_available() {
             Ok(Self { forced: Some(backend), ..self })
@@ -97,14 +97,14 @@ impl fmt::Debug for Pbkdf2<'_> {
     }
 }
 
-/// Passwords whose keys are being derived. Derived state is wiped when dropped, also if the
-/// derivation has not ended.
+/// A batch of passwords and the keys derived so far. Its memory is wiped when dropped, even before
+/// the batch is done.
 pub struct Batch {
     lanes: Box<Lanes>,
     count: usize,
     /// Iterations that each lane needs after the first.
     iterations: u32,
-    /// The lanes that are being derived, and what they still need.
+    /// The lanes that are being derived, and the iterations that they still need.
     group: Option<Group>,
     left: u32,
     /// Lanes below this one are done.

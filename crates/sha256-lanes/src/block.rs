@@ -1,5 +1,5 @@
-//! SHA-256 of one message, for what is done once a password: hashing long keys, HMAC's two key
-//! blocks, the first iteration.
+//! SHA-256 of one message, for the work that is done once per password: hashing long keys, HMAC's
+//! two key blocks, the first iteration.
 
 use zeroize::{Zeroize, Zeroizing};
 

@@ -55,7 +55,7 @@ macro_rules! kernel {
         /// they look at the message.
         struct Half {
             state: [V; 8],
-            /// `d` and `h` after round 0, but for the first word of the message.
+            /// `d` and `h` after round 0, without the first word of the message.
             d: V,
             h: V,
             /// `h` of rounds 1, 2 and 3, with the constant of the round.

@@ -1,4 +1,4 @@
-//! The state of each password in a batch, laid out as the vector units read it.
+//! The state of each password in a batch, in the layout that the vector units read.
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 

@@ -15,10 +15,10 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// The next group of a batch of `lanes`, of which those below `first` are done.
+    /// The next group of a batch of `lanes`; the lanes below `first` are done.
     ///
-    /// Without a forced backend it is the one that the remaining lanes are done soonest with, counting
-    /// the lanes of a vector that would go to waste.
+    /// Unless a backend is forced, it is the fastest one for the remaining lanes. Lanes of a vector
+    /// that would stay empty count as a cost.
     pub(crate) fn next(forced: Option<Backend>, first: usize, lanes: usize) -> Self {
         let rest = lanes - first;
         let backend = forced.unwrap_or_else(|| quickest(rest, Backend::is_available));

@@ -10,7 +10,7 @@ use crate::lanes::{self, Lanes};
 /// Eight words of one stream, in two vectors.
 type Pair = [__m128i; 2];
 
-/// Whether this CPU has what is needed here.
+/// Whether this CPU has the instructions that this module needs.
 pub(crate) fn is_available() -> bool {
     is_x86_feature_detected!("sha")
         && is_x86_feature_detected!("ssse3")

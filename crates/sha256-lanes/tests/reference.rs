@@ -106,7 +106,7 @@ fn ticks_of_one_stream() {
     }
 }
 
-/// The cases that Miri has time for: the edges of a block, in one batch.
+/// The edges of a block in one batch, because Miri has no time for more.
 #[test]
 fn edges_of_a_block() {
     let passwords = [0, 1, 55, 56, 63, 64, 65, 128, 129].map(|length| password(length, length));

@@ -8,10 +8,9 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
 pub(super) struct Certificate {
-    /// The certificate as it goes over the wire: `tls-server-end-point` hashes it, here with
-    /// SHA-256.
+    /// The certificate in DER, which `tls-server-end-point` hashes, here with SHA-256.
     pub(super) der: Vec<u8>,
-    /// The certificate for clients that verify the server.
+    /// A file with the certificate, for clients that verify the server.
     pub(super) file: PathBuf,
     pub(super) config: Arc<ServerConfig>,
 }

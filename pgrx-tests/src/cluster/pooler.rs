@@ -1,4 +1,5 @@
-//! PgBouncer in front of a cluster, in transaction mode: no two statements need share a session.
+//! PgBouncer in front of a cluster, in transaction mode: two statements may run in different
+//! sessions.
 
 use std::fs::{self, File};
 use std::os::unix::net::UnixStream;
@@ -20,17 +21,17 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Starts a pooler that trusts every client on its socket and opens sessions of this role.
+    /// Starts a pooler that trusts every user on its socket and opens sessions of this role.
     pub fn start(cluster: &Cluster, role: &str) -> Self {
         let database =
             format!("host={} port={} user={role}", cluster.dir().display(), cluster.port());
         Self::with_settings(&database, "auth_type = any\ndefault_pool_size = 3\n", &[])
     }
 
-    /// Starts a pooler on TCP that asks the server, as role `auth_user` with this password, for the
-    /// verifier of each client, and passes the login on. Neither pooler nor `auth_user` knows the
-    /// user's password. The superuser may open its console, database `pgbouncer`, with that
-    /// password too.
+    /// Starts a pooler on TCP. For each login it asks the server for the user's verifier, as role
+    /// `auth_user` with this password. It passes the login on, so that neither of them knows the
+    /// user's password. The superuser may use its console, database `pgbouncer`, with the password
+    /// of `auth_user` too.
     pub fn with_auth_query(cluster: &Cluster, auth_user: &str, password: &str) -> Self {
         let database = format!("host=127.0.0.1 port={}", cluster.port());
         let settings = format!(

@@ -46,7 +46,7 @@ pub(super) const CASES: &[Case] = &[
         PARAMETER,
         &["1000000"],
     ),
-    // A verifier of the empty password: PBKDF2 with the salt "salt".
+    // The verifier of the empty password: PBKDF2 with the salt "salt".
     told("SELECT scram.set_role_verifier('postgres', '{empty}')", PARAMETER, &["empty"]),
     case("SELECT scram.set_role_verifier('nobody', '{v}')", UNDEFINED),
     told("SELECT scram.rotate_role('postgres', 11)", PARAMETER, &["12", "256"]),

@@ -1,4 +1,4 @@
-//! The charts of the page, as inline SVG. Words and tables of the page tell the same.
+//! The charts of the page, as inline SVG. Text and tables of the page have the same numbers.
 
 use maud::{Markup, html};
 
@@ -83,7 +83,7 @@ pub(super) fn history(report: &Report) -> Markup {
     }
 }
 
-/// The stored secrets, first those of the roles, then those of other sources.
+/// A chart for each source, the roles first: how many subjects have which kind of secret.
 pub(super) fn stored(report: &Report) -> Markup {
     let sources = report.sources();
     let (shown, rest) = sources.split_at(sources.len().min(SOURCES));
@@ -166,7 +166,7 @@ fn weight(cell: &Cell, min_iterations: i32) -> &'static str {
         ("none", _) => "accepted",
         ("scram-lax" | "scram-sha-1", _) => "warning",
         ("md5" | "md5crypt" | "scram-malformed" | "unknown", _) => "critical",
-        // Kinds of other systems are neither good nor bad here.
+        // The hash of another system has no rating here.
         _ => "notice",
     }
 }

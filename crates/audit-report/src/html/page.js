@@ -1,6 +1,6 @@
 "use strict";
-// Sorts and filters the table of findings; without it the page shows all of them, the worst first.
-// The state stands in the address behind "#", so that a view can be kept.
+// Sorts and filters the table of findings. Without scripts the page shows all of them, the worst first.
+// The fragment of the URL holds the state, so that a view can be bookmarked.
 (() => {
   const table = document.getElementById("all");
   if (!table) return;

@@ -8,7 +8,7 @@ use password_audit::Severity;
 use crate::model::{Change, Finding, Report};
 use crate::show::{accepted_until, number, since};
 
-/// The remedies, one row for each check with findings.
+/// The remedies: a row for each check that has an open finding.
 pub(super) fn remedies(report: &Report) -> Markup {
     let groups = report.by_check();
     html! {
@@ -94,7 +94,7 @@ fn row(finding: &Finding) -> Markup {
     }
 }
 
-/// The findings that are fixed.
+/// The fixed findings.
 pub(super) fn fixed(report: &Report) -> Markup {
     html! {
         @if let Some(before) = report.compared_with.as_ref().filter(|_| !report.fixed.is_empty()) {

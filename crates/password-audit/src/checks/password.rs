@@ -14,10 +14,10 @@ pub(super) fn empty(_: &Subject, _: &Policy) -> Vec<Vec<u8>> {
     vec![Vec::new()]
 }
 
-/// The name as it is and the ways in which people dress it up.
+/// The name and common variations of it.
 ///
-/// Where the server's encoding is not UTF-8, what ALTER ROLE hashed are the name's bytes there, and
-/// what a client hashed are most likely the ones in UTF-8.
+/// If the server's encoding is not UTF-8, ALTER ROLE hashed the name's bytes in that encoding, but
+/// most clients hash UTF-8. So both forms are candidates.
 pub(super) fn like_the_name(subject: &Subject, policy: &Policy) -> Vec<Vec<u8>> {
     distinct(variations(&subject.name, &subject.name_bytes, policy.year))
 }

@@ -61,9 +61,10 @@ pub(super) fn hash_readable(subject: &Subject, _: &Policy) -> Option<String> {
     subject.role()?.hash_access.clone()
 }
 
-/// Reports only certain cases. If a rule asks for something other than a password, the check still
-/// reports a role whose password opens no other rule, and names that rule as unknown. It says
-/// nothing about a role without a password.
+/// Reports only certain cases. An `Entry::Unknown` rule asks for something other than a password. A
+/// role with a current password that no rule accepts is reported even then, and the evidence lists
+/// the unknown rules. A role without a current password is not reported then, because it may not
+/// need one.
 pub(super) fn no_matching_hba_rule(subject: &Subject, _: &Policy) -> Option<String> {
     let role = subject.role().filter(|role| role.can_login)?;
     let meets = role.hba_rules.as_ref()?;
@@ -88,7 +89,7 @@ pub(super) fn no_matching_hba_rule(subject: &Subject, _: &Policy) -> Option<Stri
     })
 }
 
-/// Whether a rule admits a login.
+/// Whether a rule accepts the role's credential.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Entry {
     No,
@@ -96,7 +97,7 @@ enum Entry {
     Yes,
 }
 
-/// The credential that a role has to log in with.
+/// The credential that a role logs in with.
 enum LoginCredential {
     Expired,
     Md5,
@@ -132,8 +133,8 @@ impl LoginCredential {
         }
     }
 
-    /// Follows `ClientAuthentication` in PostgreSQL's `src/backend/libpq/auth.c`: the method "md5"
-    /// asks a role with a SCRAM verifier for SCRAM, and "scram-sha-256" never asks for MD5.
+    /// Follows `ClientAuthentication` in PostgreSQL's `src/backend/libpq/auth.c`: method `md5` runs
+    /// SCRAM for a role with a SCRAM verifier, but method `scram-sha-256` never runs MD5.
     fn admitted_by(&self, met: &MatchedRule) -> Entry {
         let opens = match &*met.method {
             "trust" => return if met.password_alone { Entry::Yes } else { Entry::Unknown },

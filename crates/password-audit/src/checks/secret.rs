@@ -11,8 +11,8 @@ pub(super) fn md5_hash(subject: &Subject, _: &Policy) -> Option<String> {
     (subject.secret.as_ref()?.kind() == Kind::Md5).then(|| "stored as md5".to_owned())
 }
 
-/// A text that the server does not accept as a hash. In the catalog of roles that is any text that
-/// is neither MD5 nor SCRAM-SHA-256, and no password opens such a role.
+/// A stored text that begins like SCRAM but that the server does not accept as a hash. For a role,
+/// every text that is neither MD5 nor SCRAM-SHA-256, because no password opens such a role.
 pub(super) fn scram_malformed(subject: &Subject, _: &Policy) -> Option<String> {
     let secret = subject.secret.as_ref()?;
     let why = match secret.kind() {
@@ -27,7 +27,7 @@ pub(super) fn scram_malformed(subject: &Subject, _: &Policy) -> Option<String> {
     })
 }
 
-/// MD5 and what only begins like SCRAM are other checks' findings.
+/// Other checks report MD5 hashes and texts that begin like SCRAM.
 pub(super) fn not_scram(subject: &Subject, _: &Policy) -> Option<String> {
     let secret = subject.secret.as_ref().filter(|_| subject.role().is_none())?;
     match secret.kind() {

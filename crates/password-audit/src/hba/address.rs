@@ -17,7 +17,7 @@ const GSS: usize = 3;
 /// The connections that a rule is for.
 pub(super) struct Addresses {
     kinds: Vec<usize>,
-    /// `None` if the networks cannot be known.
+    /// `None` if unknown: a host name, `samehost` or `samenet`.
     networks: Option<Vec<IpNet>>,
 }
 
@@ -43,7 +43,7 @@ impl Addresses {
 
 fn networks(rule: &HbaRule) -> Option<Vec<IpNet>> {
     match (rule.address.as_deref(), rule.netmask.as_deref()) {
-        // A socket has no addresses; two networks that hold everything stand for it.
+        // A socket has no addresses, so that two networks with every address represent it.
         (None | Some("all"), _) => {
             Some(["0.0.0.0/0", "::/0"].iter().filter_map(|all| all.parse().ok()).collect())
         }

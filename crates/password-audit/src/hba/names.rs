@@ -1,11 +1,11 @@
-//! Login a rule is for, and for which databases: `check_role` and `check_db` in PostgreSQL's
+//! The roles and databases that a rule is for: `check_role` and `check_db` in PostgreSQL's
 //! `src/backend/libpq/hba.c`.
 
 use std::collections::{HashMap, HashSet};
 
 use super::{HbaRule, ListenConfig};
 
-/// Whether a rule matches a login.
+/// Whether a rule is for a role and its destination.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) enum Match {
     Maybe,
@@ -22,7 +22,7 @@ impl Match {
         }
     }
 
-    /// The best that one of them says.
+    /// The best of several answers: yes, then maybe, then no.
     fn any(fits: impl Iterator<Item = Self>) -> Self {
         let mut best = Self::No;
         for fit in fits {
@@ -39,14 +39,14 @@ impl Match {
 /// The destination of a connection.
 pub(super) enum Destination<'a> {
     Database(&'a str),
-    /// The stream of changes, not a database.
+    /// A replication connection, which has no database.
     Replication,
 }
 
 /// A role that wants to connect.
 pub(super) struct Login<'a> {
     pub(super) name: &'a str,
-    /// The groups that it is in, itself apart, through others too.
+    /// Its groups, direct and indirect ones, without itself.
     pub(super) groups: Option<&'a HashSet<&'a str>>,
     pub(super) replication: bool,
 }
@@ -93,7 +93,7 @@ pub(super) fn destinations<'a>(
         .chain(login.replication.then_some(Destination::Replication))
 }
 
-/// The groups that each member is in, through others too.
+/// The groups of each member, direct and indirect ones.
 pub(super) fn groups(memberships: &[(String, String)]) -> HashMap<&str, HashSet<&str>> {
     let mut direct: HashMap<&str, Vec<&str>> = HashMap::new();
     for (member, group) in memberships {

@@ -33,8 +33,8 @@ pub(super) fn identify(secret: &str) -> Option<Kind> {
 
 /// `{SCRAM-SHA-1}` or `{SCRAM-SHA-256}` and `iterations,salt,StoredKey,ServerKey`.
 ///
-/// The text must have four fields: GNU SASL appends a fifth one, the salted password, which is
-/// enough to log in.
+/// Exactly four fields. GNU SASL appends a fifth one, the salted password, which is enough to log
+/// in.
 ///
 /// Source: `scram_scheme_parse` in Dovecot's `src/auth/password-scheme-scram.c`.
 pub(super) fn dovecot(secret: &str) -> Option<Verifier> {
@@ -50,8 +50,8 @@ pub(super) fn dovecot(secret: &str) -> Option<Verifier> {
     verifier(mechanism, iterations, salt, stored_key, server_key)
 }
 
-/// `salt=…,stored_key=…,server_key=…,iterations=…` in any order; the keys' length tells SHA-256 from
-/// SHA-512.
+/// `salt=…,stored_key=…,server_key=…,iterations=…` in any order. The length of the keys
+/// distinguishes SHA-256 from SHA-512.
 ///
 /// Source: `ScramCredentialUtils.credentialFromString` in Kafka.
 pub(super) fn kafka(secret: &str) -> Option<Verifier> {
@@ -121,7 +121,7 @@ struct MongodbCredentials<'a> {
     scram_sha_256: Option<MongodbCredential<'a>>,
 }
 
-/// Borrowed from the text: nothing of the credential is copied, unless it is escaped.
+/// Borrows from the text, so that only escaped values are copied.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct MongodbCredential<'a> {
@@ -145,8 +145,8 @@ impl MongodbCredential<'_> {
     }
 }
 
-/// A verifier made of parts in canonical Base64; `None` where a part is not canonical, is empty, or
-/// has another length than the mechanism's keys.
+/// A verifier from fields in canonical Base64. `None` if one of them is not, if the salt is empty,
+/// or if a key has another length than the mechanism's keys.
 fn verifier(
     mechanism: Mechanism,
     iterations: NonZeroU32,

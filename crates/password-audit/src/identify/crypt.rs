@@ -3,7 +3,7 @@
 use super::Kind;
 
 pub(super) fn identify(secret: &str) -> Option<Kind> {
-    // Longer than any of them; a megabyte of plain text is told at once.
+    // Every form is shorter. The limit rejects a megabyte of plain text at once.
     if secret.len() > 1024 || !secret.bytes().all(|b| b.is_ascii_graphic()) {
         return None;
     }

@@ -1,4 +1,4 @@
-//! A parsed client-final prints as the same bytes.
+//! A client-final that parses is written as the same bytes again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

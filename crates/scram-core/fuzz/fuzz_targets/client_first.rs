@@ -1,4 +1,4 @@
-//! A parsed client-first has the parts that it claims to have.
+//! The parts of a client-first that parses are those of the message.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! No pair of messages is let in but by the proof of the exchange; nothing panics on the way.
+//! No exchange but the recorded one is accepted, and no input makes the code panic.
 //!
 //! Input: client-first, a line feed, client-final, a line feed, a state to open.
 #![no_main]

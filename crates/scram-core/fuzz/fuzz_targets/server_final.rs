@@ -1,4 +1,4 @@
-//! A parsed server-final without extensions prints as the same bytes.
+//! A server-final that parses begins with the bytes that it is written as; extensions may follow.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

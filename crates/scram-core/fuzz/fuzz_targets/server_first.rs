@@ -1,4 +1,4 @@
-//! A parsed server-first has the parts that it claims to have.
+//! The parts of a server-first that parses are those of the message.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

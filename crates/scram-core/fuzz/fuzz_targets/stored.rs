@@ -1,4 +1,4 @@
-//! Stored secrets: what is read as a verifier is printed as the same text again.
+//! Stored secrets: a verifier that parses is printed as the same text again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

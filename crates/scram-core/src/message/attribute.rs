@@ -1,4 +1,4 @@
-//! `attr-val`, `saslname` and `printable`: what the messages are made of.
+//! `attr-val`, `saslname` and `printable`: the parts of the messages.
 
 use std::str::Split;
 
@@ -29,7 +29,7 @@ impl<'a> Attributes<'a> {
             .ok_or(Fault::Attribute(name))
     }
 
-    /// Reads what is left: extensions, which are signed but have no meaning here.
+    /// Reads the remaining attributes: extensions, which are signed but have no meaning here.
     pub(super) fn extensions(self) -> Result<(), Fault> {
         for attribute in self.0 {
             let well_formed = match attribute.as_bytes() {
@@ -59,7 +59,7 @@ pub(super) fn text(message: &[u8]) -> Result<&str, Fault> {
         return Err(Fault::Length);
     }
     let text = std::str::from_utf8(message).map_err(|error| {
-        // A name in another encoding has an error value of its own.
+        // A name that is not UTF-8 has an error value of its own.
         match message[..error.valid_up_to()].rsplit(|b| *b == b',').next() {
             Some([b'n', b'=', ..]) => Fault::UsernameEncoding,
             Some([b'a', b'=', ..]) => Fault::AuthzidEscape,
@@ -69,7 +69,7 @@ pub(super) fn text(message: &[u8]) -> Result<&str, Fault> {
     if text.contains('\0') { Err(Fault::Encoding) } else { Ok(text) }
 }
 
-/// `1*printable`, where `printable = %x21-2B / %x2D-7E`: what a nonce is made of.
+/// `1*printable`, where `printable = %x21-2B / %x2D-7E`: the grammar of a nonce.
 pub(crate) fn is_printable(nonce: &str) -> bool {
     !nonce.is_empty() && nonce.bytes().all(|b| matches!(b, 0x21..=0x2B | 0x2D..=0x7E))
 }

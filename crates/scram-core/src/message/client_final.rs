@@ -18,7 +18,7 @@ use crate::mechanism::Mechanism;
 /// Source: RFC 5802 section 7.
 #[derive(Clone, Debug)]
 pub struct ClientFinal<'a> {
-    /// All before `,p=`, as received: goes into AuthMessage.
+    /// The message up to `,p=`, as received; part of AuthMessage.
     pub without_proof: &'a str,
     /// `c=`, decoded: GS2 header and channel-binding data.
     pub cbind_input: Vec<u8>,

@@ -3,14 +3,14 @@
 use super::attribute::{Attributes, is_printable, refuse_mandatory_extension, text, unescape};
 use super::{Fault, MAX_NONCE_LEN};
 
-/// The client's channel-binding flag.
+/// The client's flag for channel binding.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Gs2Flag<'a> {
-    /// `n`: the client does not support channel binding.
+    /// `n`: the client does not support it.
     Unsupported,
-    /// `y`: it could, but found none offered.
+    /// `y`: the client supports it, but the server offered none.
     NotOffered,
-    /// `p=`: it requires it, of this type.
+    /// `p=`: the client requires it, of this type.
     Required(&'a str),
 }
 
@@ -28,13 +28,13 @@ pub enum Gs2Flag<'a> {
 /// user from its start-up packet; whether that will do is the server's decision.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ClientFirst<'a> {
-    /// From the start to the second comma, that comma too: what `c=` must repeat.
+    /// The header up to the second comma, comma included: `c=` must repeat it.
     pub gs2_header: &'a str,
     /// The first field of the header.
     pub flag: Gs2Flag<'a>,
     /// `a=`, decoded.
     pub authzid: Option<String>,
-    /// All behind the header, as received: goes into AuthMessage.
+    /// The message after the header, as received; part of AuthMessage.
     pub bare: &'a str,
     /// `n=`, decoded.
     pub username: String,

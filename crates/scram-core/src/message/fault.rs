@@ -1,31 +1,32 @@
-//! Faults of messages, and the error value that the other side gets for each.
+//! The faults of a message, and the error values that the other side is sent for them.
 
 use std::fmt;
 
-/// `server-error-value` (RFC 5802 section 7): what `e=` may say.
+/// `server-error-value` (RFC 5802 section 7): the value of `e=`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorValue {
     /// The client asked for channel binding; the server offers none.
     ChannelBindingNotSupported,
-    /// `c=` is not what the client said first, or the channel is another one.
+    /// `c=` differs from the header of client-first or from the channel's data.
     ChannelBindingsDontMatch,
     /// A mandatory extension (`m=`).
     ExtensionsNotSupported,
     /// Any fault of syntax, UTF-8 or Base64.
     InvalidEncoding,
-    /// Another password; also every user that cannot log in, and every unknown one.
+    /// The proof is wrong. Also sent for unknown users and for users that may not log in, so that
+    /// the answer does not tell them apart.
     InvalidProof,
     /// The user name cannot be decoded or prepared.
     InvalidUsernameEncoding,
-    /// The server has no means left.
+    /// The server lacks resources.
     NoResources,
     /// Anything else.
     OtherError,
-    /// The client says that the server offers no channel binding, but the server did offer it, so
-    /// an attacker in the middle may have removed the offer.
+    /// The client says that the server offers no channel binding, but the server did: an attacker
+    /// may have removed the offer.
     ServerDoesSupportChannelBinding,
-    /// Never sent: it would tell which users exist.
+    /// Never sent, because it would reveal which users exist.
     UnknownUser,
     /// The client asked for another type of channel binding.
     UnsupportedChannelBindingType,
@@ -47,7 +48,7 @@ impl ErrorValue {
         Self::OtherError,
     ];
 
-    /// The value as it goes over the wire.
+    /// The value as sent.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ChannelBindingNotSupported => "channel-binding-not-supported",
@@ -64,7 +65,7 @@ impl ErrorValue {
         }
     }
 
-    /// Reads a value; one that isn't known counts as `other-error`, as the RFC asks.
+    /// Reads a value. An unknown one counts as `other-error`, as the RFC demands.
     pub fn read(value: &str) -> Self {
         Self::ALL.into_iter().find(|e| e.as_str() == value).unwrap_or(Self::OtherError)
     }
@@ -86,7 +87,7 @@ pub enum Fault {
     /// `a=` is not `=2C` and `=3D` escaped UTF-8.
     #[error("the authorization identity has a bad escape")]
     AuthzidEscape,
-    /// `a=` names another identity than the user.
+    /// `a=` names a different user.
     #[error("the authorization identity is not the user")]
     AuthzidNotUser,
     /// `c=` is not canonical Base64.
@@ -137,7 +138,7 @@ pub enum Fault {
     /// `n=` is empty where the user's name is asked from it.
     #[error("the user name is empty")]
     UsernameEmpty,
-    /// `n=` is not UTF-8 with `=2C` and `=3D` escapes, or cannot be prepared.
+    /// `n=` is not UTF-8, has a bad escape (only `=2C` and `=3D` exist), or cannot be prepared.
     #[error("the user name has a bad escape or a prohibited character")]
     UsernameEncoding,
 }

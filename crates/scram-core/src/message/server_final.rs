@@ -17,9 +17,9 @@ use crate::mechanism::Mechanism;
 /// Source: RFC 5802 section 7.
 #[derive(Clone, Debug)]
 pub enum ServerFinal {
-    /// `e=`: the client is not let in.
+    /// `e=`: the server rejects the client.
     Error(ErrorValue),
-    /// `v=`: it is, and this is ServerSignature, by which the server shows that it knows the
+    /// `v=`: the server accepts the client. The ServerSignature proves that the server knows the
     /// verifier.
     Signature(Key),
 }
