@@ -35,6 +35,14 @@ fn a_name_is_one_line_of_a_text() {
 }
 
 #[test]
+fn the_page_has_a_heading_for_each_part() {
+    let html = Format::Html.render(&sample());
+    for heading in [">Fixed since run 11 <", ">Accepted <"] {
+        assert!(html.contains(heading), "{heading}: {html}");
+    }
+}
+
+#[test]
 fn a_text_tells_everything_worst_first() {
     let text = Format::Text.render(&sample());
     let expected = "\

@@ -99,7 +99,7 @@ pub(super) fn fixed(report: &Report) -> Markup {
     html! {
         @if let Some(before) = report.compared_with.as_ref().filter(|_| !report.fixed.is_empty()) {
             section aria-labelledby="fixed" {
-                h2 #fixed { "FixedFinding since run " (before.run_id) " " span.count { (report.fixed.len()) } }
+                h2 #fixed { "Fixed since run " (before.run_id) " " span.count { (report.fixed.len()) } }
                 table.cards {
                     caption.sr { "Findings of the run before that no longer stand" }
                     thead { tr {
