@@ -55,7 +55,7 @@ fn handshake_start(
 ) -> Result<Record<3>, ErrorReport> {
     let keys = ClusterKeys::of_this_cluster();
     let seal = keys.seal(Purpose::HandshakeState);
-    let given = GivenVerifiers::read(verifier.as_ref(), verifier_alt.as_ref())?;
+    let given = GivenVerifiers::parse(verifier.as_ref(), verifier_alt.as_ref())?;
     let binding = binding(channel_binding_type.as_ref(), channel_binding_data)?;
     let terms = Terms::new(given.selection(mechanism.as_ref())?, binding).map_err(Error::from)?;
     let username = username.as_ref().map(given_username).transpose()?;
@@ -64,9 +64,9 @@ fn handshake_start(
         Ok(request) => request,
         Err(error) => return Ok(start_error(error)),
     };
-    let candidates = Credentials::new(&keys, &given, request.mechanism(), request.username())?;
-    let challenge = request.challenge(candidates.parameters(), &random::nonce()?);
-    Ok(sealed(&seal, challenge, &candidates)?)
+    let credentials = Credentials::new(&keys, &given, request.mechanism(), request.username())?;
+    let challenge = request.challenge(credentials.parameters(), &random::nonce()?);
+    Ok(sealed(&seal, challenge, &credentials)?)
 }
 
 /// `scram.handshake_finish(…, OUT accepted boolean, OUT server_final text, OUT username text,
@@ -99,10 +99,10 @@ fn handshake_finish(
     let keys = ClusterKeys::of_this_cluster();
     let seal = keys.seal(Purpose::HandshakeState);
     let state = open(&seal, state)?;
-    let given = GivenVerifiers::read(verifier.as_ref(), verifier_alt.as_ref())?;
+    let given = GivenVerifiers::parse(verifier.as_ref(), verifier_alt.as_ref())?;
     let challenge = &state.challenge;
-    let candidates = Credentials::new(&keys, &given, challenge.mechanism(), challenge.username())?;
-    Ok(finish(&seal, state, client_final.as_ref(), &candidates).record)
+    let credentials = Credentials::new(&keys, &given, challenge.mechanism(), challenge.username())?;
+    Ok(finish(&seal, state, client_final.as_ref(), &credentials).record)
 }
 
 /// The longest sealed state, in bytes: with the longest name and the longest salt that a server stores.
@@ -121,16 +121,16 @@ pub(crate) fn request(
     username: Option<&str>,
 ) -> Result<Request, ErrorValue> {
     let client_first = client_first.ok_or(ErrorValue::InvalidEncoding)?.utf8();
-    Request::read(&client_first, terms, username).map_err(Fault::value)
+    Request::from_wire(&client_first, terms, username).map_err(Fault::value)
 }
 
 /// Answers with server-first and a sealed state.
 pub(crate) fn sealed(
     seal: &Seal,
     challenge: Challenge,
-    candidates: &Credentials,
+    credentials: &Credentials,
 ) -> Result<Record<3>, Error> {
-    let digests = candidates.digests(seal);
+    let digests = credentials.digests(seal);
     let state = State { issued_at: clock::now(), challenge, digests };
     let sealed = seal.seal(&state)?;
     Ok(Record([state.challenge.server_first().into_datum(), sealed.into_datum(), None]))
@@ -158,7 +158,7 @@ pub(crate) fn finish(
     seal: &Seal,
     state: State,
     client_final: Option<&ServerText>,
-    candidates: &Credentials,
+    credentials: &Credentials,
 ) -> Finished {
     let Some(client_final) = client_final else {
         return finish_error(ErrorValue::InvalidEncoding);
@@ -166,7 +166,7 @@ pub(crate) fn finish(
     if state.is_expired(clock::now(), guc::handshake_timeout()) {
         return finish_error(ErrorValue::OtherError);
     }
-    let list = candidates.known_to(&state, seal);
+    let list = credentials.known_to(&state, seal);
     let username = state.challenge.username().to_owned();
     match Challenge::finish(state.challenge, &client_final.utf8(), &list) {
         Outcome::Accepted { server_final, matched } => Finished {

@@ -15,11 +15,11 @@ use crate::pg::scram_secret::server_accepts;
 use crate::pg::text::ServerText;
 use crate::pg::{interrupt, random, search_threads, verifier_text};
 
-/// Credentials that [`match_any`] copies and searches at a time, at most.
-const PART: usize = 8192;
+/// Candidates that [`match_any`] copies and searches at a time, at most.
+const CANDIDATES_PER_SEARCH: usize = 8192;
 
 /// Bytes of candidates that [`match_any`] holds at a time, roughly.
-const PART_BYTES: usize = 16 * 1024 * 1024;
+const BYTES_PER_SEARCH: usize = 16 * 1024 * 1024;
 
 /// `scram.generate(password text, iterations integer DEFAULT NULL, salt bytea DEFAULT NULL,
 /// mechanism text DEFAULT 'SCRAM-SHA-256') returns text`
@@ -119,7 +119,7 @@ fn match_any(
     loop {
         // Copied a part at a time: no candidate lives longer than its part, and the threads read
         // none of the memory that PostgreSQL frees when it ends this session.
-        let mut positions = Vec::with_capacity(rest.size_hint().0.min(PART));
+        let mut positions = Vec::with_capacity(rest.size_hint().0.min(CANDIDATES_PER_SEARCH));
         let mut part = Vec::with_capacity(positions.capacity());
         let mut too_long = None;
         let mut bytes = 0;
@@ -133,15 +133,15 @@ fn match_any(
             bytes += candidate.len();
             positions.push(position);
             part.push(candidate);
-            if part.len() == PART || bytes >= PART_BYTES {
+            if part.len() == CANDIDATES_PER_SEARCH || bytes >= BYTES_PER_SEARCH {
                 is_last = false;
                 break;
             }
         }
         let search = Search::new(Target::Scram(&verifier), &part);
         search_threads::run(&search, search_threads::threads_of_caller())?;
-        if let Some(place) = search.found() {
-            return Ok(positions.get(place).copied());
+        if let Some(index) = search.found() {
+            return Ok(positions.get(index).copied());
         }
         if let Some(error) = too_long {
             return Err(error.into());
@@ -161,7 +161,7 @@ fn match_any(
 fn needs_rotation(verifier: ServerText) -> Result<bool, ErrorReport> {
     let verifier = verifier_text::parse(&verifier)?;
     let target = Minimum { iterations: guc::target_iterations(), salt_len: guc::salt_length() };
-    Ok(verifier.mechanism() != Mechanism::ScramSha256 || !target.is_met_by(&verifier))
+    Ok(verifier.mechanism() != Mechanism::ScramSha256 || !target.accepts(&verifier))
 }
 
 /// The kind of a stored secret, by its form and by the running server's own judgement.

@@ -1,7 +1,7 @@
 //! The verifiers of an exchange: those that the caller gave, and the mocks in their place.
 
 use scram_core::keys::Key;
-use scram_core::server::Candidate;
+use scram_core::server::Credential;
 use scram_core::state::{Seal, State};
 use scram_core::{Mechanism, Parameters, Selection, Verifier};
 
@@ -17,7 +17,7 @@ pub(super) struct GivenVerifiers {
 }
 
 impl GivenVerifiers {
-    pub(super) fn read(
+    pub(super) fn parse(
         verifier: Option<&ServerText>,
         alternative: Option<&ServerText>,
     ) -> Result<Self, Error> {
@@ -94,10 +94,10 @@ impl Credentials {
         self.first.parameters()
     }
 
-    pub(super) fn list(&self) -> [Candidate<'_>; 2] {
+    pub(super) fn list(&self) -> [Credential<'_>; 2] {
         [
-            Candidate::new(&self.first, self.first_is_real),
-            Candidate::new(&self.second, self.second_is_real),
+            Credential::new(&self.first, self.first_is_real),
+            Credential::new(&self.second, self.second_is_real),
         ]
     }
 
@@ -107,11 +107,11 @@ impl Credentials {
 
     /// The same two as [`Self::list`], but the exchange accepts only verifiers that the state was
     /// made for.
-    pub(super) fn known_to<'a>(&'a self, state: &State, seal: &Seal) -> [Candidate<'a>; 2] {
+    pub(super) fn known_to<'a>(&'a self, state: &State, seal: &Seal) -> [Credential<'a>; 2] {
         let [first, second] = self.digests(seal);
         [
-            Candidate::new(&self.first, self.first_is_real & state.knows(&first)),
-            Candidate::new(&self.second, self.second_is_real & state.knows(&second)),
+            Credential::new(&self.first, self.first_is_real & state.knows(&first)),
+            Credential::new(&self.second, self.second_is_real & state.knows(&second)),
         ]
     }
 }

@@ -6,7 +6,7 @@ use scram_core::client::{Client, ClientError};
 use scram_core::explain::{Attribute, MAX_EXPLAINED_LEN};
 use scram_core::message::{ClientFirst, ErrorValue, ServerFinal, is_nonce};
 use scram_core::server::{Outcome, Request, Terms};
-use scram_core::transcript::{Check, Transcript};
+use scram_core::transcript::{Transcript, TranscriptCheck};
 
 use super::credentials::{Credentials, GivenVerifiers};
 use crate::cluster_keys::ClusterKeys;
@@ -49,7 +49,7 @@ pub(crate) fn handshake(
     let password = password.ok_or(Error::Null { argument: "password" })?.password()?;
     let verifier = verifier.ok_or(Error::Null { argument: "verifier" })?;
     verifier_text::parse_bounded(&verifier)?;
-    let given = GivenVerifiers::read(Some(&verifier), None)?;
+    let given = GivenVerifiers::parse(Some(&verifier), None)?;
     let binding = super::binding(channel_binding_type.as_ref(), channel_binding_data)?;
     let selection = given.selection(mechanism.as_ref())?;
     let terms = Terms::new(selection, binding.clone()).map_err(Error::from)?;
@@ -70,13 +70,13 @@ pub(crate) fn handshake(
     let client = Client::start(selection, binding.as_ref(), &username, &client_nonce)
         .map_err(Error::from)?;
     exchange.say(Side::Client, CLIENT_FIRST, client.client_first(), "user name and client nonce");
-    match Request::read(client.client_first().as_bytes(), &terms, None) {
+    match Request::from_wire(client.client_first().as_bytes(), &terms, None) {
         Err(fault) => exchange.refuse(fault.value()),
         Ok(request) => {
             let keys = ClusterKeys::for_show()?;
-            let candidates =
+            let credentials =
                 Credentials::new(&keys, &given, request.mechanism(), request.username())?;
-            let challenge = request.challenge(candidates.parameters(), &server_nonce);
+            let challenge = request.challenge(credentials.parameters(), &server_nonce);
             let server_first = challenge.server_first().to_owned();
             exchange.say(
                 Side::Server,
@@ -92,7 +92,7 @@ pub(crate) fn handshake(
                 answer.client_final(),
                 "ClientProof: the client knows the password",
             );
-            match challenge.finish(answer.client_final().as_bytes(), &candidates.list()) {
+            match challenge.finish(answer.client_final().as_bytes(), &credentials.list()) {
                 Outcome::Refused { error, .. } => exchange.refuse(error),
                 Outcome::Accepted { server_final, .. } => match answer.finish(&server_final) {
                     Ok(()) => exchange.say(
@@ -125,7 +125,7 @@ pub(crate) fn handshake(
 #[pg_extern(schema = "scram", immutable, parallel_safe)]
 pub(crate) fn username(client_first: ServerText) -> Option<Utf8> {
     let message = client_first.utf8();
-    let first = ClientFirst::read(&message).ok()?;
+    let first = ClientFirst::from_wire(&message).ok()?;
     (!first.username.is_empty()).then_some(Utf8(first.username))
 }
 
@@ -203,9 +203,9 @@ pub(crate) fn check_transcript(
     };
     let checks = transcript.check(&verifier);
     Ok(TableIterator::new(
-        checks
-            .into_iter()
-            .map(|Check { step, name, ok, detail }| (step.cast_signed(), name, ok, detail)),
+        checks.into_iter().map(|TranscriptCheck { step, name, ok, detail }| {
+            (step.cast_signed(), name, ok, detail)
+        }),
     ))
 }
 

@@ -55,16 +55,16 @@ fn role_handshake_start(
         Ok(request) => request,
         Err(error) => return Ok(super::start_error(error)),
     };
-    let Login { candidates, served, .. } =
+    let Login { credentials, server_secret, .. } =
         Login::new(&keys, request.mechanism(), request.username())?;
     let nonce = random::nonce()?;
-    let challenge = match served {
+    let challenge = match server_secret {
         Some(secret) => {
             request.challenge_verbatim(&secret.salt.to_string_lossy(), secret.iterations, &nonce)
         }
-        None => request.challenge(candidates.parameters(), &nonce),
+        None => request.challenge(credentials.parameters(), &nonce),
     };
-    Ok(super::sealed(&seal, challenge, &candidates)?)
+    Ok(super::sealed(&seal, challenge, &credentials)?)
 }
 
 /// `scram.role_handshake_finish(…, OUT accepted boolean, OUT server_final text, OUT username text,
@@ -93,9 +93,9 @@ fn role_handshake_finish(
     let seal = keys.seal(Purpose::RoleHandshakeState);
     let state = super::open(&seal, state)?;
     let challenge = &state.challenge;
-    let Login { candidates, name, oid, .. } =
+    let Login { credentials, name, oid, .. } =
         Login::new(&keys, challenge.mechanism(), challenge.username())?;
-    let finished = super::finish(&seal, state, client_final.as_ref(), &candidates);
+    let finished = super::finish(&seal, state, client_final.as_ref(), &credentials);
     if let Some(matches) = finished.decided {
         check_log::log("role_handshake_finish", oid, &name, matches);
     }
@@ -111,9 +111,9 @@ struct Login {
     name: ServerText,
     /// `None` for an unknown role.
     oid: Option<pg_sys::Oid>,
-    candidates: Credentials,
+    credentials: Credentials,
     /// The secret that the server itself would challenge with; `None` for its mock.
-    served: Option<ParsedSecret>,
+    server_secret: Option<ParsedSecret>,
 }
 
 impl Login {
@@ -130,7 +130,7 @@ impl Login {
         let secret = role.as_ref().and_then(|role| role.secret.as_ref());
         let text = secret.map_or(MOCK_VERIFIER_TEXT.as_bytes(), ServerText::as_bytes);
         let verifier = str::from_utf8(text).ok().and_then(|text| text.parse::<Verifier>().ok());
-        let served = ParsedSecret::parse(text);
+        let server_secret = ParsedSecret::parse(text);
 
         // The server challenges a role without LOGIN with its own salt, and refuses it afterwards
         // (InitializeSessionUserId); an expired one is no role to it (get_role_password, crypt.c).
@@ -144,8 +144,8 @@ impl Login {
         Ok(Self {
             name,
             oid,
-            candidates: Credentials::with_mock(verifier, None, mock),
-            served: served.filter(|_| is_served),
+            credentials: Credentials::with_mock(verifier, None, mock),
+            server_secret: server_secret.filter(|_| is_served),
         })
     }
 }

@@ -12,11 +12,11 @@ use pgrx::prelude::*;
 use super::text::ServerText;
 
 /// Failures on one role that a session may log at once. One a second is added.
-const BURST: u32 = 60;
+const FAILURES_AT_ONCE: u32 = 60;
 
 /// Roles whose failures a session counts apart, at most. The one that was checked longest ago makes
 /// room for another.
-const ROLES: usize = 10_000;
+const MAX_COUNTED_ROLES: usize = 10_000;
 
 /// Logs a check. A hit is always logged; failures on a role within an allowance for each session and
 /// role, and when it refills one line tells how many were left out.
@@ -89,7 +89,7 @@ struct Log {
 
 impl Log {
     fn allowance(&mut self, role: Option<pg_sys::Oid>) -> &mut Allowance {
-        if self.allowances.len() >= ROLES && !self.allowances.contains_key(&role) {
+        if self.allowances.len() >= MAX_COUNTED_ROLES && !self.allowances.contains_key(&role) {
             let oldest = self.allowances.iter().min_by_key(|(_, allowance)| allowance.since);
             let oldest = oldest.map(|(role, _)| *role);
             if let Some(unlogged) = oldest.and_then(|role| self.allowances.remove(&role)) {
@@ -100,7 +100,7 @@ impl Log {
     }
 }
 
-/// Lines that may be written: [`BURST`] at once, and one a second.
+/// Lines that may be written: [`FAILURES_AT_ONCE`] at once, and one a second.
 #[derive(Default)]
 struct Allowance {
     spent: u32,
@@ -117,7 +117,7 @@ impl Allowance {
             self.spent = self.spent.saturating_sub(u32::try_from(refill).unwrap_or(u32::MAX));
             self.since = Some(since + Duration::from_secs(refill));
         }
-        if self.spent >= BURST {
+        if self.spent >= FAILURES_AT_ONCE {
             self.unlogged += 1;
             return None;
         }

@@ -18,7 +18,7 @@ unsafe extern "C-unwind" {
 }
 
 /// Never written to: `previous` is NULL for good.
-static mut VEIL: pg_sys::ErrorContextCallback = pg_sys::ErrorContextCallback {
+static mut HIDING_CALLBACK: pg_sys::ErrorContextCallback = pg_sys::ErrorContextCallback {
     previous: ptr::null_mut(),
     callback: Some(hide),
     arg: ptr::null_mut(),
@@ -35,10 +35,10 @@ pub(crate) fn with_hidden_statement<T>(
     body: impl FnOnce() -> Result<T, ErrorReport>,
 ) -> Result<T, ErrorReport> {
     hide_activity();
-    // SAFETY: on the backend's only thread; the veil lives for ever and is never changed.
+    // SAFETY: on the backend's only thread; the callback is a static that is never changed.
     let before = unsafe {
         let before = pg_sys::error_context_stack;
-        pg_sys::error_context_stack = &raw mut VEIL;
+        pg_sys::error_context_stack = &raw mut HIDING_CALLBACK;
         before
     };
     let result = body()?;

@@ -25,12 +25,12 @@ pub(super) fn is_password_of(
     let secret = role.and_then(|role| role.secret.as_ref());
     // If the role is unknown or has no secret, parse and derive for a mock verifier instead, so
     // that timing does not reveal it.
-    let nobodys = ServerText::from_bytes(MOCK_VERIFIER_TEXT.as_bytes());
-    let verifier = stored_verifier(secret.unwrap_or(&nobodys)).filter(|_| secret.is_some());
+    let mock_secret = ServerText::from_bytes(MOCK_VERIFIER_TEXT.as_bytes());
+    let verifier = stored_verifier(secret.unwrap_or(&mock_secret)).filter(|_| secret.is_some());
     let md5 = secret.and_then(|secret| Md5Hash::new(secret.as_ascii(), name.as_bytes()));
-    let decoy = ClusterKeys::of_this_cluster().role_mock_with_target(name.as_bytes())?;
+    let mock = ClusterKeys::of_this_cluster().role_mock_with_target(name.as_bytes())?;
     let is_real = verifier.is_some();
-    let matches = verifier.unwrap_or(decoy).verify(&password, interrupt::check);
+    let matches = verifier.unwrap_or(mock).verify(&password, interrupt::check);
     let matches_md5 = md5.is_some_and(|md5| md5.is_of(raw.as_bytes()));
     // An empty password matches no role: method "password" refuses it, and libpq does not send it.
     Ok(((matches & is_real) | matches_md5) & !password.is_empty())

@@ -58,7 +58,7 @@ pub(super) fn refuse(
     if last == 0 || is_current {
         return Ok(());
     }
-    for entry in read(role)?.iter().take(last) {
+    for entry in load_entries(role)?.iter().take(last) {
         let verifier = entry.verifier.as_ascii().parse::<Verifier>().ok();
         // Counts above the cap were below it once.
         let verifier = verifier.filter(|v| v.iterations().get() <= guc::max_iterations());
@@ -84,7 +84,7 @@ pub(super) fn record(
     if last == 0 {
         return Ok(());
     }
-    let entries = read(role)?;
+    let entries = load_entries(role)?;
     if let Some(old) = &role.secret {
         let kept = entries.iter().find(|entry| entry.verifier.as_bytes() == old.as_bytes());
         match kept {
@@ -106,7 +106,7 @@ pub(super) fn record(
     Ok(())
 }
 
-fn read(role: &CatalogRole) -> Result<Vec<Entry>, ErrorReport> {
+fn load_entries(role: &CatalogRole) -> Result<Vec<Entry>, ErrorReport> {
     as_owner(TABLE, READ, &[DatumWithOid::from(role.oid)], |row| {
         Ok(Entry { number: row.value("entry")?, verifier: row.value("verifier")? })
     })

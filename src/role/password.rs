@@ -7,7 +7,7 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use scram_core::random_password::{self, MAX_LEN, MIN_LEN};
-use scram_core::verifier::Goal;
+use scram_core::verifier::KeepPolicy;
 use scram_core::{Mechanism, Password, Verifier};
 
 use crate::error::Error;
@@ -83,9 +83,9 @@ fn set_role_password(
     with_hidden_statement(|| {
         let name = role.ok_or(Error::Null { argument: "role" })?;
         let password = password.ok_or(Error::Null { argument: "password" })?;
-        let request = Request::read(&password, iterations, valid_until)?;
-        let role = lock(name.text(), request.change())?;
-        request.apply("set_role_password", name.text(), &role)
+        let change = PasswordChange::new(&password, iterations, valid_until)?;
+        let role = lock(name.text(), change.altered_part())?;
+        change.apply("set_role_password", name.text(), &role)
     })
 }
 
@@ -117,7 +117,7 @@ fn set_role_verifier(
         let text = verifier.ok_or(Error::Null { argument: "verifier" })?;
         let verifier = storable(&text)?;
         let valid_until = valid_until.map(TimestampWithTimeZone::into_inner);
-        let role = lock(name.text(), change(valid_until))?;
+        let role = lock(name.text(), altered_part(valid_until))?;
         let is_stored = role.secret.as_ref().is_some_and(|s| s.as_bytes() == text.as_bytes());
         // The caller may have derived it from a guess, as salt and count are no secrets.
         check_log::log("set_role_verifier", Some(role.oid), name.text(), is_stored);
@@ -153,7 +153,7 @@ fn rotate_role(
         let iterations = wanted_iterations(iterations)?;
         let password = random_password(length)?;
         let valid_until = valid_until.map(TimestampWithTimeZone::into_inner);
-        let role = lock(name.text(), change(valid_until))?;
+        let role = lock(name.text(), altered_part(valid_until))?;
         set_new(
             name.text(),
             &role,
@@ -187,7 +187,7 @@ fn change_own_password(
     with_hidden_statement(|| {
         let old = old_password.ok_or(Error::Null { argument: "old_password" })?;
         let new = new_password.ok_or(Error::Null { argument: "new_password" })?;
-        let request = Request::read(&new, None, None)?;
+        let change = PasswordChange::new(&new, None, None)?;
         // The session's user has not asked for a change that another role's function makes.
         if !caller::asked_for_it() {
             return Err(Error::Restricted { function: "scram.change_own_password" }.into());
@@ -205,20 +205,20 @@ fn change_own_password(
         if !matches {
             return Err(Error::OldPassword.into());
         }
-        request.apply_unlogged(&name, &role)
+        change.apply_unlogged(&name, &role)
     })
 }
 
 /// A password that a role is to have.
-struct Request {
+struct PasswordChange {
     password: Password,
-    goal: Goal,
+    keep_policy: KeepPolicy,
     valid_until: Option<i64>,
 }
 
-impl Request {
+impl PasswordChange {
     /// Refuses what no role may get, before any role is looked at.
-    fn read(
+    fn new(
         password: &ServerText,
         iterations: Option<i32>,
         valid_until: Option<TimestampWithTimeZone>,
@@ -227,18 +227,18 @@ impl Request {
         if password.is_empty() {
             return Err(Error::EmptyPassword);
         }
-        let goal = Goal {
+        let keep_policy = KeepPolicy {
             iterations: wanted_iterations(iterations)?,
             is_exact: iterations.is_some(),
             max_iterations: guc::max_iterations(),
             salt_len: guc::salt_length(),
         };
         let valid_until = valid_until.map(TimestampWithTimeZone::into_inner);
-        Ok(Self { password, goal, valid_until })
+        Ok(Self { password, keep_policy, valid_until })
     }
 
-    fn change(&self) -> AlteredPart {
-        change(self.valid_until)
+    fn altered_part(&self) -> AlteredPart {
+        altered_part(self.valid_until)
     }
 
     fn apply(
@@ -274,12 +274,13 @@ impl Request {
         is_current: bool,
     ) -> Result<Record<2>, ErrorReport> {
         let fits = is_current
-            && role.secret.as_ref().and_then(strict).is_some_and(|v| self.goal.is_met_by(&v));
+            && role.secret.as_ref().and_then(strict).is_some_and(|v| self.keep_policy.accepts(&v));
         if fits {
             return store(name, role, None, self.valid_until);
         }
         history::refuse(name, role, &self.password, is_current)?;
-        let verifier = check::new_verifier(&self.password, self.goal.iterations)?.to_string();
+        let verifier =
+            check::new_verifier(&self.password, self.keep_policy.iterations)?.to_string();
         let new = New { text: &verifier, is_same_password: is_current };
         store(name, role, Some(new), self.valid_until)
     }
@@ -322,7 +323,7 @@ pub(crate) fn set_new(
     apply(name, role, Some(New { text: &verifier, is_same_password: false }), alteration)
 }
 
-/// Has the server change the role, and looks at what it has stored.
+/// Changes the role, and raises an error unless the server has stored the verifier as given.
 fn apply(
     name: &ServerText,
     role: &CatalogRole,
@@ -373,6 +374,6 @@ fn strict(secret: &ServerText) -> Option<Verifier> {
     secret.as_ascii().parse::<Verifier>().ok().filter(|v| v.mechanism() == Mechanism::ScramSha256)
 }
 
-fn change(valid_until: Option<i64>) -> AlteredPart {
+fn altered_part(valid_until: Option<i64>) -> AlteredPart {
     if valid_until.is_some() { AlteredPart::Attributes } else { AlteredPart::Password }
 }

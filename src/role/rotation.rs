@@ -23,7 +23,7 @@ use crate::pg::text::ServerText;
 const TABLE: TableName = (c"scram", c"rotation");
 
 /// Pids that a NOTICE lists.
-const LISTED: usize = 20;
+const LISTED_SESSIONS: usize = 20;
 
 const READ: &str = "
 SELECT r.role_a::text AS role_a, r.role_b::text AS role_b, r.active_is_a, r.pending, r.member_of::text AS member_of
@@ -89,7 +89,7 @@ fn create_rotation(
         }
         let [a, b] = members.map(argument);
         let taken = as_owner(TABLE, TAKEN, &[a, b], |row| row.value::<ServerText>("name"))?;
-        if read(&name, false)?.is_none()
+        if load_rotation(&name, false)?.is_none()
             && let Some(role) = taken.first()
         {
             return Err(Error::RotationTaken { role: role.in_message() }.into());
@@ -184,7 +184,7 @@ fn drop_rotation(name: Option<ServerText>) -> Result<(), ErrorReport> {
     with_hidden_statement(|| {
         let name = given(name)?;
         require_writable();
-        let rotation = read(&name, false)?.ok_or_else(|| unknown(&name))?;
+        let rotation = load_rotation(&name, false)?.ok_or_else(|| unknown(&name))?;
         // A role that is gone must not keep its pair.
         for member in [&rotation.role_a, &rotation.role_b] {
             if let Some(role) = CatalogRole::lookup(member.as_bytes()) {
@@ -231,12 +231,12 @@ impl Rotation {
 /// The rotation, for a caller who may alter both roles; a second caller waits for the first one's
 /// transaction. Membership can change at any time, so it is checked again under the lock.
 fn lock_rotation(name: &ServerText) -> Result<Rotation, ErrorReport> {
-    let mut seen = read(name, false)?.ok_or_else(|| unknown(name))?;
+    let mut seen = load_rotation(name, false)?.ok_or_else(|| unknown(name))?;
     loop {
         for member in [&seen.role_a, &seen.role_b] {
             require(member, &find(member)?, AlteredPart::Attributes)?;
         }
-        let locked = read(name, true)?.ok_or_else(|| unknown(name))?;
+        let locked = load_rotation(name, true)?.ok_or_else(|| unknown(name))?;
         // Another session may have dropped the rotation and created it with other roles meanwhile.
         let is_same = locked.role_a.as_bytes() == seen.role_a.as_bytes()
             && locked.role_b.as_bytes() == seen.role_b.as_bytes();
@@ -267,7 +267,7 @@ fn require_member(
     Err(Error::RotationMember { role: name.in_message(), of: of.in_message() })
 }
 
-fn read(name: &ServerText, for_update: bool) -> Result<Option<Rotation>, ErrorReport> {
+fn load_rotation(name: &ServerText, for_update: bool) -> Result<Option<Rotation>, ErrorReport> {
     let query = if for_update { format!("{READ} FOR UPDATE") } else { READ.to_owned() };
     let mut rows = as_owner(TABLE, &query, &[argument(name)], |row| {
         Ok(Rotation {
@@ -301,8 +301,13 @@ fn unknown(name: &ServerText) -> Error {
 }
 
 fn notice(name: &ServerText, role: &ServerText, sessions: &[Option<i32>]) {
-    let pids = sessions.iter().flatten().take(LISTED).map(ToString::to_string).collect::<Vec<_>>();
-    let more = sessions.len().saturating_sub(LISTED);
+    let pids = sessions
+        .iter()
+        .flatten()
+        .take(LISTED_SESSIONS)
+        .map(ToString::to_string)
+        .collect::<Vec<_>>();
+    let more = sessions.len().saturating_sub(LISTED_SESSIONS);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let message = format!(
         "rotation \"{}\": role \"{}\" still has {} open session(s), pid {}{more}",

@@ -13,7 +13,7 @@ use crate::show::{
 pub(crate) const WIDTH: usize = 76;
 
 /// How many runs the table of runs has.
-const RUNS: usize = 10;
+const SHOWN_RUNS: usize = 10;
 
 pub(crate) fn render(report: &Report) -> String {
     let mut page = Page::default();
@@ -30,12 +30,12 @@ pub(crate) fn render(report: &Report) -> String {
 
 fn header(report: &Report, page: &mut Page) {
     let run = &report.run;
-    let mut place = format!("database {}", name(&report.cluster.database));
+    let mut scope = format!("database {}", name(&report.cluster.database));
     if !report.cluster.name.is_empty() {
-        place = format!("{place} of cluster {}", name(&report.cluster.name));
+        scope = format!("{scope} of cluster {}", name(&report.cluster.name));
     }
     page.title("Password audit", '=');
-    page.hanging("", &place);
+    page.hanging("", &scope);
     let mut when = format!("Run {}, {}: {}", run.run_id, run.status, time(&run.started_at));
     if let Some(seconds) = run.duration() {
         when.push_str(&format!(", took {}", duration(seconds)));
@@ -203,7 +203,7 @@ fn runs(report: &Report, page: &mut Page) {
     page.line("");
     page.title("LAST RUNS", '-');
     page.line("     run  started                   critical  warning   notice  accepted");
-    for period in report.history.iter().rev().take(RUNS) {
+    for period in report.history.iter().rev().take(SHOWN_RUNS) {
         let found = &period.findings;
         page.line(&format!(
             "{:>8}  {:<24}  {:>8} {:>8} {:>8}  {:>8}",

@@ -45,7 +45,7 @@ pub struct HbaRule {
 #[derive(Debug, Default, Eq, PartialEq)]
 pub enum Matches {
     /// Every role that may log in.
-    Everybody,
+    EveryLogin,
     /// These, by name.
     Roles(Vec<String>),
     /// Unknown, because [`join`] did not run.
@@ -117,7 +117,8 @@ pub fn join(server: &mut ServerConfig, subjects: &mut [Subject], listen: &Listen
         role.hba_rules = Some(met.iter().map(|&index| rules[index].met.clone()).collect());
     }
     for (rule, roles) in server.hba.iter_mut().zip(roles_of) {
-        rule.roles = if roles.len() == logins { Matches::Everybody } else { Matches::Roles(roles) };
+        rule.roles =
+            if roles.len() == logins { Matches::EveryLogin } else { Matches::Roles(roles) };
     }
 }
 

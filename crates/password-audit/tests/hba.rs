@@ -158,7 +158,7 @@ fn where_the_server_does_not_listen() {
 
 /// The other direction: the roles that a rule meets.
 #[test]
-fn whom_a_rule_meets() {
+fn roles_that_a_rule_decides_about() {
     let mut server = server(
         "local all ann trust\nlocal all all trust\nlocal all bob trust\nhost all +staff all trust",
     );

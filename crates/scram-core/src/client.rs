@@ -39,7 +39,7 @@ impl Client {
             (false, _) => ("n,,".to_owned(), [].as_slice()),
         };
         let client_first = format!("{header}n={},r={nonce}", message::escape(username));
-        ClientFirst::read(client_first.as_bytes())?;
+        ClientFirst::from_wire(client_first.as_bytes())?;
         let cbind_input = [header.as_bytes(), data].concat();
         Ok(Self { selection, client_first, cbind_input })
     }
@@ -50,7 +50,7 @@ impl Client {
     }
 
     /// Answers server-first. Takes as long as the server's iteration count asks for: bound that
-    /// first ([`ServerFirst::read`]).
+    /// first ([`ServerFirst::from_wire`]).
     ///
     /// # Errors
     ///
@@ -62,8 +62,8 @@ impl Client {
         password: &Password,
         tick: impl FnMut(),
     ) -> Result<Answer, ClientError> {
-        let first = ClientFirst::read(self.client_first.as_bytes())?;
-        let server = ServerFirst::read(server_first.as_bytes())?;
+        let first = ClientFirst::from_wire(self.client_first.as_bytes())?;
+        let server = ServerFirst::from_wire(server_first.as_bytes())?;
         if server.nonce.strip_prefix(first.nonce).is_none_or(str::is_empty) {
             return Err(ClientError::Message(Fault::Nonce));
         }
@@ -107,8 +107,10 @@ impl Answer {
     ///
     /// [`ClientError`] if the server reports an error, or if its signature is wrong.
     pub fn finish(self, server_final: &str) -> Result<(), ClientError> {
-        match (ServerFinal::read(server_final.as_bytes(), self.selection.mechanism)?, self.expected)
-        {
+        match (
+            ServerFinal::from_wire(server_final.as_bytes(), self.selection.mechanism)?,
+            self.expected,
+        ) {
             (ServerFinal::Signature(got), ServerFinal::Signature(expected))
                 if got.ct_eq(&expected).into() =>
             {

@@ -93,11 +93,11 @@ impl Message {
             if results.iter().any(Result::is_ok) { Ok(()) } else { results[0] }
         };
         match self {
-            Self::ClientFinal => in_any(&|m| ClientFinal::read(bytes, m).map(|_| ())),
-            Self::ClientFirst => ClientFirst::read(bytes).map(|_| ()),
+            Self::ClientFinal => in_any(&|m| ClientFinal::from_wire(bytes, m).map(|_| ())),
+            Self::ClientFirst => ClientFirst::from_wire(bytes).map(|_| ()),
             Self::None => Err(Fault::Gs2Header),
-            Self::ServerFinal => in_any(&|m| ServerFinal::read(bytes, m).map(|_| ())),
-            Self::ServerFirst => ServerFirst::read(bytes).map(|_| ()),
+            Self::ServerFinal => in_any(&|m| ServerFinal::from_wire(bytes, m).map(|_| ())),
+            Self::ServerFirst => ServerFirst::from_wire(bytes).map(|_| ()),
         }
     }
 }

@@ -37,7 +37,7 @@ impl Account<'_> {
 /// Keep `secret` on the servers, because it distinguishes mocks from users. `salt_len` is the
 /// length in bytes of the real users' salts.
 ///
-/// Pass it to [`crate::server::Candidate::new`] with `usable` false.
+/// Pass it to [`crate::server::Credential::new`] with `usable` false.
 ///
 /// # Errors
 ///

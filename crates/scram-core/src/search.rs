@@ -39,7 +39,7 @@ pub use md5::Md5Hash;
 
 /// Candidates that are hashed with MD5 between two looks at the stop flag: well under a millisecond
 /// for passwords of usual lengths.
-const MD5_GROUP: usize = 512;
+const MD5_CANDIDATES_PER_TURN: usize = 512;
 
 /// The secret that candidates are tried on.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,7 @@ impl Target<'_> {
     /// How many candidates a thread takes at a time.
     fn group(self) -> usize {
         match self {
-            Self::Md5(_) => MD5_GROUP,
+            Self::Md5(_) => MD5_CANDIDATES_PER_TURN,
             Self::Scram(verifier) => match verifier.mechanism() {
                 Mechanism::ScramSha256 => MAX_LANES,
                 Mechanism::ScramSha1 | Mechanism::ScramSha512 => 1,
@@ -112,8 +112,8 @@ impl<'a, C: AsRef<[u8]>> Search<'a, C> {
                 if self.is_over(first) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
             let ControlFlow::Continue(hit) = self.try_group(candidates, on) else { return };
-            if let Some(place) = hit {
-                self.found.fetch_min(first + place, Relaxed);
+            if let Some(position) = hit {
+                self.found.fetch_min(first + position, Relaxed);
             }
             self.tried.fetch_add(candidates.len(), Relaxed);
         }
@@ -201,7 +201,7 @@ fn try_one_by_one<C: AsRef<[u8]>>(
     candidates: &[C],
     mut on: impl FnMut() -> ControlFlow<()>,
 ) -> ControlFlow<(), Option<usize>> {
-    for (place, candidate) in candidates.iter().enumerate() {
+    for (position, candidate) in candidates.iter().enumerate() {
         let salted = SaltedPassword::derive_until(
             verifier.mechanism(),
             &Password::prepare(candidate.as_ref()),
@@ -210,7 +210,7 @@ fn try_one_by_one<C: AsRef<[u8]>>(
             &mut on,
         )?;
         if verifier.matches(&salted) {
-            return ControlFlow::Continue(Some(place));
+            return ControlFlow::Continue(Some(position));
         }
     }
     ControlFlow::Continue(None)

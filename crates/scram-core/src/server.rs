@@ -66,8 +66,12 @@ impl Request {
     /// # Errors
     ///
     /// The first [`Fault`] found; the exchange is over.
-    pub fn read(client_first: &[u8], terms: &Terms, username: Option<&str>) -> Result<Self, Fault> {
-        let first = ClientFirst::read(client_first)?;
+    pub fn from_wire(
+        client_first: &[u8],
+        terms: &Terms,
+        username: Option<&str>,
+    ) -> Result<Self, Fault> {
+        let first = ClientFirst::from_wire(client_first)?;
         let mut cbind_input = first.gs2_header.as_bytes().to_vec();
         match (first.flag, &terms.binding, terms.selection.plus) {
             (Gs2Flag::Required(_), None, _) => return Err(Fault::BindingNotOffered),
@@ -176,14 +180,14 @@ impl Challenge {
         self.mechanism
     }
 
-    /// Reads client-final and checks the proof against every candidate.
+    /// Reads client-final and checks the proof against every credential.
     ///
-    /// All parsing comes before any key is used, and an unusable candidate is computed like any
-    /// other. So a caller that always passes the same number of candidates spends the same time on
+    /// All parsing comes before any key is used, and an unusable credential is computed like any
+    /// other. So a caller that always passes the same number of credentials spends the same time on
     /// known and unknown users. Parsing rejects a proof of another mechanism, because its length
     /// differs.
-    pub fn finish(self, client_final: &[u8], candidates: &[Candidate<'_>]) -> Outcome {
-        let message = match self.read(client_final) {
+    pub fn finish(self, client_final: &[u8], credentials: &[Credential<'_>]) -> Outcome {
+        let message = match self.parse_client_final(client_final) {
             Ok(message) => message,
             Err(fault) => return Outcome::Refused { error: fault.value(), fault: Some(fault) },
         };
@@ -193,15 +197,15 @@ impl Challenge {
             client_final_without_proof: message.without_proof,
         };
         let mut matched = 0_u32;
-        for (number, candidate) in (1_u32..).zip(candidates) {
-            let right = candidate.verifier.check_proof(&auth_message, &message.proof);
-            let good = right & candidate.usable & matched.ct_eq(&0);
+        for (number, credential) in (1_u32..).zip(credentials) {
+            let right = credential.verifier.check_proof(&auth_message, &message.proof);
+            let good = right & credential.usable & matched.ct_eq(&0);
             matched.conditional_assign(&number, good);
         }
-        let winner = (1_u32..).zip(candidates).find(|(number, _)| *number == matched);
+        let winner = (1_u32..).zip(credentials).find(|(number, _)| *number == matched);
         match winner {
-            Some((number, candidate)) => Outcome::Accepted {
-                server_final: candidate.verifier.sign(&auth_message).write(),
+            Some((number, credential)) => Outcome::Accepted {
+                server_final: credential.verifier.sign(&auth_message).write(),
                 matched: number,
             },
             None => Outcome::Refused { error: ErrorValue::InvalidProof, fault: None },
@@ -209,8 +213,8 @@ impl Challenge {
     }
 
     /// Grammar, then channel binding, then nonce.
-    fn read<'a>(&self, client_final: &'a [u8]) -> Result<ClientFinal<'a>, Fault> {
-        let message = ClientFinal::read(client_final, self.mechanism)?;
+    fn parse_client_final<'a>(&self, client_final: &'a [u8]) -> Result<ClientFinal<'a>, Fault> {
+        let message = ClientFinal::from_wire(client_final, self.mechanism)?;
         if !bool::from(message.cbind_input.ct_eq(&self.cbind_input)) {
             return Err(Fault::BindingMismatch);
         }
@@ -223,12 +227,12 @@ impl Challenge {
 
 /// A verifier that the client's proof is checked against.
 #[derive(Clone, Copy, Debug)]
-pub struct Candidate<'a> {
+pub struct Credential<'a> {
     verifier: &'a Verifier,
     usable: Choice,
 }
 
-impl<'a> Candidate<'a> {
+impl<'a> Credential<'a> {
     /// `usable` false: does the work, is never accepted. For mocks and absent alternatives.
     pub fn new(verifier: &'a Verifier, usable: bool) -> Self {
         Self { verifier, usable: u8::from(usable).into() }
@@ -242,7 +246,7 @@ pub enum Outcome {
     Accepted {
         /// `v=` and the server's signature.
         server_final: String,
-        /// Which candidate it was, from 1.
+        /// Which credential it was, from 1.
         matched: u32,
     },
     /// The server rejects the client.

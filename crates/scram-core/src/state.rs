@@ -18,7 +18,7 @@ const VERSION: u8 = 1;
 const TAG_LEN: usize = 32;
 
 /// How many verifiers a state can be made for: the current one and the one it replaces.
-pub const CANDIDATES: usize = 2;
+pub const CREDENTIALS: usize = 2;
 
 /// An open state.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub struct State {
     /// The exchange.
     pub challenge: Challenge,
     /// Digests of the verifiers that the state was made for ([`Seal::digest`]).
-    pub digests: [Key; CANDIDATES],
+    pub digests: [Key; CREDENTIALS],
 }
 
 impl State {
@@ -101,7 +101,7 @@ impl Seal {
         if !bool::from(self.hmac(&[b"state\0", bytes]).ct_eq(&tag)) {
             return Err(SealError);
         }
-        read(bytes).ok_or(SealError)
+        parse_state(bytes).ok_or(SealError)
     }
 
     fn hmac(&self, parts: &[&[u8]]) -> Key {
@@ -109,7 +109,7 @@ impl Seal {
     }
 }
 
-fn read(bytes: &[u8]) -> Option<State> {
+fn parse_state(bytes: &[u8]) -> Option<State> {
     let ([version, number], bytes) = bytes.split_first_chunk::<2>()?;
     if *version != VERSION {
         return None;

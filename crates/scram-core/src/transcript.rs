@@ -2,7 +2,7 @@
 
 use subtle::ConstantTimeEq;
 
-use crate::message::{ClientFinal, ClientFirst, Gs2Flag, ServerFinal, ServerFirst};
+use crate::message::{ClientFinal, ClientFirst, Fault, Gs2Flag, ServerFinal, ServerFirst};
 use crate::server::AuthMessage;
 use crate::verifier::Verifier;
 
@@ -23,7 +23,7 @@ pub struct Transcript<'a> {
 
 /// One check of a transcript.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Check {
+pub struct TranscriptCheck {
     /// Which message it looks at, 1 to 4.
     pub step: u32,
     /// The name of the check.
@@ -37,7 +37,7 @@ pub struct Check {
 impl Transcript<'_> {
     /// Every check in the order of the exchange, up to the first that fails: later ones have no
     /// meaning then.
-    pub fn check(&self, verifier: &Verifier) -> Vec<Check> {
+    pub fn check(&self, verifier: &Verifier) -> Vec<TranscriptCheck> {
         let mut checks = Checks::default();
         // An Err only ends the list, which holds the failed check already.
         let _ = self.run(verifier, &mut checks);
@@ -48,10 +48,10 @@ impl Transcript<'_> {
         let mechanism = verifier.mechanism();
 
         checks.step = 1;
-        let first = checks.read("syntax", ClientFirst::read(self.client_first))?;
+        let first = checks.parsed(ClientFirst::from_wire(self.client_first))?;
 
         checks.step = 2;
-        let server = checks.read("syntax", ServerFirst::read(self.server_first))?;
+        let server = checks.parsed(ServerFirst::from_wire(self.server_first))?;
         let server_first = str::from_utf8(self.server_first).map_err(|_| Stop)?;
         let server_nonce = server.nonce.strip_prefix(first.nonce);
         checks.add(
@@ -77,7 +77,7 @@ impl Transcript<'_> {
         )?;
 
         checks.step = 3;
-        let last = checks.read("syntax", ClientFinal::read(self.client_final, mechanism))?;
+        let last = checks.parsed(ClientFinal::from_wire(self.client_final, mechanism))?;
         self.check_binding(&first, &last, checks)?;
         checks.add(
             "nonce",
@@ -99,7 +99,7 @@ impl Transcript<'_> {
 
         let Some(server_final) = self.server_final else { return Ok(()) };
         checks.step = 4;
-        match checks.read("syntax", ServerFinal::read(server_final, mechanism))? {
+        match checks.parsed(ServerFinal::from_wire(server_final, mechanism))? {
             ServerFinal::Error(value) => {
                 checks.add("outcome", false, "", &format!("the server refuses: {value}"))
             }
@@ -179,7 +179,7 @@ impl Transcript<'_> {
             ),
             (
                 AuthMessage { client_first_bare: &unescaped, ..*right },
-                "made with client-first written anew: sign the message as sent",
+                "made with client-first in other words than sent: sign the message as sent",
             ),
         ];
         mistakes
@@ -195,12 +195,12 @@ struct Stop;
 #[derive(Default)]
 struct Checks {
     step: u32,
-    list: Vec<Check>,
+    list: Vec<TranscriptCheck>,
 }
 
 impl Checks {
     fn push(&mut self, name: &'static str, ok: Option<bool>, detail: &str) {
-        self.list.push(Check { step: self.step, name, ok, detail: detail.to_owned() });
+        self.list.push(TranscriptCheck { step: self.step, name, ok, detail: detail.to_owned() });
     }
 
     fn add(&mut self, name: &'static str, ok: bool, right: &str, wrong: &str) -> Result<(), Stop> {
@@ -208,11 +208,8 @@ impl Checks {
         if ok { Ok(()) } else { Err(Stop) }
     }
 
-    fn read<T>(
-        &mut self,
-        name: &'static str,
-        message: Result<T, crate::message::Fault>,
-    ) -> Result<T, Stop> {
+    fn parsed<T>(&mut self, message: Result<T, Fault>) -> Result<T, Stop> {
+        let name = "syntax";
         match message {
             Ok(message) => {
                 self.push(name, Some(true), "well formed");

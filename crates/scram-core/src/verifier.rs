@@ -207,22 +207,22 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// The parameters of a new verifier. A stored verifier that meets them need not be replaced.
+/// The parameters of a new verifier, and which stored verifiers of the same password are kept instead.
 #[derive(Clone, Copy, Debug)]
-pub struct Goal {
+pub struct KeepPolicy {
     /// The count of a new verifier.
     pub iterations: NonZeroU32,
-    /// Whether only this count meets the goal; otherwise a higher one does too.
+    /// Whether a stored verifier must have exactly this count; otherwise a higher one is kept too.
     pub is_exact: bool,
-    /// The highest count that meets the goal.
+    /// The highest count that is kept.
     pub max_iterations: u32,
-    /// The length in bytes of a new verifier's salt; a longer one meets the goal too.
+    /// The length in bytes of a new verifier's salt; a stored verifier with a longer one is kept.
     pub salt_len: usize,
 }
 
-impl Goal {
-    /// Whether this verifier meets the goal.
-    pub fn is_met_by(&self, verifier: &Verifier) -> bool {
+impl KeepPolicy {
+    /// Whether this verifier is kept.
+    pub fn accepts(&self, verifier: &Verifier) -> bool {
         let count = verifier.iterations();
         let fits = if self.is_exact {
             count == self.iterations
@@ -230,7 +230,7 @@ impl Goal {
             count.get() <= self.max_iterations
         };
         let minimum = Minimum { iterations: self.iterations, salt_len: self.salt_len };
-        fits && minimum.is_met_by(verifier)
+        fits && minimum.accepts(verifier)
     }
 }
 
@@ -246,7 +246,7 @@ pub struct Minimum {
 
 impl Minimum {
     /// Whether a verifier has as many iterations and as long a salt.
-    pub fn is_met_by(&self, verifier: &Verifier) -> bool {
+    pub fn accepts(&self, verifier: &Verifier) -> bool {
         !self.is_above_iterations(verifier.iterations().get().into())
             && !self.is_above_salt(verifier.salt().len())
     }

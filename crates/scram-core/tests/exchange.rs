@@ -6,7 +6,7 @@ use scram_core::channel_binding::{BindingType, ChannelBinding};
 use scram_core::derivation::RootKey;
 use scram_core::message::{ErrorValue, Fault};
 use scram_core::mock::{self, Account};
-use scram_core::server::{Candidate, Challenge, Outcome, Request, Terms};
+use scram_core::server::{Challenge, Credential, Outcome, Request, Terms};
 use scram_core::state::{Seal, SealError, State};
 use scram_core::{Mechanism, Parameters, Password, Selection, Verifier};
 
@@ -51,7 +51,7 @@ fn outcomes() {
         ),
     ];
     for (name, message, expected) in cases {
-        let outcome = challenge().finish(message.as_bytes(), &[Candidate::new(&verifier(), true)]);
+        let outcome = challenge().finish(message.as_bytes(), &[Credential::new(&verifier(), true)]);
         assert_eq!(outcome, expected, "{name}");
     }
 }
@@ -66,7 +66,7 @@ fn every_changed_byte_is_refused() {
                 continue;
             }
             message[position] = byte;
-            let outcome = challenge().finish(&message, &[Candidate::new(&verifier, true)]);
+            let outcome = challenge().finish(&message, &[Credential::new(&verifier, true)]);
             assert!(
                 matches!(outcome, Outcome::Refused { .. }),
                 "byte {position} of client-final as {byte} is accepted"
@@ -81,10 +81,10 @@ fn every_changed_byte_is_refused() {
             }
             message[position] = byte;
             // Another name, nonce or flag is a message in order; its exchange is another one.
-            let Ok(request) = Request::read(&message, &terms(), None) else { continue };
+            let Ok(request) = Request::from_wire(&message, &terms(), None) else { continue };
             let outcome = request
                 .challenge(verifier.parameters(), SERVER_NONCE)
-                .finish(FINAL.as_bytes(), &[Candidate::new(&verifier, true)]);
+                .finish(FINAL.as_bytes(), &[Credential::new(&verifier, true)]);
             assert!(
                 matches!(outcome, Outcome::Refused { .. }),
                 "byte {position} of client-first as {byte} is accepted"
@@ -97,16 +97,16 @@ fn every_changed_byte_is_refused() {
         let mut changed = SERVER_NONCE.as_bytes().to_vec();
         changed[position] ^= 1;
         let changed = String::from_utf8(changed).expect("ASCII");
-        let outcome = Request::read(FIRST.as_bytes(), &terms(), None)
+        let outcome = Request::from_wire(FIRST.as_bytes(), &terms(), None)
             .expect("client-first")
             .challenge(verifier.parameters(), &changed)
-            .finish(FINAL.as_bytes(), &[Candidate::new(&verifier, true)]);
+            .finish(FINAL.as_bytes(), &[Credential::new(&verifier, true)]);
         assert!(matches!(outcome, Outcome::Refused { .. }), "{nonce} {rest}");
     }
 }
 
 #[test]
-fn two_candidates() {
+fn two_credentials() {
     let old = verifier();
     let parameters = old.parameters().clone();
     let new = Verifier::derive(parameters, &Password::prepare(b"new"), || {});
@@ -118,9 +118,9 @@ fn two_candidates() {
         ("neither can be used", [(&old, false), (&old, false)], wrong_proof()),
         ("neither is it", [(&new, true), (&new, true)], wrong_proof()),
     ];
-    for (name, candidates, expected) in cases {
-        let candidates = candidates.map(|(verifier, usable)| Candidate::new(verifier, usable));
-        assert_eq!(challenge().finish(FINAL.as_bytes(), &candidates), expected, "{name}");
+    for (name, credentials, expected) in cases {
+        let credentials = credentials.map(|(verifier, usable)| Credential::new(verifier, usable));
+        assert_eq!(challenge().finish(FINAL.as_bytes(), &credentials), expected, "{name}");
     }
 }
 
@@ -156,7 +156,7 @@ fn channel_binding() {
         let selection = Selection { mechanism: Mechanism::ScramSha256, plus };
         let terms = Terms::new(selection, binding).expect(name);
         let message = format!("{header}n=user,r=abc");
-        let got = Request::read(message.as_bytes(), &terms, None).err();
+        let got = Request::from_wire(message.as_bytes(), &terms, None).err();
         assert_eq!(got, expected, "{name}");
     }
     assert!(Terms::new("SCRAM-SHA-1-PLUS".parse().expect("a name"), None).is_err());
@@ -180,7 +180,7 @@ fn usernames() {
     ];
     for (attribute, given, expected) in cases {
         let message = format!("n,,{attribute},r=abc");
-        let request = Request::read(message.as_bytes(), &terms(), *given);
+        let request = Request::from_wire(message.as_bytes(), &terms(), *given);
         let got = request.as_ref().map(Request::username).map_err(|fault| *fault);
         assert_eq!(got, *expected, "{attribute} with {given:?}");
     }
@@ -266,7 +266,7 @@ fn derived_bytes_are_hkdf() {
 }
 
 fn challenge() -> Challenge {
-    Request::read(FIRST.as_bytes(), &terms(), None)
+    Request::from_wire(FIRST.as_bytes(), &terms(), None)
         .expect("client-first")
         .challenge(verifier().parameters(), SERVER_NONCE)
 }

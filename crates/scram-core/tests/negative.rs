@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use scram_core::channel_binding::{BindingType, ChannelBinding};
 use scram_core::message::{ClientFirst, ServerFirst};
-use scram_core::server::{Candidate, Challenge, Outcome, Request, Terms};
+use scram_core::server::{Challenge, Credential, Outcome, Request, Terms};
 use scram_core::{Mechanism, Selection, Verifier};
 use serde::Deserialize;
 
@@ -75,7 +75,7 @@ fn client_first() {
         };
         let selection = Selection { mechanism: Mechanism::ScramSha256, plus };
         let terms = Terms::new(selection, binding).expect("terms");
-        let fault = Request::read(&case.bytes(), &terms, None).expect_err(&case.name);
+        let fault = Request::from_wire(&case.bytes(), &terms, None).expect_err(&case.name);
         assert_eq!(Some(fault.value().as_str()), case.rfc_error.as_deref(), "{}", case.name);
     }
 }
@@ -95,8 +95,8 @@ fn client_final() {
         seen += 1;
         let verifier: Verifier =
             case.context.verifier.as_deref().expect("verifier").parse().expect(&case.name);
-        let outcome =
-            challenge(&case, &verifier).finish(&case.bytes(), &[Candidate::new(&verifier, usable)]);
+        let outcome = challenge(&case, &verifier)
+            .finish(&case.bytes(), &[Credential::new(&verifier, usable)]);
         let Outcome::Refused { error, .. } = outcome else { panic!("{} is accepted", case.name) };
         assert_eq!(Some(error.as_str()), case.rfc_error.as_deref(), "{}", case.name);
     }
@@ -112,10 +112,10 @@ fn challenge(case: &Case, verifier: &Verifier) -> Challenge {
     });
     let selection = Selection { mechanism: verifier.mechanism(), plus: binding.is_some() };
     let terms = Terms::new(selection, binding).expect("terms");
-    let request = Request::read(client_first, &terms, None).expect(&case.name);
-    let first = ClientFirst::read(client_first).expect("client-first");
+    let request = Request::from_wire(client_first, &terms, None).expect(&case.name);
+    let first = ClientFirst::from_wire(client_first).expect("client-first");
     let server_first = case.context.server_first.as_deref().expect("server-first");
-    let server = ServerFirst::read(server_first.as_bytes()).expect("server-first");
+    let server = ServerFirst::from_wire(server_first.as_bytes()).expect("server-first");
     let server_nonce = server.nonce.strip_prefix(first.nonce).expect("the client's nonce");
     let challenge = request.challenge(verifier.parameters(), server_nonce);
     assert_eq!(challenge.server_first(), server_first, "{}", case.name);

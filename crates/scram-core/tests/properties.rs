@@ -98,11 +98,11 @@ proptest! {
     fn no_reader_panics(bytes in any::<Vec<u8>>(), text in ".{0,200}") {
         let seal = Seal::new(Key::new(Mechanism::ScramSha256, &[0; 32]).expect("a key"));
         for message in [bytes.as_slice(), text.as_bytes()] {
-            let _ = ClientFirst::read(message);
-            let _ = ServerFirst::read(message);
+            let _ = ClientFirst::from_wire(message);
+            let _ = ServerFirst::from_wire(message);
             for mechanism in Mechanism::ALL {
-                let _ = ClientFinal::read(message, mechanism);
-                let _ = ServerFinal::read(message, mechanism);
+                let _ = ClientFinal::from_wire(message, mechanism);
+                let _ = ServerFinal::from_wire(message, mechanism);
             }
             prop_assert!(seal.open(message).is_err());
         }
@@ -114,8 +114,8 @@ proptest! {
     #[test]
     fn accepted_messages_are_of_the_grammar(message in "[nyp],(a=[a-z=]{0,3})?,n=[a-z=23CD]{0,6},r=[!-~]{0,6}(,[a-z]=[a-z]{0,2})?") {
         let terms = Terms::new(Mechanism::ScramSha256.into(), None)?;
-        if let Ok(request) = Request::read(message.as_bytes(), &terms, None) {
-            let first = ClientFirst::read(message.as_bytes()).expect("read before");
+        if let Ok(request) = Request::from_wire(message.as_bytes(), &terms, None) {
+            let first = ClientFirst::from_wire(message.as_bytes()).expect("read before");
             let whole = format!("{}{}", first.gs2_header, first.bare);
             prop_assert_eq!(&whole, &message);
             prop_assert_eq!(request.username(), first.username);

@@ -45,11 +45,11 @@ fn every_place_of_every_count() {
             for threads in [1, 2, 3] {
                 assert_eq!(found(Target::Scram(&verifier), &candidates, threads), None);
             }
-            for place in 0..count {
-                let wrong = std::mem::replace(&mut candidates[place], "pencil".to_owned());
-                let hit = found(Target::Scram(&verifier), &candidates, 1 + place % 3);
-                assert_eq!(hit, Some(place), "{mechanism} {count}");
-                candidates[place] = wrong;
+            for position in 0..count {
+                let wrong = std::mem::replace(&mut candidates[position], "pencil".to_owned());
+                let hit = found(Target::Scram(&verifier), &candidates, 1 + position % 3);
+                assert_eq!(hit, Some(position), "{mechanism} {count}");
+                candidates[position] = wrong;
             }
         }
     }
@@ -60,8 +60,8 @@ fn the_lowest_place_wins() {
     let verifier = verifier(Mechanism::ScramSha256, "pencil", 50);
     for first in [0, 15, 16, 17, 99] {
         let mut candidates = vec!["paper"; 100];
-        for place in [first, 99, 60.max(first), 40.max(first)] {
-            candidates[place] = "pencil";
+        for position in [first, 99, 60.max(first), 40.max(first)] {
+            candidates[position] = "pencil";
         }
         for threads in 1..=4 {
             assert_eq!(found(Target::Scram(&verifier), &candidates, threads), Some(first));
@@ -118,10 +118,10 @@ fn md5() {
     let hash = Md5Hash::new(&reference, b"alice").expect("a hash");
     let mut candidates = vec!["paper"; 2000];
     assert_eq!(found(Target::Md5(&hash), &candidates, 2), None);
-    for place in [0, 511, 512, 1999] {
-        candidates[place] = "pencil";
-        assert_eq!(found(Target::Md5(&hash), &candidates, 2), Some(place));
-        candidates[place] = "paper";
+    for position in [0, 511, 512, 1999] {
+        candidates[position] = "pencil";
+        assert_eq!(found(Target::Md5(&hash), &candidates, 2), Some(position));
+        candidates[position] = "paper";
     }
     let other = Md5Hash::new(&reference, b"bob").expect("a hash");
     assert_eq!(found(Target::Md5(&other), &["pencil"], 1), None);

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use scram_core::channel_binding::ChannelBinding;
 use scram_core::client::Client;
 use scram_core::message::{ClientFirst, ServerFirst};
-use scram_core::server::{Candidate, Outcome, Request, Terms};
+use scram_core::server::{Credential, Outcome, Request, Terms};
 use scram_core::{Mechanism, Parameters, Password, Selection, Verifier};
 use serde::Deserialize;
 
@@ -145,12 +145,12 @@ fn exchanges() {
         let username = vector.authzid.as_deref().or_else(|| {
             client_first.contains(",n=,").then_some(vector.username.as_deref().unwrap_or("user"))
         });
-        let request = Request::read(client_first.as_bytes(), &terms, username).expect(name);
+        let request = Request::from_wire(client_first.as_bytes(), &terms, username).expect(name);
         let server_nonce = server_nonce(client_first, server_first);
         let challenge = request.challenge(verifier.parameters(), &server_nonce);
         assert_eq!(challenge.server_first(), server_first, "{name}");
-        let candidates = [Candidate::new(&verifier, true)];
-        let outcome = challenge.finish(client_final.as_bytes(), &candidates);
+        let credentials = [Credential::new(&verifier, true)];
+        let outcome = challenge.finish(client_final.as_bytes(), &credentials);
         let expected = Outcome::Accepted { server_final: server_final.clone(), matched: 1 };
         assert_eq!(outcome, expected, "{name}");
     }
@@ -167,7 +167,7 @@ fn client() {
         else {
             continue;
         };
-        let first = ClientFirst::read(client_first.as_bytes()).expect(&vector.name);
+        let first = ClientFirst::from_wire(client_first.as_bytes()).expect(&vector.name);
         let client =
             Client::start(selection, vector.binding().as_ref(), &first.username, first.nonce)
                 .expect(&vector.name);
@@ -188,7 +188,7 @@ fn client() {
 
 /// The part of the nonce that the server appended to the client's.
 fn server_nonce(client_first: &str, server_first: &str) -> String {
-    let client = ClientFirst::read(client_first.as_bytes()).expect("client-first");
-    let server = ServerFirst::read(server_first.as_bytes()).expect("server-first");
+    let client = ClientFirst::from_wire(client_first.as_bytes()).expect("client-first");
+    let server = ServerFirst::from_wire(server_first.as_bytes()).expect("server-first");
     server.nonce.strip_prefix(client.nonce).expect("the client's nonce").to_owned()
 }

@@ -9,7 +9,7 @@ use crate::KEY_LEN;
 use crate::backend::{Backend, Unavailable, block_function};
 use crate::block;
 use crate::lanes::{self, Lanes, MAX_LANES};
-use crate::plan::Group;
+use crate::plan::LaneGroup;
 
 /// PBKDF2-HMAC-SHA-256 with one output block, for one salt and iteration count.
 #[derive(Clone, Copy)]
@@ -54,10 +54,10 @@ impl<'salt> Pbkdf2<'salt> {
             count = lane + 1;
             let states = block::hmac_key(compress, password.as_ref());
             let u = block::first(compress, &states, self.salt);
-            lanes::write(&mut lanes.inner, lane, &states.0);
-            lanes::write(&mut lanes.outer, lane, &states.1);
-            lanes::write(&mut lanes.u, lane, &u);
-            lanes::write(&mut lanes.key, lane, &u);
+            lanes::set_column(&mut lanes.inner, lane, &states.0);
+            lanes::set_column(&mut lanes.outer, lane, &states.1);
+            lanes::set_column(&mut lanes.u, lane, &u);
+            lanes::set_column(&mut lanes.key, lane, &u);
         }
         Batch {
             lanes,
@@ -105,7 +105,7 @@ pub struct Batch {
     /// Iterations that each lane needs after the first.
     iterations: u32,
     /// The lanes that are being derived, and the iterations that they still need.
-    group: Option<Group>,
+    group: Option<LaneGroup>,
     left: u32,
     /// Lanes below this one are done.
     done: usize,
@@ -121,7 +121,7 @@ impl Batch {
         }
         let group = *self.group.get_or_insert_with(|| {
             self.left = self.iterations;
-            Group::next(self.forced, self.done, self.count)
+            LaneGroup::next(self.forced, self.done, self.count)
         });
         let now = iterations.min(self.left);
         group.advance(&mut self.lanes, now);
@@ -144,7 +144,7 @@ impl Batch {
     }
 
     fn key(&self, lane: usize) -> Zeroizing<[u8; KEY_LEN]> {
-        block::bytes(&Zeroizing::new(lanes::read(&self.lanes.key, lane)))
+        block::bytes(&Zeroizing::new(lanes::column(&self.lanes.key, lane)))
     }
 }
 

@@ -53,7 +53,7 @@ macro_rules! kernel {
     ($(#[$attribute:meta])*) => {
         /// A state that every iteration starts from, with what the first four rounds do to it before
         /// they look at the message.
-        struct Half {
+        struct PrecomputedState {
             state: [V; 8],
             /// `d` and `h` after round 0, without the first word of the message.
             d: V,
@@ -66,10 +66,10 @@ macro_rules! kernel {
 
         $(#[$attribute])*
         #[inline]
-        fn half(state: [V; 8]) -> Half {
+        fn precompute(state: [V; 8]) -> PrecomputedState {
             let [a, b, c, d, e, f, g, h] = state;
             let t = add(add(add(h, splat(K[0])), choose(e, f, g)), big_sigma1(e));
-            Half {
+            PrecomputedState {
                 state,
                 d: add(d, t),
                 h: add(add(t, majority(a, b, c)), big_sigma0(a)),
@@ -83,7 +83,7 @@ macro_rules! kernel {
         /// always the same. Its words 8 to 15 are constants, and with them a part of the schedule.
         $(#[$attribute])*
         #[inline]
-        fn compress(from: &Half, message: [V; 8]) -> [V; 8] {
+        fn compress(from: &PrecomputedState, message: [V; 8]) -> [V; 8] {
             use crate::chain::{END, LENGTH, SIGMA1_LENGTH, sigma0};
 
             let [mut a, mut b, mut c, _, _, _, _, _] = from.state;
@@ -152,11 +152,11 @@ macro_rules! kernel {
             for (v, row) in halves.iter_mut().zip(&lanes.inner) {
                 *v = load(row, first);
             }
-            let inner = half(halves);
+            let inner = precompute(halves);
             for (v, row) in halves.iter_mut().zip(&lanes.outer) {
                 *v = load(row, first);
             }
-            let outer = half(halves);
+            let outer = precompute(halves);
             let (mut u, mut key) = ([splat(0); 8], [splat(0); 8]);
             for i in 0..8 {
                 u[i] = load(&lanes.u[i], first);

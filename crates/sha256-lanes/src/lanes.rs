@@ -34,13 +34,13 @@ impl Lanes {
 }
 
 /// Puts one lane's state in its column.
-pub(crate) fn write(words: &mut Words, lane: usize, state: &[u32; 8]) {
+pub(crate) fn set_column(words: &mut Words, lane: usize, state: &[u32; 8]) {
     for (row, word) in words.iter_mut().zip(state) {
         row[lane] = *word;
     }
 }
 
 /// One lane's column.
-pub(crate) fn read(words: &Words, lane: usize) -> [u32; 8] {
+pub(crate) fn column(words: &Words, lane: usize) -> [u32; 8] {
     words.map(|row| row[lane])
 }

@@ -8,13 +8,13 @@ use crate::{avx2, avx512, sha_ni};
 
 /// Lanes that are derived together.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Group {
+pub(crate) struct LaneGroup {
     pub(crate) backend: Backend,
     pub(crate) first: usize,
     pub(crate) count: usize,
 }
 
-impl Group {
+impl LaneGroup {
     /// The next group of a batch of `lanes`; the lanes below `first` are done.
     ///
     /// Unless a backend is forced, it is the fastest one for the remaining lanes. Lanes of a vector
@@ -66,7 +66,7 @@ mod tests {
             for lanes in 1..=crate::MAX_LANES {
                 let mut first = 0;
                 while first < lanes {
-                    let group = Group::next(forced, first, lanes);
+                    let group = LaneGroup::next(forced, first, lanes);
                     assert_eq!(group.first, first);
                     assert!((1..=group.backend.lanes()).contains(&group.count), "{group:?}");
                     first += group.count;

@@ -107,10 +107,10 @@ fn run<const N: usize>(lanes: &mut Lanes, first: usize, iterations: u32) {
     let zero = [_mm_setzero_si128(); 2];
     let (mut inner, mut outer, mut u, mut key) = ([zero; N], [zero; N], [zero; N], [zero; N]);
     for i in 0..N {
-        inner[i] = to_state(to_pair(lanes::read(&lanes.inner, first + i)));
-        outer[i] = to_state(to_pair(lanes::read(&lanes.outer, first + i)));
-        u[i] = to_pair(lanes::read(&lanes.u, first + i));
-        key[i] = to_pair(lanes::read(&lanes.key, first + i));
+        inner[i] = to_state(to_pair(lanes::column(&lanes.inner, first + i)));
+        outer[i] = to_state(to_pair(lanes::column(&lanes.outer, first + i)));
+        u[i] = to_pair(lanes::column(&lanes.u, first + i));
+        key[i] = to_pair(lanes::column(&lanes.key, first + i));
     }
 
     for _ in 0..iterations {
@@ -126,8 +126,8 @@ fn run<const N: usize>(lanes: &mut Lanes, first: usize, iterations: u32) {
     }
 
     for i in 0..N {
-        lanes::write(&mut lanes.u, first + i, &from_pair(u[i]));
-        lanes::write(&mut lanes.key, first + i, &from_pair(key[i]));
+        lanes::set_column(&mut lanes.u, first + i, &from_pair(u[i]));
+        lanes::set_column(&mut lanes.key, first + i, &from_pair(key[i]));
     }
 }
 

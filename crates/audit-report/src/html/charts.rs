@@ -14,10 +14,10 @@ const PLOT_HEIGHT: f64 = 170.0;
 const TOP: f64 = 12.0;
 
 /// How many sources are shown; the others are counted.
-const SOURCES: usize = 6;
+const SHOWN_SOURCES: usize = 6;
 
 /// How many kinds the second picture has; the rest is counted in its last line.
-const KINDS: usize = 8;
+const SHOWN_KINDS: usize = 8;
 
 /// Findings by severity over the last runs, stacked, the worst at the bottom.
 pub(super) fn history(report: &Report) -> Markup {
@@ -86,7 +86,7 @@ pub(super) fn history(report: &Report) -> Markup {
 /// A chart for each source, the roles first: how many subjects have which kind of secret.
 pub(super) fn stored(report: &Report) -> Markup {
     let sources = report.sources();
-    let (shown, rest) = sources.split_at(sources.len().min(SOURCES));
+    let (shown, rest) = sources.split_at(sources.len().min(SHOWN_SOURCES));
     html! {
         @if shown.is_empty() {
             figure { figcaption { "What is stored" } p.empty { "No run has counted it yet." } }
@@ -100,7 +100,7 @@ pub(super) fn stored(report: &Report) -> Markup {
 fn stored_in(report: &Report, source: &str) -> Markup {
     let mut cells: Vec<_> = report.census.iter().filter(|cell| cell.source == source).collect();
     cells.sort_by_key(|cell| std::cmp::Reverse(cell.subjects));
-    let (shown, rest) = cells.split_at(cells.len().min(KINDS));
+    let (shown, rest) = cells.split_at(cells.len().min(SHOWN_KINDS));
     // By strength, once the most frequent ones are chosen.
     let mut shown = shown.to_vec();
     shown.sort_by(|a, b| (&a.kind, a.iterations).cmp(&(&b.kind, b.iterations)));

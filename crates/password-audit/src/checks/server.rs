@@ -68,7 +68,7 @@ fn hba(server: &ServerConfig, method: &str) -> Vec<ServerHit> {
     rules
         .map(|rule| {
             let roles = match &rule.roles {
-                Matches::Everybody => "; decides about every role that may log in".to_owned(),
+                Matches::EveryLogin => "; decides about every role that may log in".to_owned(),
                 Matches::Roles(roles) => format!("; decides about {}", some_of(roles)),
                 Matches::Unknown => String::new(),
             };

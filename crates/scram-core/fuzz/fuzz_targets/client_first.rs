@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use scram_core::message::{ClientFirst, MAX_MESSAGE_LEN, MAX_NONCE_LEN};
 
 fuzz_target!(|message: &[u8]| {
-    let Ok(first) = ClientFirst::read(message) else { return };
+    let Ok(first) = ClientFirst::from_wire(message) else { return };
     assert!(message.len() <= MAX_MESSAGE_LEN);
     assert_eq!([first.gs2_header, first.bare].concat().as_bytes(), message);
     assert!((1..=MAX_NONCE_LEN).contains(&first.nonce.len()));

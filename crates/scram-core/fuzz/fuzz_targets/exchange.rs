@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use scram_core::explain::explain;
 use scram_core::keys::Key;
-use scram_core::server::{Candidate, Outcome, Request, Terms};
+use scram_core::server::{Credential, Outcome, Request, Terms};
 use scram_core::state::{Seal, State};
 use scram_core::transcript::Transcript;
 use scram_core::{Mechanism, Verifier};
@@ -25,7 +25,7 @@ fuzz_target!(|input: &[u8]| {
     assert!(seal.open(sealed).is_err(), "a state that was never sealed");
 
     let terms = Terms::new(Mechanism::ScramSha256.into(), None).expect("terms");
-    let Ok(request) = Request::read(first, &terms, Some("user")) else { return };
+    let Ok(request) = Request::from_wire(first, &terms, Some("user")) else { return };
     let challenge = request.challenge(verifier.parameters(), SERVER_NONCE);
     let server_first = challenge.server_first().to_owned();
     let digest = seal.digest(VERIFIER);
@@ -42,7 +42,7 @@ fuzz_target!(|input: &[u8]| {
         binding_data: None,
     };
     let checks = transcript.check(&verifier);
-    let outcome = challenge.finish(last, &[Candidate::new(&verifier, true)]);
+    let outcome = challenge.finish(last, &[Credential::new(&verifier, true)]);
     let accepted = matches!(outcome, Outcome::Accepted { .. });
     assert_eq!(accepted, checks.iter().all(|check| check.ok == Some(true)));
     assert!(!accepted || (last == FINAL && first.ends_with(&FIRST[3..])));

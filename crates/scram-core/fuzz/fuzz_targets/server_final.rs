@@ -7,7 +7,7 @@ use scram_core::message::{ErrorValue, ServerFinal};
 
 fuzz_target!(|message: &[u8]| {
     for mechanism in Mechanism::ALL {
-        let Ok(last) = ServerFinal::read(message, mechanism) else { continue };
+        let Ok(last) = ServerFinal::from_wire(message, mechanism) else { continue };
         let written = last.write();
         match last {
             // An unknown value is read as other-error.

@@ -34,7 +34,7 @@ impl<'a> ClientFinal<'a> {
     /// # Errors
     ///
     /// The first [`Fault`] found.
-    pub fn read(message: &'a [u8], mechanism: Mechanism) -> Result<Self, Fault> {
+    pub fn from_wire(message: &'a [u8], mechanism: Mechanism) -> Result<Self, Fault> {
         let message = text(message)?;
         let (without_proof, last) = message.rsplit_once(',').ok_or(Fault::Attribute('p'))?;
 

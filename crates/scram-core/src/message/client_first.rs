@@ -48,7 +48,7 @@ impl<'a> ClientFirst<'a> {
     /// # Errors
     ///
     /// The first [`Fault`] found.
-    pub fn read(message: &'a [u8]) -> Result<Self, Fault> {
+    pub fn from_wire(message: &'a [u8]) -> Result<Self, Fault> {
         let message = text(message)?;
         let (flag, rest) = message.split_once(',').ok_or(Fault::Gs2Header)?;
         let (authzid, bare) = rest.split_once(',').ok_or(Fault::Gs2Header)?;

@@ -66,7 +66,7 @@ impl ErrorValue {
     }
 
     /// Reads a value. An unknown one counts as `other-error`, as the RFC demands.
-    pub fn read(value: &str) -> Self {
+    pub fn from_wire(value: &str) -> Self {
         Self::ALL.into_iter().find(|e| e.as_str() == value).unwrap_or(Self::OtherError)
     }
 }

@@ -30,12 +30,12 @@ impl ServerFinal {
     /// # Errors
     ///
     /// The first [`Fault`] found.
-    pub fn read(message: &[u8], mechanism: Mechanism) -> Result<Self, Fault> {
+    pub fn from_wire(message: &[u8], mechanism: Mechanism) -> Result<Self, Fault> {
         let text = text(message)?;
         refuse_mandatory_extension(text)?;
         let mut attributes = Attributes::new(text);
         if text.starts_with("e=") {
-            let value = ErrorValue::read(attributes.expect('e')?);
+            let value = ErrorValue::from_wire(attributes.expect('e')?);
             attributes.extensions()?;
             return Ok(Self::Error(value));
         }

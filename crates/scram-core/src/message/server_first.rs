@@ -33,7 +33,7 @@ impl<'a> ServerFirst<'a> {
     /// # Errors
     ///
     /// The first [`Fault`] found.
-    pub fn read(message: &'a [u8]) -> Result<Self, Fault> {
+    pub fn from_wire(message: &'a [u8]) -> Result<Self, Fault> {
         let text = text(message)?;
         refuse_mandatory_extension(text)?;
         let mut attributes = Attributes::new(text);

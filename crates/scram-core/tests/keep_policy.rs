@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use scram_core::verifier::{Goal, Minimum};
+use scram_core::verifier::{KeepPolicy, Minimum};
 use scram_core::{Mechanism, Parameters, Password, Verifier};
 
 #[test]
@@ -15,8 +15,8 @@ fn a_verifier_that_is_no_worse_stays() {
         Verifier::derive(parameters, &Password::prepare(b"pencil"), || ())
     };
     let at_least =
-        Goal { iterations: count(50), is_exact: false, max_iterations: 90, salt_len: 16 };
-    let exactly = Goal { is_exact: true, ..at_least };
+        KeepPolicy { iterations: count(50), is_exact: false, max_iterations: 90, salt_len: 16 };
+    let exactly = KeepPolicy { is_exact: true, ..at_least };
     for (iterations, salt_len, by_at_least, by_exactly) in [
         (50, 16, true, true),
         (49, 16, false, false),
@@ -27,7 +27,7 @@ fn a_verifier_that_is_no_worse_stays() {
         (50, 17, true, true),
     ] {
         let verifier = verifier(iterations, salt_len);
-        let found = (at_least.is_met_by(&verifier), exactly.is_met_by(&verifier));
+        let found = (at_least.accepts(&verifier), exactly.accepts(&verifier));
         assert_eq!(found, (by_at_least, by_exactly), "{iterations} iterations, salt of {salt_len}");
     }
 }
