@@ -39,15 +39,16 @@ pub fn explain(message: &str) -> Vec<Attribute> {
         attributes.push(fault(Fault::Length));
         return attributes;
     }
-    let kind = Message::of(message);
+    let Some(kind) = Message::recognise(message) else {
+        attributes.push(fault(Fault::Gs2Header));
+        return attributes;
+    };
     let rest = if kind == Message::ClientFirst {
         explain_gs2_header(message, &mut attributes)
     } else {
         message
     };
-    if kind != Message::None {
-        attributes.extend(rest.split(',').map(|text| attribute(kind, text)));
-    }
+    attributes.extend(rest.split(',').map(|text| attribute(kind, text)));
     if let Err(found) = kind.check(message) {
         attributes.push(fault(found));
     }
@@ -67,20 +68,20 @@ fn fault(fault: Fault) -> Attribute {
 enum Message {
     ClientFinal,
     ClientFirst,
-    None,
     ServerFinal,
     ServerFirst,
 }
 
 impl Message {
-    fn of(message: &str) -> Self {
+    /// `None` for a text that starts like none of the four.
+    fn recognise(message: &str) -> Option<Self> {
         let mut characters = message.chars();
         match (characters.next(), characters.next()) {
-            (Some('n' | 'y'), Some(',')) | (Some('p'), Some('=')) => Self::ClientFirst,
-            (Some('c'), Some('=')) => Self::ClientFinal,
-            (Some('r' | 'm'), Some('=')) => Self::ServerFirst,
-            (Some('v' | 'e'), Some('=')) => Self::ServerFinal,
-            _ => Self::None,
+            (Some('n' | 'y'), Some(',')) | (Some('p'), Some('=')) => Some(Self::ClientFirst),
+            (Some('c'), Some('=')) => Some(Self::ClientFinal),
+            (Some('r' | 'm'), Some('=')) => Some(Self::ServerFirst),
+            (Some('v' | 'e'), Some('=')) => Some(Self::ServerFinal),
+            _ => None,
         }
     }
 
@@ -95,7 +96,6 @@ impl Message {
         match self {
             Self::ClientFinal => in_any(&|m| ClientFinal::from_wire(bytes, m).map(|_| ())),
             Self::ClientFirst => ClientFirst::from_wire(bytes).map(|_| ()),
-            Self::None => Err(Fault::Gs2Header),
             Self::ServerFinal => in_any(&|m| ServerFinal::from_wire(bytes, m).map(|_| ())),
             Self::ServerFirst => ServerFirst::from_wire(bytes).map(|_| ()),
         }
@@ -136,13 +136,14 @@ fn attribute(kind: Message, text: &str) -> Attribute {
         };
     };
     let (name, meaning) = match (letter, kind) {
-        ("a", _) => ("authzid", name_meaning("whom the client wants to act as", value)),
+        ("a", _) => ("authzid", name_meaning("the user that the client wants to act as", value)),
         ("c", _) => ("channel-binding", binding_meaning(value)),
         ("e", _) => ("server-error", "why the server refuses".to_owned()),
         ("i", _) => ("iteration-count", "how often the password is hashed".to_owned()),
         ("m", _) => (
             "reserved-mext",
-            "a mandatory extension: whoever does not know it must give up".to_owned(),
+            "a mandatory extension: a server that does not know it must reject the message"
+                .to_owned(),
         ),
         ("n", _) if value.is_empty() => {
             ("username", "empty, as libpq sends it: the user is known by other means".to_owned())
