@@ -93,10 +93,12 @@ impl<'a, C: AsRef<[u8]>> Search<'a, C> {
     }
 
     /// Tries candidates until none is left, an earlier one is the password, or the search is
-    /// [stopped](Self::stop). Returns within about a millisecond of a stop.
+    /// [stopped](Self::stop).
     ///
-    /// `tick` is called about every millisecond. It may unwind; the candidates that this thread was
-    /// trying then stay untried.
+    /// `tick` is called about every millisecond, and the function returns as soon after a stop. For
+    /// SCRAM-SHA-1 and SCRAM-SHA-512 both can take one derivation of
+    /// [`MAX_ITERATIONS_WITHOUT_TICK`](crate::keys::MAX_ITERATIONS_WITHOUT_TICK) iterations. `tick`
+    /// may unwind; the candidates that this thread was trying then stay untried.
     pub fn work(&self, mut tick: impl FnMut()) {
         let group = self.target.group();
         loop {
