@@ -4,9 +4,9 @@
 //! error or a cancel. They read only memory that Rust allocated, because a session that is
 //! terminated frees PostgreSQL's memory while they still run.
 
-use core::mem::MaybeUninit;
 use std::thread::{self, ScopedJoinHandle};
 
+use nix::sys::signal::{SigSet, SigmaskHow};
 use scram_core::Search;
 
 use super::{caller, interrupt};
@@ -38,19 +38,19 @@ pub(crate) fn run<C: AsRef<[u8]> + Sync>(
         return Ok(());
     }
     thread::scope(|scope| {
-        let mut crew =
+        let mut others =
             SearchThreads { stop: || search.stop(), workers: Vec::with_capacity(threads) };
         {
-            let _mask = SignalMask::block_all();
+            let _mask = SignalMask::block_all()?;
             for _ in 1..threads {
                 let builder = thread::Builder::new().name("scram search".to_owned());
                 // Where the system gives no more threads, those that are there do the work.
                 let Ok(worker) = builder.spawn_scoped(scope, || search.work(|| ())) else { break };
-                crew.workers.push(worker);
+                others.workers.push(worker);
             }
         }
         search.work(interrupt::check);
-        crew.wait()
+        others.wait()
     })
 }
 
@@ -61,7 +61,8 @@ struct SearchThreads<'scope, S: Fn()> {
 }
 
 impl<S: Fn()> SearchThreads<'_, S> {
-    /// Waits for what they have begun; a candidate is too long a derivation to wait for deafly.
+    /// Waits until the threads have finished their current candidates. One derivation can take long,
+    /// so interrupts are checked meanwhile.
     fn wait(&mut self) -> Result<(), Error> {
         while self.workers.iter().any(|worker| !worker.is_finished()) {
             interrupt::wait_for_latch(WAIT_MILLISECONDS);
@@ -81,27 +82,21 @@ impl<S: Fn()> Drop for SearchThreads<'_, S> {
     }
 }
 
-/// Keeps signals from this thread, and from those that it starts meanwhile, as long as it lives.
-/// PostgreSQL's handlers must run on the backend's thread, which has what was blocked again when
-/// this is dropped; what came in between is delivered then.
-struct SignalMask(libc::sigset_t);
+/// Blocks all signals until dropped; threads started meanwhile inherit that. PostgreSQL's handlers must
+/// run on the backend's thread, so the other threads must never receive a signal. The old mask is
+/// restored on drop, and pending signals are delivered then.
+struct SignalMask(SigSet);
 
 impl SignalMask {
-    fn block_all() -> Self {
-        let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
-        // SAFETY: both sets are written, the first by sigfillset, before they are read; with these
-        // arguments neither function can fail.
-        unsafe {
-            libc::sigfillset(all.as_mut_ptr());
-            libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-            Self(before.assume_init())
-        }
+    fn block_all() -> Result<Self, Error> {
+        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
+        before.map(Self).map_err(|_| Error::Search)
     }
 }
 
 impl Drop for SignalMask {
     fn drop(&mut self) {
-        // SAFETY: the set that pthread_sigmask gave out.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, core::ptr::null_mut()) };
+        // It fails only for an unknown `SigmaskHow`, which this is not.
+        let _ = self.0.thread_set_mask();
     }
 }
