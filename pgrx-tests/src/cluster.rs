@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use postgres::{Client, Config, NoTls};
 use tempfile::TempDir;
 
-use crate::until;
+use crate::{repeat, until};
 use program::{Program, own};
 
 mod pooler;
@@ -54,6 +54,7 @@ impl Builder {
 
     /// Makes and starts the server.
     pub fn start(self) -> Cluster {
+        repeat::print_command_on_panic();
         let dir = tempfile::Builder::new().prefix("scram_ext_test.").tempdir().expect("a folder");
         own(dir.path());
         let data = dir.path().join("data");

@@ -25,6 +25,7 @@ pub mod docs;
 pub mod errors;
 pub mod expected;
 pub mod foreign;
+pub mod repeat;
 pub mod rows;
 pub mod runs;
 pub mod wait;
