@@ -231,9 +231,10 @@ pub(crate) fn server_iterations() -> i32 {
     text.and_then(|text| text.parse().ok()).unwrap_or(POSTGRES_ITERATIONS)
 }
 
-/// `scram.password_history`: how many of a role's last passwords may not come back.
-pub(crate) fn password_history() -> usize {
-    usize::try_from(PASSWORD_HISTORY.get()).unwrap_or(0)
+/// `scram.password_history`: how many of a role's last passwords may not come back. `None`: the
+/// history is off.
+pub(crate) fn password_history() -> Option<usize> {
+    usize::try_from(PASSWORD_HISTORY.get()).ok().filter(|last| *last > 0)
 }
 
 /// `scram.salt_length` in bytes.

@@ -26,7 +26,7 @@ pg_module_magic!(name = c"scram_ext", version = VERSION);
 const VERSION: &CStr =
     match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
         Ok(version) => version,
-        Err(_) => c"",
+        Err(_) => panic!("a version without NUL"),
     };
 
 /// Tells pgrx that the schema exists, because `#[pg_extern(schema = "scram")]` needs it. bootstrap.sql, which

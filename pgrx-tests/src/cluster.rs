@@ -85,7 +85,8 @@ impl Builder {
         hba.push("host all all 127.0.0.1/32 scram-sha-256".to_owned());
         fs::write(data.join("pg_hba.conf"), hba.join("\n") + "\n").expect("pg_hba.conf");
 
-        let mut cluster = Cluster { dir, port: 0, server: None, address_space: self.address_space };
+        let mut cluster =
+            Cluster { dir, port: free_port(), server: None, address_space: self.address_space };
         cluster.start_server();
         cluster
     }
@@ -130,7 +131,8 @@ impl Cluster {
         let mut conf = fs::read_to_string(&file).expect("postgresql.conf");
         conf.push_str(&format!("unix_socket_directories = '{}'\n", dir.path().display()));
         fs::write(&file, conf).expect("postgresql.conf");
-        let mut standby = Self { dir, port: 0, server: None, address_space: self.address_space };
+        let mut standby =
+            Self { dir, port: free_port(), server: None, address_space: self.address_space };
         standby.start_server();
 
         let end = "SELECT pg_current_wal_lsn()::text";
@@ -328,9 +330,6 @@ impl Cluster {
 
     fn start_server(&mut self) {
         let log = File::options().create(true).append(true).open(self.log_file()).expect("the log");
-        if self.port == 0 {
-            self.port = free_port();
-        }
         let mut server = match self.address_space {
             Some(bytes) => Program::within("postgres", bytes),
             None => Program::new("postgres"),

@@ -68,7 +68,7 @@ fn caller() -> String {
     let name = |role| unsafe {
         let name = pg_sys::GetUserNameFromId(role, true);
         if name.is_null() {
-            return String::new();
+            return format!("a dropped role with OID {}", role.to_u32());
         }
         ServerText::from_bytes(core::ffi::CStr::from_ptr(name).to_bytes()).quoted()
     };

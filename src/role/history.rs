@@ -54,10 +54,7 @@ pub(super) fn refuse(
     password: &Password,
     is_current: bool,
 ) -> Result<(), ErrorReport> {
-    let last = guc::password_history();
-    if last == 0 || is_current {
-        return Ok(());
-    }
+    let Some(last) = guc::password_history().filter(|_| !is_current) else { return Ok(()) };
     for entry in load_entries(role)?.iter().take(last) {
         let verifier = entry.verifier.as_ascii().parse::<Verifier>().ok();
         // Counts above the cap were below it once.
@@ -80,10 +77,7 @@ pub(super) fn record(
     verifier: &str,
     is_same: bool,
 ) -> Result<(), ErrorReport> {
-    let last = guc::password_history();
-    if last == 0 {
-        return Ok(());
-    }
+    let Some(last) = guc::password_history() else { return Ok(()) };
     let entries = load_entries(role)?;
     if let Some(old) = &role.secret {
         let kept = entries.iter().find(|entry| entry.verifier.as_bytes() == old.as_bytes());

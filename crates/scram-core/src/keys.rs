@@ -93,8 +93,9 @@ impl Key {
 
     /// Copies at most [`MAX_KEY_LEN`] bytes: the output of a hash function or a derivation.
     pub(crate) fn copy(bytes: &[u8]) -> Self {
-        let mut key = Self { bytes: [0; MAX_KEY_LEN], len: bytes.len().min(MAX_KEY_LEN) };
-        key.bytes[..bytes.len()].copy_from_slice(bytes);
+        let len = bytes.len().min(MAX_KEY_LEN);
+        let mut key = Self { bytes: [0; MAX_KEY_LEN], len };
+        key.bytes[..len].copy_from_slice(&bytes[..len]);
         key
     }
 }

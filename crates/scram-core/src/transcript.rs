@@ -101,7 +101,7 @@ impl Transcript<'_> {
         checks.step = 4;
         match checks.parsed(ServerFinal::from_wire(server_final, mechanism))? {
             ServerFinal::Error(value) => {
-                checks.add("outcome", false, "", &format!("the server refuses: {value}"))
+                checks.fail("outcome", &format!("the server refuses: {value}"))
             }
             ServerFinal::Signature(signature) => {
                 let ServerFinal::Signature(expected) = verifier.sign(&auth_message) else {
@@ -141,7 +141,7 @@ impl Transcript<'_> {
                 "data in c= although client-first says that there is none",
             ),
             (Gs2Flag::Required(_), None) if data.is_empty() => {
-                checks.add(name, false, "", "no data in c= although client-first requires it")
+                checks.fail(name, "no data in c= although client-first requires it")
             }
             (Gs2Flag::Required(_), None) => {
                 checks.push(name, None, "not compared: give channel_binding_data");
@@ -201,6 +201,11 @@ struct Checks {
 impl Checks {
     fn push(&mut self, name: &'static str, ok: Option<bool>, detail: &str) {
         self.list.push(TranscriptCheck { step: self.step, name, ok, detail: detail.to_owned() });
+    }
+
+    fn fail(&mut self, name: &'static str, detail: &str) -> Result<(), Stop> {
+        self.push(name, Some(false), detail);
+        Err(Stop)
     }
 
     fn add(&mut self, name: &'static str, ok: bool, right: &str, wrong: &str) -> Result<(), Stop> {

@@ -28,17 +28,16 @@ pub(super) async fn read_startup<S: AsyncRead + Unpin>(client: &mut S) -> std::i
         80_877_104 => Startup::Gssapi,
         _ => {
             let mut texts = rest.split(|byte| *byte == 0).map(String::from_utf8_lossy);
-            let (mut user, mut database) = (String::new(), String::new());
+            let (mut user, mut database) = (None, None);
             while let (Some(name), Some(value)) = (texts.next(), texts.next()) {
                 match &*name {
-                    "user" => user = value.into_owned(),
-                    "database" => database = value.into_owned(),
+                    "user" => user = Some(value.into_owned()),
+                    "database" => database = Some(value.into_owned()),
                     _ => {}
                 }
             }
-            if database.is_empty() {
-                database.clone_from(&user);
-            }
+            let user = user.ok_or(ErrorKind::InvalidData)?;
+            let database = database.unwrap_or_else(|| user.clone());
             Startup::Session { user, database }
         }
     })
