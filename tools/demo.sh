@@ -98,30 +98,27 @@ audit() {
 
 seed() {
     local log
-    log=$(quiet -f - <<'SQL'
-CREATE FUNCTION pg_temp.random() RETURNS text LANGUAGE sql AS 'SELECT gen_random_uuid()::text';
+    log=$(cat pgrx-tests/src/fixtures/roles.sql - <<'SQL' | quiet -f -
 CREATE FUNCTION pg_temp.make(role name, story text, verifier text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    EXECUTE format('CREATE ROLE %I LOGIN', role);
+    PERFORM pg_temp.make_role(role, verifier);
     EXECUTE format('COMMENT ON ROLE %I IS %L', role, story);
-    -- ALTER ROLE would take a malformed verifier for a password, and hash it.
-    UPDATE pg_authid SET rolpassword = verifier WHERE rolname = role;
 END $$;
 SET scram.min_iterations = 1000;
-SELECT pg_temp.make('web', 'a good one', scram.generate(pg_temp.random()));
-SELECT pg_temp.make('etl', 'a good one, with more iterations', scram.generate(pg_temp.random(), 20000));
-SELECT pg_temp.make('billing', 'never changed since PostgreSQL 9.6: md5', 'md5' || md5(pg_temp.random() || 'billing'));
-SELECT pg_temp.make('backup', 'made with 1000 iterations', scram.generate(pg_temp.random(), 1000));
+SELECT pg_temp.make('web', 'a good one', scram.generate(pg_temp.password()));
+SELECT pg_temp.make('etl', 'a good one, with more iterations', scram.generate(pg_temp.password(), 20000));
+SELECT pg_temp.make('billing', 'never changed since PostgreSQL 9.6: md5', 'md5' || md5(pg_temp.password() || 'billing'));
+SELECT pg_temp.make('backup', 'made with 1000 iterations', scram.generate(pg_temp.password(), 1000));
 SELECT pg_temp.make('shop', 'its password is its name', scram.generate('shop'));
-SELECT pg_temp.make('intern', 'its password stands on every list', scram.generate('football'));
-SELECT pg_temp.make('node_1', 'made from a template with node_2: same salt', scram.generate(pg_temp.random(), 4096, '\x00112233445566778899aabbccddeeff'));
-SELECT pg_temp.make('node_2', 'made from a template with node_1: same salt', scram.generate(pg_temp.random(), 4096, '\x00112233445566778899aabbccddeeff'));
-SELECT pg_temp.make('blue', 'a copy of green', scram.generate(pg_temp.random()));
+SELECT pg_temp.make('intern', 'its password is on every list', scram.generate('football'));
+SELECT pg_temp.make('node_1', 'made from a template with node_2: same salt', scram.generate(pg_temp.password(), 4096, '\x00112233445566778899aabbccddeeff'));
+SELECT pg_temp.make('node_2', 'made from a template with node_1: same salt', scram.generate(pg_temp.password(), 4096, '\x00112233445566778899aabbccddeeff'));
+SELECT pg_temp.make('blue', 'a copy of green', scram.generate(pg_temp.password()));
 SELECT pg_temp.make('green', 'a copy of blue', (SELECT rolpassword FROM pg_authid WHERE rolname = 'blue'));
-SELECT pg_temp.make('import', 'its verifier was cut off', left(scram.generate(pg_temp.random()), 80));
-SELECT pg_temp.make('import_2', 'its verifier is one by accident only', replace(scram.generate(pg_temp.random()), '$4096:', '$ 4096:'));
+SELECT pg_temp.make('import', 'its verifier was cut off', left(scram.generate(pg_temp.password()), 80));
+SELECT pg_temp.make('import_2', 'the server reads its verifier, strict clients do not', replace(scram.generate(pg_temp.password()), '$4096:', '$ 4096:'));
 SELECT pg_temp.make('reporting', 'may log in, has no password', NULL);
-SELECT pg_temp.make('contractor', 'its password has expired', scram.generate(pg_temp.random()));
+SELECT pg_temp.make('contractor', 'its password has expired', scram.generate(pg_temp.password()));
 ALTER ROLE contractor VALID UNTIL '2024-06-30';
 SQL
     ) || fail "$log"

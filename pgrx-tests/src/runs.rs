@@ -46,17 +46,3 @@ impl Run {
         rows(client, sql).into_iter().map(run).collect()
     }
 }
-
-/// Makes a role, and stores a secret with it that `CREATE ROLE` would not take as it is.
-///
-/// `secret` is an expression; passwords in it are as cheap to try as can be where it is
-/// `scram.generate(…, 1)`.
-pub fn make_role(client: &mut Client, name: &str, secret: &str) {
-    let sql = format!(
-        "SET scram.min_iterations = 1;
-         CREATE ROLE {name} LOGIN VALID UNTIL 'infinity';
-         UPDATE pg_authid SET rolpassword = {secret} WHERE oid = '{name}'::regrole;
-         RESET scram.min_iterations",
-    );
-    client.batch_execute(&sql).unwrap_or_else(|error| panic!("{error:?}\n{sql}"));
-}

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use scram_ext_client_tests::docs::{self, Block};
-use scram_ext_client_tests::{Cluster, rows};
+use scram_ext_client_tests::{Cluster, fixtures, rows};
 
 macro_rules! pages {
     ($($test:ident: $page:literal,)*) => {
@@ -179,7 +179,7 @@ fn the_page_on_checks_shows_real_evidence() {
         .conf("scram.max_password_age = '90 d'")
         .conf("scram.expiry_warning = '36500 d'")
         .start();
-    cluster.psql_script(EVIDENCE);
+    cluster.psql_script(&[fixtures::ROLES, EVIDENCE].concat());
     let findings = "SELECT check_id, subject || ': ' || evidence FROM scram.audit_finding";
     let findings: BTreeSet<_> = rows(&mut cluster.client(), findings).into_iter().collect();
 
@@ -197,13 +197,6 @@ fn the_page_on_checks_shows_real_evidence() {
 /// A server on which each check finds something.
 const EVIDENCE: &str = r"
 CREATE EXTENSION scram_ext;
-CREATE FUNCTION pg_temp.password() RETURNS text LANGUAGE sql AS 'SELECT gen_random_uuid()::text';
-CREATE FUNCTION pg_temp.make(role name, secret text) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE format('CREATE ROLE %I LOGIN', role);
-    -- ALTER ROLE would take a malformed verifier for a password, and hash it.
-    UPDATE pg_authid SET rolpassword = secret WHERE rolname = role;
-END $$;
 SET scram.min_iterations = 1;
 SELECT FROM (VALUES
     ('nightly', 'md5' || md5('nightly')),
@@ -227,7 +220,7 @@ SELECT FROM (VALUES
     ('old_group', scram.generate(pg_temp.password(), 1)),
     ('contractor', scram.generate(pg_temp.password(), 1)),
     ('student', scram.generate(pg_temp.password(), 1))
-) role (name, secret), pg_temp.make(role.name, role.secret);
+) role (name, secret), pg_temp.make_role(role.name, role.secret);
 RESET scram.min_iterations;
 SET TimeZone = 'UTC';
 ALTER ROLE shop SET password_encryption = 'md5';
