@@ -5,44 +5,36 @@ use std::collections::BTreeSet;
 use std::thread::{self, JoinHandle};
 
 use postgres::Client;
-use scram_ext_client_tests::{Cluster, cell, rows, until};
+use scram_ext_client_tests::{Cluster, cell, fixtures, rows, until};
 
 /// Good roles and bad ones. Passwords of roles that should only be bad in one way are random.
 const SEED: &str = r"
-CREATE FUNCTION pg_temp.make(role name, verifier text) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE format('CREATE ROLE %I LOGIN', role);
-    -- ALTER ROLE would hash a malformed secret as if it were a password.
-    UPDATE pg_authid SET rolpassword = verifier WHERE rolname = role;
-END $$;
-CREATE FUNCTION pg_temp.random_password() RETURNS text LANGUAGE sql AS 'SELECT gen_random_uuid()::text';
+SELECT pg_temp.make_role('good', scram.generate(pg_temp.password()));
+SELECT pg_temp.make_role('good_too', scram.generate(pg_temp.password(), 20000));
 
-SELECT pg_temp.make('good', scram.generate(pg_temp.random_password()));
-SELECT pg_temp.make('good_too', scram.generate(pg_temp.random_password(), 20000));
-
-SELECT pg_temp.make('old_hash', 'md5' || md5('whatever' || 'old_hash'));
-SELECT pg_temp.make('broken', 'SCRAM-SHA-256$4096:Y3V0IG9mZg==');
+SELECT pg_temp.make_role('old_hash', 'md5' || md5('whatever' || 'old_hash'));
+SELECT pg_temp.make_role('broken', 'SCRAM-SHA-256$4096:Y3V0IG9mZg==');
 -- PostgreSQL reads the count with strtol: it lets this role log in.
-SELECT pg_temp.make('lax', replace(scram.generate(pg_temp.random_password()), '$4096:', '$ 4096:'));
+SELECT pg_temp.make_role('lax', replace(scram.generate(pg_temp.password()), '$4096:', '$ 4096:'));
 
 SET scram.min_iterations = 1000;
-SELECT pg_temp.make('cheap', scram.generate(pg_temp.random_password(), 1000));
+SELECT pg_temp.make_role('cheap', scram.generate(pg_temp.password(), 1000));
 RESET scram.min_iterations;
 
-SELECT pg_temp.make('same_salt_1', scram.generate(pg_temp.random_password(), 4096, '\x000102030405060708090a0b0c0d0e0f'));
-SELECT pg_temp.make('same_salt_2', scram.generate(pg_temp.random_password(), 4096, '\x000102030405060708090a0b0c0d0e0f'));
-SELECT pg_temp.make('copied_1', scram.generate(pg_temp.random_password()));
-SELECT pg_temp.make('copied_2', (SELECT rolpassword FROM pg_authid WHERE rolname = 'copied_1'));
+SELECT pg_temp.make_role('same_salt_1', scram.generate(pg_temp.password(), 4096, '\x000102030405060708090a0b0c0d0e0f'));
+SELECT pg_temp.make_role('same_salt_2', scram.generate(pg_temp.password(), 4096, '\x000102030405060708090a0b0c0d0e0f'));
+SELECT pg_temp.make_role('copied_1', scram.generate(pg_temp.password()));
+SELECT pg_temp.make_role('copied_2', (SELECT rolpassword FROM pg_authid WHERE rolname = 'copied_1'));
 
-SELECT pg_temp.make('Jürgen', scram.generate('Jürgen'));
-SELECT pg_temp.make('old_name', 'md5' || md5('old_name' || 'old_name'));
+SELECT pg_temp.make_role('Jürgen', scram.generate('Jürgen'));
+SELECT pg_temp.make_role('old_name', 'md5' || md5('old_name' || 'old_name'));
 
-SELECT pg_temp.make('no_password', NULL);
+SELECT pg_temp.make_role('no_password', NULL);
 CREATE ROLE a_group;
 
-SELECT pg_temp.make('expired', scram.generate(pg_temp.random_password()));
+SELECT pg_temp.make_role('expired', scram.generate(pg_temp.password()));
 ALTER ROLE expired VALID UNTIL '2020-01-01';
-SELECT pg_temp.make('valid', scram.generate(pg_temp.random_password()));
+SELECT pg_temp.make_role('valid', scram.generate(pg_temp.password()));
 ALTER ROLE valid VALID UNTIL 'infinity';
 ";
 
@@ -68,7 +60,7 @@ const EXPECTED: &[(&str, &str)] = &[
 fn the_bad_roles_are_found_and_the_good_ones_are_not() {
     let cluster = Cluster::with_extension();
     let mut client = cluster.client();
-    client.batch_execute(SEED).expect("the roles");
+    client.batch_execute(&[fixtures::ROLES, SEED].concat()).expect("the roles");
 
     let found = findings(&mut client, "scram.audit()");
     assert_eq!(found, expected(&[]), "scram.audit()");
@@ -90,7 +82,7 @@ fn the_bad_roles_are_found_and_the_good_ones_are_not() {
 fn a_run_is_stored_and_the_next_one_compared_with_it() {
     let cluster = Cluster::with_extension();
     let mut client = cluster.client();
-    client.batch_execute(SEED).expect("the roles");
+    client.batch_execute(&[fixtures::ROLES, SEED].concat()).expect("the roles");
 
     // The value given is ignored.
     let first = cell(&mut client, "CALL scram.run_audit(-7)").expect("a run");

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use postgres::Client;
-use scram_ext_client_tests::{Cluster, Run, cell, rows};
+use scram_ext_client_tests::{Cluster, Run, cell, fixtures, rows};
 
 /// A seed that makes a check hit: the check, the source and subject that it names, and the
 /// statement. `{…}` in it are passwords that no candidate matches. A harmless seed has no check.
@@ -285,17 +285,14 @@ fn what_was_seeded_is_found_and_nothing_else() {
 }
 
 fn seed(client: &mut Client) {
+    client.batch_execute(fixtures::ROLES).expect("helpers");
     client
         .batch_execute(
-            "CREATE FUNCTION random_password() RETURNS text LANGUAGE sql AS 'SELECT gen_random_uuid()::text';
+            "CREATE FUNCTION random_password() RETURNS text LANGUAGE sql AS 'SELECT pg_temp.password()';
              CREATE FUNCTION run(statement text) RETURNS void LANGUAGE plpgsql AS
                  $$BEGIN EXECUTE statement; END$$;
-             CREATE FUNCTION make(role name, verifier text) RETURNS void LANGUAGE plpgsql AS $$
-             BEGIN
-                 EXECUTE format('CREATE ROLE %I LOGIN VALID UNTIL %L', role, now() + interval '1 year');
-                 -- ALTER ROLE would hash a malformed secret as if it were a password.
-                 UPDATE pg_authid SET rolpassword = verifier WHERE rolname = role;
-             END $$;
+             CREATE FUNCTION make(role name, verifier text) RETURNS void LANGUAGE sql AS
+                 $$SELECT pg_temp.make_role(role, verifier, now() + interval '1 year')$$;
              CREATE TABLE account (name text, secret text);
              CREATE FUNCTION account(name text, secret text) RETURNS void LANGUAGE sql AS
                  'INSERT INTO account VALUES (name, secret)';
