@@ -19,9 +19,7 @@ use crate::pg::record::Record;
 use crate::pg::text::{ServerText, Utf8};
 use crate::pg::{clock, random};
 
-use credentials::Credentials;
-
-use credentials::GivenVerifiers;
+use credentials::{Credentials, GivenVerifiers};
 
 /// `scram.handshake_start(…, OUT server_first text, OUT state bytea, OUT error text)`
 ///

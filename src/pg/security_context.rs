@@ -34,7 +34,7 @@ impl Drop for SwitchedUser {
     }
 }
 
-/// Runs a statement on a table of the extension as that table's owner.
+/// Runs a statement as the owner of this table of the extension, which is the extension's owner.
 ///
 /// Everything in the statement is qualified or of pg_catalog: the callers' search_path is pinned. It
 /// holds no secret, nor do its arguments: statement loggers write both down.

@@ -28,7 +28,7 @@ pub(crate) struct ServerText {
 }
 
 impl ServerText {
-    /// ServerText that did not come in as a `text` argument.
+    /// A text that did not come in as a `text` argument.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
         Self { bytes: Zeroizing::new(bytes.to_vec()), unread: None }
     }
@@ -161,8 +161,8 @@ impl ServerText {
 const SQL_ASCII: c_int = pg_sys::pg_enc::PG_SQL_ASCII as c_int;
 const UTF8: c_int = pg_sys::pg_enc::PG_UTF8 as c_int;
 
-/// ServerText in another encoding; `None` where a character has no counterpart in it, or where the server has
-/// no conversion at all, as for MULE_INTERNAL and UTF8. Never raises.
+/// Converts bytes to another encoding. `None` if a character has no counterpart in it, or if the server
+/// has no conversion between the two, such as MULE_INTERNAL and UTF8. Never raises.
 fn convert(bytes: &[u8], from: c_int, to: c_int) -> Option<Zeroizing<Vec<u8>>> {
     if from == to || bytes.is_ascii() {
         return Some(Zeroizing::new(bytes.to_vec()));
@@ -204,7 +204,7 @@ impl AsRef<[u8]> for ServerText {
     }
 }
 
-/// ServerText with every byte that is not ASCII as `\xNN`.
+/// The text, with each byte that is not ASCII as `\xNN`.
 fn ascii_escaped(bytes: &[u8]) -> String {
     let escape = |byte: &u8| match byte {
         0..=0x7F => char::from(*byte).to_string(),
@@ -213,7 +213,7 @@ fn ascii_escaped(bytes: &[u8]) -> String {
     bytes.iter().map(escape).collect()
 }
 
-/// ServerText with every byte that is no UTF-8 as `\xNN`.
+/// The text, with each byte that is no UTF-8 as `\xNN`.
 fn escaped(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {

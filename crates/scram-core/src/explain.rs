@@ -25,7 +25,7 @@ pub struct Attribute {
     pub meaning: String,
 }
 
-/// Explains any of the four messages, which it recognises by its first letter.
+/// Explains any of the four messages, which it recognises by its first two characters.
 ///
 /// It explains malformed messages too; the last entry then names the fault.
 ///
