@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use scram_ext_client_tests::docs::{self, Block};
-use scram_ext_client_tests::{Cluster, fixtures, rows};
+use scram_ext_client_tests::{Cluster, Run, cell, fixtures, rows};
 
 macro_rules! pages {
     ($($test:ident: $page:literal,)*) => {
@@ -140,6 +140,57 @@ fn the_readme_has_at_most_250_lines() {
     let lines = docs::read("README.md").lines().count();
     assert!(lines <= 250, "README.md has {lines} lines");
 }
+
+/// The README shows the beginning of a real report. `UPDATE_EXPECTED=1` writes it there instead.
+#[test]
+fn the_readme_shows_a_real_report() {
+    let cluster = Cluster::builder().conf("cluster_name = '15/main'").start();
+    cluster.client().batch_execute("CREATE DATABASE app").expect("a database");
+    let mut client = cluster.client_as("postgres", "app");
+    client.batch_execute("CREATE EXTENSION scram_ext").expect("the extension");
+    client.batch_execute(&[fixtures::ROLES, REPORTED].concat()).expect("the roles");
+    Run::call(&mut client);
+    client.batch_execute(CHANGED).expect("changes");
+    Run::call(&mut client);
+    client.batch_execute(AS_OF).expect("times");
+    let report = cell(&mut client, "SELECT scram.audit_report('text')").expect("a report");
+    // The summary and the critical findings.
+    let next = ["\nWARNING (", "\nNOTICE ("].iter().filter_map(|heading| report.find(heading));
+    let beginning = report[..next.min().expect("another section")].trim_end();
+
+    let page = docs::read("README.md");
+    let shown = docs::block("README.md", "text", "Password audit");
+    if std::env::var_os("UPDATE_EXPECTED").is_some() {
+        let page = page.replace(&shown, &format!("{beginning}\n"));
+        fs::write(docs::root().join("README.md"), page).expect("the page");
+    } else {
+        assert_eq!(beginning, shown.trim_end());
+    }
+}
+
+/// Roles of a server whose owner has begun to clean up.
+const REPORTED: &str = r"
+SELECT pg_temp.make_role('web_' || i, scram.generate(pg_temp.password()), now() + interval '1 year') FROM generate_series(1, 40) i;
+SELECT pg_temp.make_role('etl', 'md5' || md5(pg_temp.password() || 'etl'), now() + interval '1 year');
+SELECT pg_temp.make_role('shop', scram.generate('shop123'), now() + interval '1 year');
+";
+
+/// Between the two runs.
+const CHANGED: &str = r"
+SELECT scram.accept_finding(finding_id, '2027-06-30', 'the socket is open to administrators only')
+FROM scram.audit_finding WHERE check_id = 'hba_trust';
+ALTER ROLE etl PASSWORD 'X7-a-long-password';
+SELECT pg_temp.make_role('billing', 'md5' || md5(pg_temp.password() || 'billing'), now() + interval '1 year');
+";
+
+/// The parts of a report that differ from day to day, from host to host, and with the predefined roles
+/// of a major version.
+const AS_OF: &str = r"
+UPDATE scram.audit_run SET started_at = '2026-11-21 03:17:04+00', finished_at = '2026-11-21 03:17:06.5+00' WHERE run_id = 1;
+UPDATE scram.audit_run SET started_at = '2026-11-22 03:17:04+00', finished_at = '2026-11-22 03:17:06.5+00',
+    candidates_tested = 1204, subjects = 57 WHERE run_id = 2;
+UPDATE scram.audit_census SET subjects = 14 WHERE run_id = 2 AND kind = 'none';
+";
 
 #[test]
 fn the_page_on_checks_has_each_check_in_order() {
