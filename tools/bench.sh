@@ -54,10 +54,10 @@ distributions() {
     script unknown <<<"$(exchange_for "nullif(:v, :v)")"
     script role <<<"$(role_for login)"
     script locked <<<"$(role_for locked)"
-    script nobody <<<"$(role_for nobody)"
+    script missing <<<"$(role_for missing)"
     printf '%-52s %10s %10s %10s\n' "latency of an exchange, microseconds" p10 median p90
     latencies known unknown
-    latencies role locked nobody
+    latencies role locked missing
 }
 
 exchange_for() {

@@ -11,7 +11,7 @@ server_start() {
     bin=$("$PG_CONFIG" --bindir)
     dir=$(mktemp -d "/tmp/$1.XXXXXX")
     shift
-    chmod 755 "$dir" # anybody may use the socket
+    chmod 755 "$dir" # every user may use the socket
     # The server refuses to run as root.
     [ "$(id -u)" -ne 0 ] || chown postgres "$dir"
     as_server "$bin/initdb" -D "$dir/data" -U postgres -E UTF8 --locale=C.UTF-8 --no-sync \

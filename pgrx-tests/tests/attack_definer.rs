@@ -4,7 +4,7 @@
 use scram_ext_client_tests::{Cluster, Raised, cell};
 
 #[test]
-fn another_roles_function_acts_on_nobodys_behalf() {
+fn another_roles_function_does_not_act_for_its_caller() {
     let cluster = Cluster::with_extension();
     let mut admin = cluster.client();
     admin

@@ -74,8 +74,8 @@ SELECT format('- `scram.%s(%s)%s`<br>%s. %s', p.proname,
         CASE p.proparallel WHEN 's' THEN 'parallel safe' END,
         CASE WHEN p.proisstrict AND p.pronargs > 0 THEN 'NULL for NULL' END,
         CASE WHEN p.prosecdef THEN 'security definer' END,
-        CASE WHEN has_function_privilege('public', p.oid, 'EXECUTE') THEN 'for everybody'
-             ELSE 'granted to nobody' END) || '.')
+        CASE WHEN has_function_privilege('public', p.oid, 'EXECUTE') THEN 'granted to PUBLIC'
+             ELSE 'granted to no role' END) || '.')
 FROM pg_proc p
 WHERE p.pronamespace = 'scram'::regnamespace
 ORDER BY p.proname";

@@ -110,7 +110,7 @@ fn a_played_exchange_does_not_tell_the_salt_of_an_unknown_user() {
 }
 
 #[test]
-fn nobody_is_made_to_run_an_audit() {
+fn no_role_is_made_to_run_an_audit() {
     let cluster = Cluster::with_extension();
     let mut client = cluster.client();
     client

@@ -89,7 +89,7 @@ fn a_cancel_leaves_the_session_and_no_thread() {
 /// PostgreSQL frees the session's memory while the threads still run. Other sessions must not
 /// notice.
 #[test]
-fn a_terminated_session_harms_nobody() {
+fn a_terminated_session_harms_no_other() {
     let cluster = cluster();
     let mut other = cluster.client();
     for _ in 0..10 {

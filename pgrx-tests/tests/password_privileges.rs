@@ -142,7 +142,7 @@ fn rotations_need_the_right_to_alter_both_roles() {
 
 /// A caller's own names and operators are not used while the functions act as the owner.
 #[test]
-fn the_owners_rights_serve_nobody_else() {
+fn the_owners_rights_serve_no_other_purpose() {
     let cluster = Cluster::with_extension();
     let mut admin = cluster.client();
     admin.batch_execute(SETUP).expect("roles");

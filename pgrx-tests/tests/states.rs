@@ -177,11 +177,11 @@ fn a_name_that_is_too_long_comes_back_as_the_role() {
     assert_eq!((row.get::<_, bool>(0), row.get::<_, Option<&str>>(1)), (true, Some(&*role)));
 }
 
-/// Plays a client up to its final message. `whom`: a verifier or a role.
-fn begin(client: &mut Client, start: &str, whom: &str, password: &str) -> Begun {
+/// Plays a client up to its final message. `account`: a verifier or a role.
+fn begin(client: &mut Client, start: &str, account: &str, password: &str) -> Begun {
     let mut scram = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
     let first = String::from_utf8(scram.message().to_vec()).expect("text");
-    let row = client.query_one(start, &[&first, &whom]).expect("a challenge");
+    let row = client.query_one(start, &[&first, &account]).expect("a challenge");
     scram.update(row.get::<_, &str>(0).as_bytes()).expect("a good server-first");
     let client_final = String::from_utf8(scram.message().to_vec()).expect("text");
     Begun { state: row.get(1), client_final }

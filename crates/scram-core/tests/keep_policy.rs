@@ -34,7 +34,7 @@ fn a_verifier_that_is_no_worse_stays() {
 
 /// The server may read a stored count as 0 or less.
 #[test]
-fn too_little_is_the_same_for_all_who_ask() {
+fn the_minimum_itself_is_enough() {
     let minimum = Minimum { iterations: NonZeroU32::new(4096).expect("positive"), salt_len: 16 };
     for (count, too_few) in [(i64::MIN, true), (0, true), (4095, true), (4096, false)] {
         assert_eq!(minimum.is_above_iterations(count), too_few, "{count}");
