@@ -118,7 +118,7 @@ pub(crate) fn request(
     terms: &Terms,
     username: Option<&str>,
 ) -> Result<Request, ErrorValue> {
-    let client_first = client_first.ok_or(ErrorValue::InvalidEncoding)?.utf8();
+    let client_first = client_first.ok_or(ErrorValue::InvalidEncoding)?.to_wire();
     Request::from_wire(&client_first, terms, username).map_err(Fault::value)
 }
 
@@ -166,7 +166,7 @@ pub(crate) fn finish(
     }
     let list = credentials.known_to(&state, seal);
     let username = state.challenge.username().to_owned();
-    match Challenge::finish(state.challenge, &client_final.utf8(), &list) {
+    match Challenge::finish(state.challenge, &client_final.to_wire(), &list) {
         Outcome::Accepted { server_final, matched } => Finished {
             record: Record([
                 true.into_datum(),

@@ -169,7 +169,7 @@ pub(crate) fn kind(secret: &ServerText) -> Kind {
     if secret.len() > MAX_SECRET_LEN {
         return Kind::Unknown;
     }
-    let utf8 = secret.utf8();
+    let utf8 = secret.to_wire();
     let text = String::from_utf8_lossy(&utf8);
     password_audit::identify(&text, |_| server_accepts(secret.as_bytes()))
 }

@@ -124,7 +124,7 @@ pub(crate) fn handshake(
 /// The decoded `n=`; NULL if the message is malformed or the name is empty.
 #[pg_extern(schema = "scram", immutable, parallel_safe)]
 pub(crate) fn username(client_first: ServerText) -> Option<Utf8> {
-    let message = client_first.utf8();
+    let message = client_first.to_wire();
     let first = ClientFirst::from_wire(&message).ok()?;
     (!first.username.is_empty()).then_some(Utf8(first.username))
 }
@@ -190,10 +190,10 @@ pub(crate) fn check_transcript(
 > {
     let given = |argument, text: Option<ServerText>| text.ok_or(Error::Null { argument });
     let verifier = verifier_text::parse(&given("verifier", verifier)?)?;
-    let client_first = given("client_first", client_first)?.utf8();
-    let server_first = given("server_first", server_first)?.utf8();
-    let client_final = given("client_final", client_final)?.utf8();
-    let server_final = server_final.map(|message| message.utf8());
+    let client_first = given("client_first", client_first)?.to_wire();
+    let server_first = given("server_first", server_first)?.to_wire();
+    let client_final = given("client_final", client_final)?.to_wire();
+    let server_final = server_final.map(|message| message.to_wire());
     let transcript = Transcript {
         client_first: &client_first,
         server_first: &server_first,

@@ -90,7 +90,7 @@ impl ServerText {
     /// SQL_ASCII database, or a character without a counterpart) becomes bytes that are no UTF-8,
     /// which the reader of the message reports. A text that was not copied becomes longer than any
     /// message. Never raises.
-    pub(crate) fn utf8(&self) -> Zeroizing<Vec<u8>> {
+    pub(crate) fn to_wire(&self) -> Zeroizing<Vec<u8>> {
         if self.unread.is_some() {
             return Zeroizing::new(vec![b' '; MAX_MESSAGE_LEN + 1]);
         }
