@@ -22,8 +22,8 @@ pub const TICK_EVERY: u32 = 1024;
 /// The highest iteration count of SCRAM-SHA-1 and SCRAM-SHA-512 that is derived without a `tick`, by
 /// crate `pbkdf2`.
 ///
-/// The derivation cannot be interrupted, so it must end within 100 ms on a slow CPU. On an EPYC 9004
-/// this count takes 3 ms with SHA-1 and 10 to 20 ms with SHA-512; a CPU may be five times as slow.
+/// The derivation cannot be interrupted, so it must end within 100 ms on a slow CPU. On an EPYC this
+/// count takes 3 ms with SHA-1 and 10 to 18 ms with SHA-512; a CPU may be five times as slow.
 pub const MAX_ITERATIONS_WITHOUT_TICK: u32 = 20_000;
 
 /// The longest key of any mechanism, in bytes.
