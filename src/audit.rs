@@ -7,6 +7,7 @@
 
 mod catalog;
 pub(crate) mod guess;
+mod hba_file;
 pub(crate) mod report;
 pub(crate) mod scan;
 pub(crate) mod source;
@@ -195,7 +196,7 @@ fn row(finding: Finding) -> (Utf8, Utf8, &'static str, &'static str, Utf8) {
         Utf8(finding.source),
         Utf8(finding.subject),
         finding.check.id,
-        finding.check.severity.as_str(),
+        finding.severity.as_str(),
         Utf8(finding.evidence),
     )
 }

@@ -3,9 +3,10 @@
 //! Called inside SECURITY DEFINER functions with a pinned search_path only. No query's text holds a
 //! secret, and none is passed as a parameter: statement loggers write both down.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 
-use password_audit::hba::{self, Database, ListenConfig};
+use password_audit::hba::{self, AuthToken, Database, ListenConfig};
 use password_audit::{
     FirstSeen, HbaRule, Origin, Policy, RoleFacts, ServerConfig, Subject, ValidUntil, secret_digest,
 };
@@ -13,6 +14,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use scram_core::keys::Key;
 
+use super::hba_file::HbaFiles;
 use crate::cluster_keys::{ClusterKeys, Purpose};
 use crate::guc;
 use crate::pg::query::query;
@@ -60,7 +62,7 @@ SELECT a.rolname::text AS name,
        floor(extract(epoch FROM statement_timestamp() - t.first_seen) / 60)::bigint AS seen_minutes,
        translate(to_json(date_trunc('second', t.first_seen AT TIME ZONE 'UTC')) #>> '{}', 'T', ' ') || ' UTC'
            AS seen_at,
-       a.rolreplication
+       a.rolreplication, a.rolsuper
 FROM pg_authid a
 LEFT JOIN scram_internal.stored_secret t ON t.source = 'role' AND t.subject = a.rolname
 WHERE $1 IS NULL OR a.rolname = ANY ($1)
@@ -77,14 +79,10 @@ WHERE name IN ('auto_explain.log_min_duration', 'debug_print_parse', 'debug_prin
 
 /// pg_hba.conf as it is on disk. The file's name is a column since PostgreSQL 16.
 const HBA: &str = r"
-SELECT regexp_replace(coalesce(to_jsonb(r) ->> 'file_name', current_setting('hba_file')),
-                      '.*/', '') || ':' || r.line_number AS location,
-       concat_ws(' ', r.type, array_to_string(r.database, ','), array_to_string(r.user_name, ','),
-                 r.address, CASE WHEN r.netmask NOT IN ('255.255.255.255',
-                                 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff') THEN r.netmask END) AS reach,
-       r.auth_method, r.type, r.database, r.user_name, r.address, r.netmask,
-       coalesce(array_to_string(r.options, ' ') LIKE '%clientcert=%', false) AS certificate
+SELECT f.file, r.line_number, regexp_replace(f.file, '.*/', '') || ':' || r.line_number AS location,
+       r.auth_method, r.type, r.database, r.user_name, r.address, r.netmask
 FROM pg_hba_file_rules r
+CROSS JOIN LATERAL (SELECT coalesce(to_jsonb(r) ->> 'file_name', current_setting('hba_file')) AS file) f
 WHERE r.type IS NOT NULL
 ORDER BY coalesce((to_jsonb(r) ->> 'rule_number')::integer, r.line_number)";
 
@@ -173,21 +171,37 @@ fn foreign_name(name: &ServerText, oid: pg_sys::Oid) -> String {
 fn server() -> Result<ServerConfig, ErrorReport> {
     Ok(ServerConfig {
         overrides: query(OVERRIDES, &[], |row| Ok((row.text("owner")?, row.text("setting")?)))?,
-        hba: query(HBA, &[], |row| {
-            Ok(HbaRule {
-                location: row.text("location")?,
-                reach: row.text("reach")?,
-                method: row.text("auth_method")?,
-                connection: row.text("type")?,
-                databases: row.texts("database")?,
-                users: row.texts("user_name")?,
-                address: row.optional_text("address")?,
-                netmask: row.optional_text("netmask")?,
-                certificate: row.value("certificate")?,
-                roles: hba::Matches::Unknown,
-            })
-        })?,
+        hba: hba_rules()?,
         settings: query(SETTINGS, &[], |row| Ok((row.text("name")?, row.text("setting")?)))?,
+    })
+}
+
+/// The rules of pg_hba.conf.
+fn hba_rules() -> Result<Vec<HbaRule>, ErrorReport> {
+    let files = RefCell::new(HbaFiles::default());
+    query(HBA, &[], |row| {
+        let file: ServerText = row.value("file")?;
+        let line = usize::try_from(row.value::<i32>("line_number")?).unwrap_or(0);
+        // The fields of a line are type, databases, users and, unless it is for sockets, the address.
+        let tokens = |listed: Vec<ServerText>, field| {
+            let listed =
+                listed.into_iter().map(|text| (text.to_display(), text.as_bytes().to_vec()));
+            let mut files = files.borrow_mut();
+            AuthToken::list(listed.collect(), files.field(file.as_bytes(), line, field))
+        };
+        let address: Option<ServerText> = row.optional("address")?;
+        let mut rule = HbaRule {
+            location: row.text("location")?,
+            method: row.text("auth_method")?,
+            connection: row.text("type")?,
+            databases: tokens(row.server_texts("database")?, 1),
+            users: tokens(row.server_texts("user_name")?, 2),
+            address: tokens(address.into_iter().collect(), 3).pop(),
+            netmask: row.optional_text("netmask")?,
+            ..HbaRule::default()
+        };
+        rule.reach = rule.describe();
+        Ok(rule)
     })
 }
 
@@ -202,6 +216,7 @@ fn listen_config() -> Result<ListenConfig, ErrorReport> {
                 open_to: row.optional_texts("open_to")?.map(HashSet::from_iter),
             })
         })?,
+        patterns: cfg!(not(feature = "pg15")),
         memberships: query(MEMBERSHIPS, &[], |row| {
             Ok((row.text("member")?, row.text("group_name")?))
         })?,
@@ -261,6 +276,7 @@ fn subjects(names: Option<Vec<ServerText>>) -> Result<Vec<Subject>, ErrorReport>
             first_seen: None,
             hba_rules: None,
             replication: row.value("rolreplication")?,
+            superuser: row.value("rolsuper")?,
             valid_until,
             overrides: row.optional_text("overrides")?,
             hash_access: row.optional_text("hash_access")?,

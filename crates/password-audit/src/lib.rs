@@ -88,6 +88,8 @@ pub struct Hit {
 /// A hit of a [`CheckKind::Server`] rule.
 #[derive(Debug)]
 pub struct ServerHit {
+    /// Whether its severity is one step below the check's.
+    pub lowered: bool,
     /// The setting or rule; a check has at most one hit for each.
     pub subject: String,
     /// Evidence without key material.
@@ -136,6 +138,8 @@ pub struct Finding {
     pub subject: String,
     /// The check.
     pub check: &'static AuditCheck,
+    /// The check's severity, or another one for what was found.
+    pub severity: Severity,
     /// Evidence without key material.
     pub evidence: String,
 }
@@ -236,10 +240,11 @@ fn on_subjects(
 
 fn on_server(check: &'static AuditCheck, hits: Vec<ServerHit>) -> Vec<Finding> {
     hits.into_iter()
-        .map(|ServerHit { subject, evidence }| Finding {
+        .map(|ServerHit { lowered, subject, evidence }| Finding {
             source: "server".to_owned(),
             subject,
             check,
+            severity: if lowered { check.severity.lowered() } else { check.severity },
             evidence,
         })
         .collect()
@@ -250,6 +255,7 @@ fn finding(check: &'static AuditCheck, subject: &Subject, evidence: String) -> F
         source: subject.origin.name().to_owned(),
         subject: subject.name.clone(),
         check,
+        severity: check.severity,
         evidence,
     }
 }

@@ -83,6 +83,8 @@ pub struct RoleFacts {
     pub overrides: Option<String>,
     /// REPLICATION.
     pub replication: bool,
+    /// SUPERUSER.
+    pub superuser: bool,
     /// VALID UNTIL.
     pub valid_until: ValidUntil,
 }

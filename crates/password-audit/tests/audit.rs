@@ -361,6 +361,7 @@ fn role(name: &str, secret: Option<StoredSecret>) -> Subject {
         hba_rules: None,
         overrides: None,
         replication: false,
+        superuser: false,
         valid_until: ValidUntil::At { minutes: 500_000, text: "next year".to_owned() },
     };
     Subject {
@@ -380,6 +381,7 @@ fn group() -> RoleFacts {
         hba_rules: None,
         overrides: None,
         replication: false,
+        superuser: false,
         valid_until,
     }
 }

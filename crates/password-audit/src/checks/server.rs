@@ -63,6 +63,8 @@ pub(super) fn passwords_logged(server: &ServerConfig, _: &Policy) -> Vec<ServerH
         .collect()
 }
 
+/// Rules with this method. One that lets in superusers alone is less severe by a step, because they
+/// are few, and each of them may change the rules.
 fn hba(server: &ServerConfig, method: &str) -> Vec<ServerHit> {
     let rules = server.hba.iter().filter(|rule| rule.method == method);
     rules
@@ -70,9 +72,15 @@ fn hba(server: &ServerConfig, method: &str) -> Vec<ServerHit> {
             let roles = match &rule.roles {
                 Matches::Everybody => "; decides about every role that may log in".to_owned(),
                 Matches::Roles(roles) => format!("; decides about {}", some_of(roles)),
+                Matches::Superusers(roles) => {
+                    format!("; decides about superusers only: {}", some_of(roles))
+                }
                 Matches::Unknown => String::new(),
             };
-            hit(&rule.location, format!("{}{roles}", rule.reach))
+            ServerHit {
+                lowered: matches!(rule.roles, Matches::Superusers(_)),
+                ..hit(&rule.location, format!("{}{roles}", rule.reach))
+            }
         })
         .collect()
 }
@@ -90,5 +98,5 @@ fn some_of(roles: &[String]) -> String {
 }
 
 fn hit(subject: &str, evidence: String) -> ServerHit {
-    ServerHit { subject: subject.to_owned(), evidence }
+    ServerHit { lowered: false, subject: subject.to_owned(), evidence }
 }
