@@ -7,7 +7,7 @@
 
 mod catalog;
 pub(crate) mod guess;
-mod hba_file;
+mod hba;
 pub(crate) mod report;
 pub(crate) mod scan;
 pub(crate) mod source;
@@ -67,7 +67,7 @@ fn cluster_findings(
     ErrorReport,
 > {
     let (policy, (server, roles)) = (catalog::policy()?, catalog::cluster()?);
-    let findings = if passwords {
+    let outcome = if passwords {
         let workers = guc::search_threads();
         password_audit::run(&roles, &server, &policy, |search| {
             search_threads::run(search, workers)
@@ -75,7 +75,7 @@ fn cluster_findings(
     } else {
         password_audit::scan(&roles, &server, &policy)
     };
-    Ok(TableIterator::new(findings.into_iter().map(row)))
+    Ok(TableIterator::new(outcome.findings.into_iter().map(row)))
 }
 
 /// `scram_internal.require_top_level() returns void`

@@ -2,6 +2,7 @@
 //! find exactly the seeds.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use postgres::Client;
 use scram_ext_client_tests::{Cluster, Run, cell, rows};
@@ -222,6 +223,10 @@ const HBA: [&str; 6] = [
 /// and then every role with that count is below it.
 const LOW: &str = "iterations_setting_low";
 
+/// Found once pg_hba.conf is broken, which leaves nothing to find about its rules.
+const UNREADABLE: &str = "hba_unreadable";
+const NOT_LOADED: &str = "hba_not_loaded";
+
 #[test]
 fn what_was_seeded_is_found_and_nothing_else() {
     let mut builder = Cluster::builder()
@@ -242,7 +247,7 @@ fn what_was_seeded_is_found_and_nothing_else() {
     // A check that is new needs a seed here.
     let known = "SELECT check_id FROM scram.audit_checks()";
     let known: BTreeSet<_> = rows(&mut client, known).into_iter().flatten().flatten().collect();
-    let seeded = SEEDS.iter().filter_map(|seed| seed.check).chain([LOW]);
+    let seeded = SEEDS.iter().filter_map(|seed| seed.check).chain([LOW, UNREADABLE, NOT_LOADED]);
     let seeded: BTreeSet<_> = seeded.map(str::to_owned).collect();
     assert_eq!(known, seeded, "checks with a seed");
 
@@ -282,6 +287,17 @@ fn what_was_seeded_is_found_and_nothing_else() {
     }
     expected.insert(["app", "hashed", "iterations_below_policy"].map(str::to_owned));
     assert_eq!(found(&mut client, "scram.audit()"), expected, "by a stricter policy");
+
+    let hba = cluster.dir().join("data/pg_hba.conf");
+    let broken = fs::read_to_string(&hba).expect("pg_hba.conf") + "host all all\n";
+    fs::write(&hba, broken).expect("pg_hba.conf");
+    let of_rules =
+        ["hba_trust", "hba_password", "hba_md5", "no_matching_hba_rule", "login_without_password"];
+    expected.retain(|[_, _, check]| !of_rules.contains(&&**check));
+    for check in [UNREADABLE, NOT_LOADED] {
+        expected.insert(["server", "pg_hba.conf", check].map(str::to_owned));
+    }
+    assert_eq!(found(&mut client, "scram.audit()"), expected, "by a broken file");
 }
 
 fn seed(client: &mut Client) {

@@ -3,18 +3,14 @@
 //! Called inside SECURITY DEFINER functions with a pinned search_path only. No query's text holds a
 //! secret, and none is passed as a parameter: statement loggers write both down.
 
-use std::cell::RefCell;
-use std::collections::HashSet;
-
-use password_audit::hba::{self, AuthToken, Database, ListenConfig};
 use password_audit::{
-    FirstSeen, HbaRule, Origin, Policy, RoleFacts, ServerConfig, Subject, ValidUntil, secret_digest,
+    FirstSeen, Origin, Policy, RoleFacts, ServerConfig, Subject, ValidUntil, secret_digest,
 };
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use scram_core::keys::Key;
 
-use super::hba_file::HbaFiles;
+use super::hba;
 use crate::cluster_keys::{ClusterKeys, Purpose};
 use crate::guc;
 use crate::pg::query::query;
@@ -77,45 +73,6 @@ WHERE name IN ('auto_explain.log_min_duration', 'debug_print_parse', 'debug_prin
                'log_transaction_sample_rate', 'password_encryption',
                'pg_stat_statements.track_utility', 'pgaudit.log')";
 
-/// pg_hba.conf as it is on disk. The file's name is a column since PostgreSQL 16.
-const HBA: &str = r"
-SELECT f.file, r.line_number, regexp_replace(f.file, '.*/', '') || ':' || r.line_number AS location,
-       r.auth_method, r.type, r.database, r.user_name, r.address, r.netmask
-FROM pg_hba_file_rules r
-CROSS JOIN LATERAL (SELECT coalesce(to_jsonb(r) ->> 'file_name', current_setting('hba_file')) AS file) f
-WHERE r.type IS NOT NULL
-ORDER BY coalesce((to_jsonb(r) ->> 'rule_number')::integer, r.line_number)";
-
-/// Whether every line of pg_hba.conf parses. With one bad line the server rejects the whole file.
-/// `type IS NULL` marks such a line; `error` would not do, because hostssl lines have an error too
-/// when TLS is off.
-const HBA_IS_VALID: &str =
-    "SELECT NOT EXISTS (SELECT FROM pg_hba_file_rules r WHERE r.type IS NULL) AS is_valid";
-
-/// Where the server listens, and whether it offers TLS.
-const LISTEN: &str = r"
-SELECT current_setting('unix_socket_directories') <> '' AS socket,
-       current_setting('listen_addresses') <> '' AS tcp,
-       current_setting('ssl')::boolean AS tls";
-
-/// Databases that allow connections. The query asks for the CONNECT privilege of each role only
-/// where PUBLIC lacks it.
-const OPEN_DATABASES: &str = r"
-SELECT d.datname::text AS name, CASE WHEN NOT EXISTS (
-           SELECT FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
-           WHERE a.grantee = 0 AND a.privilege_type = 'CONNECT')
-       THEN ARRAY(SELECT a.rolname::text FROM pg_authid a
-                  WHERE a.rolcanlogin AND has_database_privilege(a.oid, d.oid, 'CONNECT'))
-       END AS open_to
-FROM pg_database d
-WHERE d.datallowconn";
-
-const MEMBERSHIPS: &str = r"
-SELECT a.rolname::text AS member, g.rolname::text AS group_name
-FROM pg_auth_members m
-JOIN pg_authid a ON a.oid = m.member
-JOIN pg_authid g ON g.oid = m.roleid";
-
 /// Settings of a database or of all roles that decide how passwords are stored.
 const OVERRIDES: &str = r"
 SELECT coalesce('database ' || quote_ident(d.datname), 'all roles') AS owner,
@@ -137,8 +94,8 @@ const DATABASES: &str = "SELECT d.datname::text AS name FROM pg_database d WHERE
 /// The server and every role of the cluster, and who meets which rule of pg_hba.conf.
 pub(super) fn cluster() -> Result<(ServerConfig, Vec<Subject>), ErrorReport> {
     let (mut server, mut subjects) = (server()?, roles()?);
-    if query(HBA_IS_VALID, &[], |row| row.value("is_valid"))?.contains(&true) {
-        hba::join(&mut server, &mut subjects, &listen_config()?);
+    if server.hba_file.error.is_none() {
+        password_audit::hba::join(&mut server, &mut subjects, &hba::listen_config()?);
     }
     Ok((server, subjects))
 }
@@ -169,60 +126,12 @@ fn foreign_name(name: &ServerText, oid: pg_sys::Oid) -> String {
 
 /// The settings and rules of this server.
 fn server() -> Result<ServerConfig, ErrorReport> {
+    let (hba_file, hba) = hba::load()?;
     Ok(ServerConfig {
         overrides: query(OVERRIDES, &[], |row| Ok((row.text("owner")?, row.text("setting")?)))?,
-        hba: hba_rules()?,
+        hba,
+        hba_file,
         settings: query(SETTINGS, &[], |row| Ok((row.text("name")?, row.text("setting")?)))?,
-    })
-}
-
-/// The rules of pg_hba.conf.
-fn hba_rules() -> Result<Vec<HbaRule>, ErrorReport> {
-    let files = RefCell::new(HbaFiles::default());
-    query(HBA, &[], |row| {
-        let file: ServerText = row.value("file")?;
-        let line = usize::try_from(row.value::<i32>("line_number")?).unwrap_or(0);
-        // The fields of a line are type, databases, users and, unless it is for sockets, the address.
-        let tokens = |listed: Vec<ServerText>, field| {
-            let listed =
-                listed.into_iter().map(|text| (text.to_display(), text.as_bytes().to_vec()));
-            let mut files = files.borrow_mut();
-            AuthToken::list(listed.collect(), files.field(file.as_bytes(), line, field))
-        };
-        let address: Option<ServerText> = row.optional("address")?;
-        let mut rule = HbaRule {
-            location: row.text("location")?,
-            method: row.text("auth_method")?,
-            connection: row.text("type")?,
-            databases: tokens(row.server_texts("database")?, 1),
-            users: tokens(row.server_texts("user_name")?, 2),
-            address: tokens(address.into_iter().collect(), 3).pop(),
-            netmask: row.optional_text("netmask")?,
-            ..HbaRule::default()
-        };
-        rule.reach = rule.describe();
-        Ok(rule)
-    })
-}
-
-fn listen_config() -> Result<ListenConfig, ErrorReport> {
-    let offered =
-        query(LISTEN, &[], |row| Ok((row.value("socket")?, row.value("tcp")?, row.value("tls")?)))?;
-    let (socket, tcp, tls) = one_row(offered)?;
-    Ok(ListenConfig {
-        databases: query(OPEN_DATABASES, &[], |row| {
-            Ok(Database {
-                name: row.text("name")?,
-                open_to: row.optional_texts("open_to")?.map(HashSet::from_iter),
-            })
-        })?,
-        patterns: cfg!(not(feature = "pg15")),
-        memberships: query(MEMBERSHIPS, &[], |row| {
-            Ok((row.text("member")?, row.text("group_name")?))
-        })?,
-        socket,
-        tcp,
-        tls,
     })
 }
 
@@ -326,7 +235,7 @@ fn server_texts(names: &[String]) -> Vec<ServerText> {
 }
 
 /// The row of a query that always returns one.
-fn one_row<T>(rows: Vec<T>) -> Result<T, ErrorReport> {
+pub(super) fn one_row<T>(rows: Vec<T>) -> Result<T, ErrorReport> {
     rows.into_iter().next().ok_or_else(|| {
         let message = "a query of scram_ext returned no row";
         ErrorReport::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message, "")

@@ -200,6 +200,20 @@ pub const CHECKS: &[AuditCheck] = &[
         kind: CheckKind::Server(server::iterations_setting_low),
     },
     AuditCheck {
+        id: "hba_unreadable",
+        severity: Severity::Critical,
+        title: "the server would not load pg_hba.conf as it is on disk",
+        remedy: "Correct the line that the evidence names, then SELECT pg_reload_conf().",
+        kind: CheckKind::Server(server::hba_unreadable),
+    },
+    AuditCheck {
+        id: "hba_not_loaded",
+        severity: Severity::Notice,
+        title: "pg_hba.conf was changed and is not loaded yet",
+        remedy: "SELECT pg_reload_conf().",
+        kind: CheckKind::Server(server::hba_not_loaded),
+    },
+    AuditCheck {
         id: "hba_trust",
         severity: Severity::Critical,
         title: "a pg_hba.conf rule accepts connections without authentication",

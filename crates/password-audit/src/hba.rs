@@ -55,6 +55,17 @@ impl HbaRule {
     }
 }
 
+/// The file on disk. The server reads it when it starts and when it is told to reload.
+#[derive(Debug, Default)]
+pub struct HbaFile {
+    /// Its name without the folder.
+    pub name: String,
+    /// Why the server would not load it, with the line; `None` if it would.
+    pub error: Option<String>,
+    /// Whether it was changed after the server last loaded its configuration.
+    pub is_newer: bool,
+}
+
 /// Netmasks of one address.
 const SINGLE_HOST: &[&str] = &["255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"];
 

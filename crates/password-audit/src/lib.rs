@@ -144,6 +144,24 @@ pub struct Finding {
     pub evidence: String,
 }
 
+/// What the checks found, and what they could not judge.
+#[derive(Debug)]
+pub struct Outcome {
+    /// In the order of [`CHECKS`].
+    pub findings: Vec<Finding>,
+    /// Ids of the checks that had no facts. Their earlier findings are neither confirmed nor fixed.
+    pub unjudged: Vec<&'static str>,
+}
+
+/// Checks that judge by the rules of pg_hba.conf.
+const READS_HBA: &[&str] =
+    &["hba_md5", "hba_password", "hba_trust", "login_without_password", "no_matching_hba_rule"];
+
+/// The checks that have no facts to judge by: those on the rules, where pg_hba.conf cannot be read.
+pub fn unjudged(server: &ServerConfig) -> Vec<&'static str> {
+    if server.hba_file.error.is_some() { READS_HBA.to_vec() } else { Vec::new() }
+}
+
 /// Runs every check except the word list, in the order of [`CHECKS`].
 ///
 /// # Errors
@@ -154,7 +172,7 @@ pub fn run<E>(
     server: &ServerConfig,
     policy: &Policy,
     mut search: impl FnMut(&Search<'_, Candidate>) -> Result<(), E>,
-) -> Result<Vec<Finding>, E> {
+) -> Result<Outcome, E> {
     let by_server = candidates_by_server(policy);
     let mut guessed = Vec::new();
     for subject in subjects.iter().filter(|subject| is_tried(subject, policy)) {
@@ -164,22 +182,25 @@ pub fn run<E>(
         let checks = checks_of(&candidates, &hits, |candidate| candidate.check);
         guessed.extend(checks.into_iter().map(|check| (check, subject)));
     }
-    Ok(CHECKS
-        .iter()
-        .flat_map(|check| match &check.kind {
-            CheckKind::Guess(guess) => guessed
-                .iter()
-                .filter(|(hit, _)| hit.id == check.id)
-                .map(|(_, subject)| finding(check, subject, guess.evidence.to_owned()))
-                .collect(),
-            _ => scan_check(check, subjects, server, policy),
-        })
-        .collect())
+    Ok(outcome(server, |check| match &check.kind {
+        CheckKind::Guess(guess) => guessed
+            .iter()
+            .filter(|(hit, _)| hit.id == check.id)
+            .map(|(_, subject)| finding(check, subject, guess.evidence.to_owned()))
+            .collect(),
+        _ => scan_check(check, subjects, server, policy),
+    }))
 }
 
 /// Runs the checks that derive no keys: linear in the subjects, microseconds for each.
-pub fn scan(subjects: &[Subject], server: &ServerConfig, policy: &Policy) -> Vec<Finding> {
-    CHECKS.iter().flat_map(|check| scan_check(check, subjects, server, policy)).collect()
+pub fn scan(subjects: &[Subject], server: &ServerConfig, policy: &Policy) -> Outcome {
+    outcome(server, |check| scan_check(check, subjects, server, policy))
+}
+
+fn outcome(server: &ServerConfig, judge: impl Fn(&'static AuditCheck) -> Vec<Finding>) -> Outcome {
+    let unjudged = unjudged(server);
+    let judged = CHECKS.iter().filter(|check| !unjudged.contains(&check.id));
+    Outcome { findings: judged.flat_map(judge).collect(), unjudged }
 }
 
 /// Runs the checks that look at one subject alone and derive no keys.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::ClientKind;
-use super::hba::{HbaRule, MatchedRule};
+use super::hba::{HbaFile, HbaRule, MatchedRule};
 use crate::identify::{Kind, credential, identify};
 use scram_core::keys::Key;
 use scram_core::mechanism::Mechanism;
@@ -245,6 +245,8 @@ impl fmt::Debug for StoredSecret {
 pub struct ServerConfig {
     /// The rules of pg_hba.conf, in order.
     pub hba: Vec<HbaRule>,
+    /// The file with these rules.
+    pub hba_file: HbaFile,
     /// Settings of databases, or of all roles, that decide how passwords are stored: the owner of
     /// the setting, and `name=value`.
     pub overrides: Vec<(String, String)>,

@@ -129,7 +129,7 @@ fn shared() {
     assert_eq!(found(&subjects, &ServerConfig::default()), expected);
 
     let many: Vec<_> = (0..9).map(|i| role(&format!("r{i}"), same())).collect();
-    let findings = password_audit::scan(&many, &ServerConfig::default(), &policy());
+    let findings = password_audit::scan(&many, &ServerConfig::default(), &policy()).findings;
     assert_eq!(findings[0].evidence, r#"same verifier as "r1", "r2", "r3" and 5 more"#);
 }
 
@@ -151,6 +151,7 @@ fn server() {
         overrides: vec![("database shop".to_owned(), "password_encryption=md5".to_owned())],
         hba: vec![rule(1, "trust"), rule(2, "password"), rule(3, "md5"), rule(4, "scram-sha-256")],
         settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        ..ServerConfig::default()
     };
     let expected = [
         "role_setting_override",
@@ -167,7 +168,8 @@ fn server() {
         &[],
         &ServerConfig::default(),
         &Policy { server_iterations: 4095, ..policy() },
-    );
+    )
+    .findings;
     assert_eq!(findings[0].check.id, "iterations_setting_low");
 }
 
@@ -334,7 +336,7 @@ fn run(subjects: &[Subject], server: &ServerConfig, policy: &Policy) -> Vec<Find
         search.work(|| ());
         Ok(())
     });
-    found.expect("it cannot fail")
+    found.expect("it cannot fail").findings
 }
 
 fn policy() -> Policy {

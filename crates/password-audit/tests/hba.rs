@@ -1,6 +1,8 @@
 //! Matches rules of pg_hba.conf with roles, and finds the roles that no rule accepts.
 
-use password_audit::hba::{self, AuthToken, Database, ListenConfig, Matches, Quoting, RawToken};
+use password_audit::hba::{
+    self, AuthToken, Database, HbaFile, ListenConfig, Matches, Quoting, RawToken,
+};
 use password_audit::{
     HbaRule, Origin, Policy, RoleFacts, ServerConfig, StoredSecret, Subject, ValidUntil,
 };
@@ -186,7 +188,7 @@ fn whom_a_rule_meets() {
         |names: &[&str]| Matches::Roles(names.iter().map(|&name| name.to_owned()).collect());
     let roles: Vec<_> = server.hba.iter().map(|rule| &rule.roles).collect();
     assert_eq!(roles, [&names(&["ann"]), &names(&["bob"]), &names(&[]), &names(&["ann"])]);
-    let evidence = password_audit::scan(&[], &server, &policy());
+    let evidence = password_audit::scan(&[], &server, &policy()).findings;
     let evidence: Vec<_> = evidence.iter().map(|finding| &*finding.evidence).collect();
     assert_eq!(
         evidence,
@@ -221,7 +223,7 @@ fn superusers_only() {
         role.superuser = true;
     }
     hba::join(&mut server, &mut [superuser, role("ann", Some(SCRAM))], &listen());
-    let findings = password_audit::scan(&[], &server, &policy());
+    let findings = password_audit::scan(&[], &server, &policy()).findings;
     let found: Vec<_> = findings.iter().map(|f| (f.severity.as_str(), &*f.evidence)).collect();
     assert_eq!(
         found,
@@ -230,6 +232,30 @@ fn superusers_only() {
             ("critical", r#"local all all trust; decides about "ann""#),
         ]
     );
+}
+
+/// While the server would not load the file, no check judges by its rules.
+#[test]
+fn a_file_that_does_not_load() {
+    let mut server = server("local all all trust");
+    server.hba_file = HbaFile {
+        name: "pg_hba.conf".to_owned(),
+        error: Some("line 3: invalid".to_owned()),
+        is_newer: true,
+    };
+    let outcome = password_audit::scan(&[role("ann", None)], &server, &policy());
+    let found: Vec<_> = outcome.findings.iter().map(|f| (f.check.id, &*f.subject)).collect();
+    assert_eq!(found, [("hba_unreadable", "pg_hba.conf"), ("hba_not_loaded", "pg_hba.conf")]);
+    assert!(outcome.findings[0].evidence.starts_with("line 3: invalid; "));
+    let unjudged =
+        ["hba_md5", "hba_password", "hba_trust", "login_without_password", "no_matching_hba_rule"];
+    assert_eq!(outcome.unjudged, unjudged);
+
+    server.hba_file.error = None;
+    let outcome = password_audit::scan(&[], &server, &policy());
+    assert_eq!(outcome.unjudged, [""; 0]);
+    let ids: Vec<_> = outcome.findings.iter().map(|f| f.check.id).collect();
+    assert_eq!(ids, ["hba_not_loaded", "hba_trust"]);
 }
 
 /// A role without a password that another system authenticates needs none.
@@ -395,7 +421,7 @@ fn role(name: &str, secret: Option<&str>) -> Subject {
 }
 
 fn evidence(subjects: &[Subject], server: &ServerConfig, id: &str) -> Option<String> {
-    let findings = password_audit::scan(subjects, server, &policy());
+    let findings = password_audit::scan(subjects, server, &policy()).findings;
     findings.into_iter().find(|finding| finding.check.id == id).map(|finding| finding.evidence)
 }
 

@@ -1,6 +1,6 @@
 //! Rules on the server's settings and on pg_hba.conf.
 
-use crate::hba::Matches;
+use crate::hba::{HbaFile, Matches};
 use crate::{Policy, ServerConfig, ServerHit};
 
 pub(super) fn password_encryption_md5(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
@@ -37,6 +37,21 @@ pub(super) fn hba_password(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> 
 
 pub(super) fn hba_md5(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
     hba(server, "md5")
+}
+
+pub(super) fn hba_unreadable(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
+    let HbaFile { name, error, .. } = &server.hba_file;
+    let hit = |error: &String| {
+        let effect = "the server keeps the rules that it loaded before, and would not start";
+        hit(name, format!("{error}; {effect}"))
+    };
+    error.iter().map(hit).collect()
+}
+
+pub(super) fn hba_not_loaded(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
+    let HbaFile { name, is_newer, .. } = &server.hba_file;
+    let evidence = "the file was changed after the server last loaded its configuration";
+    is_newer.then(|| hit(name, evidence.to_owned())).into_iter().collect()
 }
 
 /// Settings that write `ALTER ROLE … PASSWORD '…'`, or a call of a function with a password, down

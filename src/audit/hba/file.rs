@@ -7,9 +7,10 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use password_audit::hba::{RawLine, RawToken, tokenize};
 
@@ -26,20 +27,51 @@ pub(super) struct HbaFiles {
     files: HashMap<PathBuf, HashMap<usize, RawLine>>,
     /// The words of files that a word like `@name` stands for; `None` if they are not known.
     words: HashMap<PathBuf, Option<Vec<RawToken>>>,
+    /// When one of these files was changed last.
+    changed: Option<SystemTime>,
 }
 
 impl HbaFiles {
+    /// Reads a file with rules. Fails where the server's own process could not open it.
+    pub(super) fn open(&mut self, file: &[u8]) -> io::Result<()> {
+        File::open(OsStr::from_bytes(file))?;
+        self.line(file, 0);
+        Ok(())
+    }
+
     /// A field of a line, the first one being 0; `None` if it is not known.
     pub(super) fn field(&mut self, file: &[u8], line: usize, field: usize) -> Option<&[RawToken]> {
+        self.line(file, line)?.fields.get(field)?.as_deref()
+    }
+
+    /// Whether a line may hold a password, such as `radiussecrets`, `ldapbindpasswd`. True for a line that
+    /// is not known.
+    pub(super) fn has_secret(&mut self, file: &[u8], line: usize) -> bool {
+        let is_secret = |token: &RawToken| {
+            let word = token.bytes.to_ascii_lowercase();
+            [&b"secret"[..], b"passwd"].iter().any(|name| word.windows(6).any(|w| w == *name))
+        };
+        self.line(file, line)
+            .is_none_or(|line| line.fields.iter().flatten().flatten().any(is_secret))
+    }
+
+    /// When one of the files was changed last, in microseconds since 1970.
+    pub(super) fn last_change(&self) -> Option<i64> {
+        let since = self.changed?.duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_micros()).ok()
+    }
+
+    fn line(&mut self, file: &[u8], line: usize) -> Option<&RawLine> {
         let path = Path::new(OsStr::from_bytes(file));
         if !self.files.contains_key(path) {
-            let lines = read(path)
+            let lines = self
+                .read(path)
                 .map(|text| tokenize(&text, &mut |name| self.included(path, name, MAX_DEPTH)));
             let lines = lines.unwrap_or_default().into_iter().map(|line| (line.number, line));
             let lines = lines.collect();
             self.files.insert(path.to_owned(), lines);
         }
-        self.files.get(path)?.get(&line)?.fields.get(field)?.as_deref()
+        self.files.get(path)?.get(&line)
     }
 
     /// The words of a file that another one names.
@@ -49,23 +81,25 @@ impl HbaFiles {
         if let Some(words) = self.words.get(&path) {
             return words.clone();
         }
-        let lines =
-            read(&path).map(|text| tokenize(&text, &mut |name| self.included(&path, name, depth)));
+        let lines = self
+            .read(&path)
+            .map(|text| tokenize(&text, &mut |name| self.included(&path, name, depth)));
         let fields = lines.map(|lines| lines.into_iter().flat_map(|line| line.fields));
         let words: Option<Vec<Vec<_>>> = fields.and_then(Iterator::collect);
         let words = words.map(|words| words.concat());
         self.words.insert(path, words.clone());
         words
     }
-}
-
-/// The text of a file; `None` if it cannot be read or is too long.
-fn read(path: &Path) -> Option<Vec<u8>> {
-    // A pipe would block.
-    if !path.metadata().ok()?.is_file() {
-        return None;
+    /// The text of a file; `None` if it cannot be read or is too long.
+    fn read(&mut self, path: &Path) -> Option<Vec<u8>> {
+        let metadata = path.metadata().ok()?;
+        // A pipe would block.
+        if !metadata.is_file() {
+            return None;
+        }
+        self.changed = self.changed.max(metadata.modified().ok());
+        let mut text = Vec::new();
+        File::open(path).ok()?.take(MAX_LEN + 1).read_to_end(&mut text).ok()?;
+        (text.len() as u64 <= MAX_LEN).then_some(text)
     }
-    let mut text = Vec::new();
-    File::open(path).ok()?.take(MAX_LEN + 1).read_to_end(&mut text).ok()?;
-    (text.len() as u64 <= MAX_LEN).then_some(text)
 }
