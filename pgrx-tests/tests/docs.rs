@@ -236,8 +236,10 @@ ALTER ROLE contractor VALID UNTIL '2024-06-30';
 ALTER ROLE student VALID UNTIL '2040-01-31';
 GRANT pg_read_all_data TO monitor;
 CREATE TABLE account (name text, secret text);
-INSERT INTO account VALUES ('eve', 'hunter2');
+INSERT INTO account VALUES ('eve', 'hunter2'), ('fay', md5('hunter2')),
+    ('gus', '$2b$12$EixZaYVK1fsbw1ZfbX3OXePaWxn96p36WQoeG6Lruj3vjPGga31lW');
 SELECT scram.add_audit_source('accounts', 'account', 'name', 'secret');
+UPDATE scram.audit_source SET expects = 'scram';
 INSERT INTO scram.wordlist VALUES ('football');
 CALL scram.run_audit();
 DROP TABLE account;

@@ -104,10 +104,30 @@ const SEEDS: &[Seed] = &[
         "make('copy_2', (SELECT rolpassword FROM pg_authid WHERE rolname = 'copy_1'))",
     ),
     Seed {
-        check: Some("not_scram"),
+        check: Some("password_plain_text"),
         source: "app",
         subject: "plain",
         sql: "account('plain', 'hunter2')",
+    },
+    Seed {
+        check: Some("hash_weak"),
+        source: "app",
+        subject: "weak",
+        sql: "account('weak', md5('hunter2'))",
+    },
+    Seed {
+        check: None,
+        source: "app",
+        subject: "bcrypt",
+        sql: "account('bcrypt', '$2b$12$EixZaYVK1fsbw1ZfbX3OXePaWxn96p36WQoeG6Lruj3vjPGga31lW')",
+    },
+    Seed {
+        check: Some("not_scram"),
+        source: "handshakes",
+        subject: "hunter",
+        sql: "run('CREATE TABLE handshakes AS SELECT ''hunter'' AS name, ''$2b$12$EixZaYVK1fsbw1ZfbX3OXePaWxn96p36WQoeG6Lruj3vjPGga31lW'' AS secret'),
+             run('SELECT scram.add_audit_source(''handshakes'', ''handshakes'', ''name'', ''secret'')'),
+             run('UPDATE scram.audit_source SET expects = ''scram'' WHERE name = ''handshakes''')",
     },
     Seed {
         check: None,
@@ -206,6 +226,7 @@ const ALSO: &[(&str, &str, &str)] = &[
     // A member of pg_read_all_data reads the source too.
     ("server", "source app", "hash_readable"),
     ("server", "source broken", "hash_readable"),
+    ("server", "source handshakes", "hash_readable"),
 ];
 
 /// Rules placed above the two lines of every cluster, the first of which trusts every user on the

@@ -51,6 +51,8 @@ pub enum Origin {
         name: Arc<str>,
         /// The kind of its clients, if they are not PostgreSQL's.
         client: Option<ClientKind>,
+        /// Whether its application needs SCRAM verifiers.
+        expects_scram: bool,
     },
     /// A role of the cluster.
     Role(RoleFacts),

@@ -248,9 +248,19 @@ fn sources() {
         (row("a", kafka, strict("pw", 16_385, SALT)), &["iterations_above_clients"]),
         (
             row("a", None, plain("$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW")),
+            &[],
+        ),
+        (row("a", None, plain("hunter2")), &["password_plain_text"]),
+        (expecting_scram(plain("hunter2")), &["password_plain_text", "not_scram"]),
+        (expecting_scram(plain("5f4dcc3b5aa765d61d8327deb882cf99")), &["hash_weak", "not_scram"]),
+        (
+            expecting_scram(plain("$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW")),
             &["not_scram"],
         ),
-        (row("a", None, plain("hunter2")), &["not_scram"]),
+        (expecting_scram(plain("md50123456789abcdef0123456789abcdef")), &["md5_hash", "not_scram"]),
+        (expecting_scram(strict("pw", 4096, SALT)), &[]),
+        (expecting_scram(plain(KAFKA)), &[]),
+        (expecting_scram(None), &[]),
         (row("a", None, plain("md50123456789abcdef0123456789abcdef")), &["md5_hash"]),
         (row("a", None, plain("SCRAM-SHA-256$4096:x")), &["scram_malformed"]),
         (row("a", None, None), &[]),
@@ -390,8 +400,13 @@ fn group() -> RoleFacts {
 
 /// A row of a registered source.
 fn row(name: &str, client: Option<ClientKind>, secret: Option<StoredSecret>) -> Subject {
-    let origin = Origin::Registered { name: "app".into(), client };
+    let origin = Origin::Registered { name: "app".into(), client, expects_scram: false };
     Subject { origin, ..role(name, secret) }
+}
+
+fn expecting_scram(secret: Option<StoredSecret>) -> Subject {
+    let origin = Origin::Registered { name: "app".into(), client: None, expects_scram: true };
+    Subject { origin, ..role("a", secret) }
 }
 
 /// The harmless role with one thing changed.
