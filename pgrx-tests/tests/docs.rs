@@ -217,6 +217,7 @@ SELECT FROM (VALUES
     ('etl', scram.generate(pg_temp.password(), 200000)),
     ('web', scram.generate(pg_temp.password(), 20000)),
     ('short', scram.generate(pg_temp.password(), 1, '\x0011223344556677')),
+    ('puppet', scram.generate(pg_temp.password(), 1, 'puppet')),
     ('node_1', scram.generate(pg_temp.password(), 1, '\x00112233445566778899aabbccddeeff')),
     ('node_2', scram.generate(pg_temp.password(), 1, '\x00112233445566778899aabbccddeeff')),
     ('blue', 'SCRAM-SHA-256$1:AAECAwQFBgcICQoLDA0ODw==$zHCdol2044/ZyWzPLi7oxApCkamKw9Z+E4U/QApd/5Y=:dd5peBOitVnLNFu7VmwP+HiDaaw4OUCv396eVCWhYiE='),

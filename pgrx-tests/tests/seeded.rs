@@ -84,6 +84,12 @@ const SEEDS: &[Seed] = &[
         r"make('long', scram.generate(random_password(), salt => '\x00112233445566778899aabbccddeeff'))",
     ),
     bad(
+        "salt_derived",
+        "puppet",
+        "make('puppet', scram.generate(random_password(), salt => 'printable text'::bytea || '!!'))",
+    ),
+    good("random", "make('random', scram.generate(random_password()))"),
+    bad(
         "salt_shared",
         "salt_1",
         r"make('salt_1', scram.generate(random_password(), salt => '\x01112233445566778899aabbccddeeff'))",

@@ -5,6 +5,7 @@
 
 mod password;
 mod role;
+mod salt;
 mod secret;
 mod server;
 
@@ -94,7 +95,14 @@ pub const CHECKS: &[AuditCheck] = &[
         severity: Severity::Warning,
         title: "the salt is shorter than scram.salt_length",
         remedy: "Set the same password again: SELECT * FROM scram.set_role_password(ROLE, PASSWORD).",
-        kind: CheckKind::Subject(secret::salt_short),
+        kind: CheckKind::Subject(salt::salt_short),
+    },
+    AuditCheck {
+        id: "salt_derived",
+        severity: Severity::Warning,
+        title: "the salt is not random",
+        remedy: "Set the same password again: SELECT * FROM scram.set_role_password(ROLE, PASSWORD).",
+        kind: CheckKind::Subject(salt::salt_derived),
     },
     AuditCheck {
         id: "salt_shared",

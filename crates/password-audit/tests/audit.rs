@@ -12,7 +12,7 @@ use scram_core::keys::Key;
 use scram_core::{Mechanism, Parameters, Password, Verifier};
 use zeroize::Zeroizing;
 
-const SALT: &[u8] = b"0123456789abcdef";
+const SALT: &[u8] = b"\x000123456789abcde";
 
 #[test]
 fn registry() {
@@ -90,7 +90,38 @@ fn roles() {
             role("bob", strict("bob", 6001, SALT)),
             &["iterations_above_clients", "iterations_reveal_role"],
         ),
-        ("short salt", role("bob", strict("pw", 4096, &SALT[1..])), &["salt_short"]),
+        ("short salt", role("bob", strict("pw", 4096, &SALT[..15])), &["salt_short"]),
+        ("salt of text", role("bob", strict("pw", 4096, b"0123456789abcdef")), &["salt_derived"]),
+        (
+            "the name",
+            role("bobbybob", strict("pw", 4096, b"bobbybob")),
+            &["salt_short", "salt_derived"],
+        ),
+        (
+            "md5 of \"bob\"",
+            role(
+                "bob",
+                strict("pw", 4096, &hex::decode("9f9d51bc70ef21ca5c14f307980a29d8").expect("hex")),
+            ),
+            &["salt_derived"],
+        ),
+        (
+            "sha256 of \"bob\"",
+            role(
+                "bob",
+                strict("pw", 4096, &hex::decode("81b637d8fcd2c6da6359e6963113a117").expect("hex")),
+            ),
+            &["salt_derived"],
+        ),
+        (
+            "sha256 of another",
+            role(
+                "eve",
+                strict("pw", 4096, &hex::decode("81b637d8fcd2c6da6359e6963113a117").expect("hex")),
+            ),
+            &[],
+        ),
+        ("one byte", role("bob", strict("pw", 4096, &[0; 16])), &["salt_derived"]),
         ("no password", role("bob", None), &["login_without_password"]),
         ("group", Subject { origin: Origin::Role(group()), ..role("bob", None) }, &[]),
         (
@@ -234,6 +265,13 @@ const KAFKA: &str = "salt=MDEyMzQ1Njc4OWFiY2RlZg==,\
                      stored_key=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,\
                      server_key=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,iterations=4096";
 
+fn mongodb(iterations: u32) -> String {
+    let (salt, key) = ("/".repeat(37) + "w==", "A".repeat(43) + "=");
+    format!(
+        r#"{{"SCRAM-SHA-256": {{"iterationCount": {iterations}, "salt": "{salt}", "storedKey": "{key}", "serverKey": "{key}"}}}}"#
+    )
+}
+
 /// Rows of registered sources: other systems' credentials are read, other hashes are reported.
 #[test]
 fn sources() {
@@ -244,6 +282,12 @@ fn sources() {
         (row("a", None, strict("pw", 4095, SALT)), &["iterations_below_policy"]),
         (row("a", None, plain(KAFKA)), &[]),
         (row("a", kafka, plain(KAFKA)), &[]),
+        (row("a", None, plain(&KAFKA.replace("=4096", "=4095"))), &["iterations_below_policy"]),
+        (row("a", None, plain(&KAFKA.replace("=4096", "=16384"))), &[]),
+        (row("a", None, plain(&KAFKA.replace("=4096", "=16385"))), &["iterations_above_clients"]),
+        (row("a", None, plain(&mongodb(4095))), &["iterations_below_policy"]),
+        (row("a", None, plain(&mongodb(4096))), &[]),
+        (row("a", None, plain(&mongodb(20_000))), &[]),
         (row("a", None, strict("pw", 16_385, SALT)), &[]),
         (row("a", kafka, strict("pw", 16_385, SALT)), &["iterations_above_clients"]),
         (
@@ -279,6 +323,25 @@ fn sources() {
     let many = [row("a", kafka, strict("pw", 17_000, SALT))];
     let found = run(&many, &ServerConfig::default(), &policy);
     assert_eq!(found[0].evidence, "iteration count 17000, refused by Kafka above 16384");
+    let few = [row("a", None, plain(&KAFKA.replace("=4096", "=100")))];
+    let found = run(&few, &ServerConfig::default(), &policy);
+    assert_eq!(found[0].evidence, "iteration count 100, refused by Kafka below 4096");
+    let few = [row("a", None, strict("pw", 100, &SALT[..15]))];
+    let found = run(&few, &ServerConfig::default(), &policy);
+    let evidence: Vec<_> = found.iter().map(|finding| &*finding.evidence).collect();
+    let expected = [
+        "iteration count 100, at least 4096 wanted, refused by pg8000 below 4096",
+        "salt of 15 bytes, at least 16 wanted; Odyssey accepts 16 bytes only",
+    ];
+    assert_eq!(evidence, expected);
+    let all =
+        Policy { client_max_iterations: 100_000, max_iterations: 1_000_000, ..policy.clone() };
+    let found = run(&[row("a", None, strict("pw", 100_001, SALT))], &ServerConfig::default(), &all);
+    assert_eq!(
+        found[0].evidence,
+        "iteration count 100001, refused by Cyrus SASL above 65536, pgjdbc above 100000, \
+         node-postgres above 100000, rust-postgres above 100000"
+    );
     let limited = Policy { max_iterations: 10_000, ..policy.clone() };
     let found = run(&many, &ServerConfig::default(), &limited);
     assert!(

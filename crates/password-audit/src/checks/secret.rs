@@ -91,11 +91,7 @@ pub(super) fn scram_lax(subject: &Subject, _: &Policy) -> Option<String> {
 }
 
 pub(super) fn iterations_below_policy(subject: &Subject, policy: &Policy) -> Option<String> {
-    let iterations = subject.secret.as_ref()?.iterations()?;
-    policy
-        .minimum()
-        .is_above_iterations(iterations.into())
-        .then(|| format!("iteration count {iterations}, at least {} wanted", policy.min_iterations))
+    client_limits::too_few(subject, subject.secret.as_ref()?, policy)
 }
 
 pub(super) fn iterations_above_clients(subject: &Subject, policy: &Policy) -> Option<String> {
@@ -110,14 +106,6 @@ pub(super) fn iterations_reveal_role(subject: &Subject, policy: &Policy) -> Opti
         let mock = policy.mock_iterations;
         format!("iteration count {iterations}, the server answers {mock} for an unknown role")
     })
-}
-
-pub(super) fn salt_short(subject: &Subject, policy: &Policy) -> Option<String> {
-    let len = subject.secret.as_ref()?.salt()?.len();
-    policy
-        .minimum()
-        .is_above_salt(len)
-        .then(|| format!("salt of {len} bytes, at least {} wanted", policy.salt_len))
 }
 
 /// Silent about subjects that share the whole verifier: [`verifier_shared`] speaks of them.

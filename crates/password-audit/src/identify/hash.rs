@@ -150,6 +150,10 @@ fn fast(secret: &str) -> Option<Hash> {
 /// `{SSHA}` and its like of LDAP; `{DES-CRYPT}` of Dovecot.
 fn ldap(scheme: &str, rest: &str) -> Option<Hash> {
     let (scheme, _) = scheme.split_once('.').unwrap_or((scheme, ""));
+    // GNU SASL's with the salted password, and those with too few iterations.
+    if scheme.starts_with("SCRAM-SHA-") && rest.split(',').count() >= 4 {
+        return Some(Hash::weak("a SCRAM credential that Dovecot refuses"));
+    }
     let len = match scheme {
         "CRYPT" | "DES-CRYPT" => {
             return crypt::is_b64(rest, 13..=13).then(|| Hash::weak("DES-crypt"));
