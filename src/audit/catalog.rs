@@ -64,11 +64,22 @@ LEFT JOIN scram_internal.stored_secret t ON t.source = 'role' AND t.subject = a.
 WHERE $1 IS NULL OR a.rolname = ANY ($1)
 ORDER BY a.rolname";
 
-/// Settings that rules look at. One that this server doesn't have is no row.
+/// The server's values of settings that rules look at. One that this server doesn't have is no row.
+///
+/// A session, role, database or function can have a value of its own; then the configuration files have the
+/// server's. `scram.audit()` itself sets some of them.
 const SETTINGS: &str = r"
-SELECT name, setting
-FROM pg_settings
-WHERE name IN ('auto_explain.log_min_duration', 'debug_print_parse', 'debug_print_plan',
+SELECT s.name,
+       CASE WHEN s.source IN ('default', 'environment variable', 'configuration file', 'command line', 'override')
+            THEN s.setting
+            ELSE coalesce(CASE s.vartype WHEN 'bool' THEN CASE WHEN f.setting::boolean THEN 'on' ELSE 'off' END
+                                         WHEN 'real' THEN f.setting::float8::text
+                                         ELSE lower(f.setting) END, s.boot_val, '') END AS setting
+FROM pg_settings s
+LEFT JOIN LATERAL (SELECT f.setting FROM pg_file_settings f
+                   WHERE lower(f.name) = s.name AND f.error IS NULL
+                   ORDER BY f.seqno DESC LIMIT 1) f ON true
+WHERE s.name IN ('auto_explain.log_min_duration', 'debug_print_parse', 'debug_print_plan',
                'debug_print_rewritten', 'log_min_duration_sample', 'log_min_duration_statement', 'log_statement',
                'log_transaction_sample_rate', 'password_encryption',
                'pg_stat_statements.track_utility', 'pgaudit.log')";
