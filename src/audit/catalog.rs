@@ -4,7 +4,8 @@
 //! secret, and none is passed as a parameter: statement loggers write both down.
 
 use password_audit::{
-    FirstSeen, Origin, Policy, RoleFacts, ServerConfig, Subject, ValidUntil, secret_digest,
+    FirstSeen, HashFunction, Origin, Policy, RoleFacts, ServerConfig, Subject, ValidUntil,
+    secret_digest,
 };
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -96,6 +97,35 @@ WHERE s.setrole = 0
 GROUP BY d.datname
 ORDER BY d.datname NULLS FIRST";
 
+/// Functions of this database that look like they return stored hashes: their owner can read them, and the
+/// body names both the catalog and the column, or all columns. `readers` are the roles that may call the
+/// function and could not read the hashes themselves. A function of an extension is left out.
+const HASH_FUNCTIONS: &str = r"
+SELECT format('function %I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) AS function,
+       o.rolname::text AS owner,
+       has_function_privilege('public', p.oid, 'EXECUTE')
+           AND has_schema_privilege('public', n.oid, 'USAGE') AS is_public,
+       ARRAY(SELECT r.rolname::text
+             FROM pg_authid r
+             WHERE r.oid >= 16384 AND NOT r.rolsuper AND r.oid <> p.proowner
+                 AND has_function_privilege(r.oid, p.oid, 'EXECUTE') AND has_schema_privilege(r.oid, n.oid, 'USAGE')
+                 AND NOT has_column_privilege(r.oid, 'pg_authid', 'rolpassword', 'SELECT')
+                 AND NOT has_column_privilege(r.oid, 'pg_shadow', 'passwd', 'SELECT')
+             ORDER BY r.rolname) AS readers
+FROM pg_proc p
+JOIN pg_namespace n ON n.oid = p.pronamespace
+JOIN pg_authid o ON o.oid = p.proowner
+CROSS JOIN LATERAL (SELECT coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) AS text) body
+WHERE p.prosecdef AND p.oid >= 16384
+    AND p.prorettype NOT IN ('void'::regtype, 'trigger'::regtype, 'event_trigger'::regtype)
+    AND body.text ~* '\m(pg_shadow|pg_authid)\M'
+    AND body.text ~* '\m(rolpassword|passwd)\M|\*\s*(,|into\M|from\M)'
+    AND (o.rolsuper OR has_column_privilege(o.oid, 'pg_authid', 'rolpassword', 'SELECT')
+        OR has_column_privilege(o.oid, 'pg_shadow', 'passwd', 'SELECT'))
+    AND NOT EXISTS (SELECT FROM pg_depend d
+                    WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+ORDER BY 1";
+
 /// The current year.
 const YEAR: &str = "SELECT extract(year FROM statement_timestamp())::integer AS year";
 
@@ -140,6 +170,14 @@ fn server() -> Result<ServerConfig, ErrorReport> {
     let (hba_file, hba) = hba::load()?;
     Ok(ServerConfig {
         overrides: query(OVERRIDES, &[], |row| Ok((row.text("owner")?, row.text("setting")?)))?,
+        hash_functions: query(HASH_FUNCTIONS, &[], |row| {
+            Ok(HashFunction {
+                name: row.text("function")?,
+                owner: row.text("owner")?,
+                is_public: row.value("is_public")?,
+                readers: row.optional_texts("readers")?.unwrap_or_default(),
+            })
+        })?,
         hba,
         hba_file,
         settings: query(SETTINGS, &[], |row| Ok((row.text("name")?, row.text("setting")?)))?,

@@ -194,9 +194,9 @@ pub const CHECKS: &[AuditCheck] = &[
     AuditCheck {
         id: "hash_readable",
         severity: Severity::Warning,
-        title: "the role can read stored password hashes and is no superuser",
+        title: "a role that is no superuser can read stored password hashes",
         remedy: "REVOKE what the evidence names.",
-        kind: CheckKind::Subject(role::hash_readable),
+        kind: CheckKind::SubjectOrServer(role::hash_readable, server::hash_readable),
     },
     AuditCheck {
         id: "source_unreadable",

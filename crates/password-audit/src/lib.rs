@@ -27,7 +27,8 @@ pub use hba::HbaRule;
 pub use identify::{Kind, identify};
 pub use severity::Severity;
 pub use subject::{
-    FirstSeen, Origin, ParsedSecret, RoleFacts, ServerConfig, StoredSecret, Subject, ValidUntil,
+    FirstSeen, HashFunction, Origin, ParsedSecret, RoleFacts, ServerConfig, StoredSecret, Subject,
+    ValidUntil,
 };
 
 /// A weakness that the audit looks for.

@@ -245,6 +245,8 @@ impl fmt::Debug for StoredSecret {
 /// The server that the audit runs in.
 #[derive(Debug, Default)]
 pub struct ServerConfig {
+    /// SECURITY DEFINER functions that look like they return stored hashes.
+    pub hash_functions: Vec<HashFunction>,
     /// The rules of pg_hba.conf, in order.
     pub hba: Vec<HbaRule>,
     /// The file with these rules.
@@ -254,6 +256,19 @@ pub struct ServerConfig {
     pub overrides: Vec<(String, String)>,
     /// Settings by name. A setting that this server does not have is left out.
     pub settings: Vec<(String, String)>,
+}
+
+/// A SECURITY DEFINER function that looks like it returns stored hashes, as poolers use for `auth_query`.
+#[derive(Debug)]
+pub struct HashFunction {
+    /// `function` and its signature.
+    pub name: String,
+    /// The role that it runs as.
+    pub owner: String,
+    /// Whether PUBLIC may call it.
+    pub is_public: bool,
+    /// Roles that may call it and could not read the hashes themselves.
+    pub readers: Vec<String>,
 }
 
 impl ServerConfig {

@@ -54,6 +54,25 @@ pub(super) fn hba_not_loaded(server: &ServerConfig, _: &Policy) -> Vec<ServerHit
     is_newer.then(|| hit(name, evidence.to_owned())).into_iter().collect()
 }
 
+/// A function for one role, as a pooler needs it, is less severe than one for every role.
+pub(super) fn hash_readable(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
+    let functions = server.hash_functions.iter();
+    functions
+        .filter(|function| function.is_public || !function.readers.is_empty())
+        .map(|function| {
+            let callers = match function.is_public {
+                true => "PUBLIC may call it".to_owned(),
+                false => format!("{} may call it", some_of(&function.readers)),
+            };
+            let evidence = format!(
+                "{} looks like it returns stored hashes with the rights of \"{}\", and {callers}",
+                function.name, function.owner
+            );
+            ServerHit { lowered: !function.is_public, ..hit(&function.name, evidence) }
+        })
+        .collect()
+}
+
 /// Settings that write `ALTER ROLE … PASSWORD '…'`, or a call of a function with a password, down
 /// although it succeeds, and the value that keeps each from it.
 const LOGGING: &[(&str, &str)] = &[
