@@ -59,7 +59,22 @@ SELECT a.rolname::text AS name,
        floor(extract(epoch FROM statement_timestamp() - t.first_seen) / 60)::bigint AS seen_minutes,
        translate(to_json(date_trunc('second', t.first_seen AT TIME ZONE 'UTC')) #>> '{}', 'T', ' ') || ' UTC'
            AS seen_at,
-       a.rolreplication, a.rolsuper
+       a.rolreplication, a.rolsuper,
+       array_remove(ARRAY[
+           CASE WHEN a.rolsuper THEN 'SUPERUSER' END,
+           CASE WHEN a.rolreplication THEN 'REPLICATION' END,
+           CASE WHEN a.rolcreaterole AND NOT a.rolsuper THEN 'CREATEROLE' END,
+           CASE WHEN a.rolbypassrls AND NOT a.rolsuper THEN 'BYPASSRLS' END,
+           (SELECT 'membership in ' || string_agg(g.rolname, ', ' ORDER BY g.rolname)
+            FROM pg_authid g
+            WHERE g.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')
+                AND NOT a.rolsuper AND a.oid <> g.oid AND pg_has_role(a.oid, g.oid, 'MEMBER')),
+           (SELECT CASE WHEN count(*) > 1 THEN format('ownership of %s databases', count(*))
+                        ELSE 'ownership of database ' || min(quote_ident(d.datname)) END
+            FROM pg_database d
+            WHERE d.datdba = a.oid AND NOT a.rolsuper
+            HAVING count(*) > 0)
+       ], NULL) AS powers
 FROM pg_authid a
 LEFT JOIN scram_internal.stored_secret t ON t.source = 'role' AND t.subject = a.rolname
 WHERE $1 IS NULL OR a.rolname = ANY ($1)
@@ -233,6 +248,7 @@ fn subjects(names: Option<Vec<ServerText>>) -> Result<Vec<Subject>, ErrorReport>
             can_login: row.value("rolcanlogin")?,
             first_seen: None,
             hba_rules: None,
+            powers: row.optional_texts("powers")?.unwrap_or_default(),
             replication: row.value("rolreplication")?,
             superuser: row.value("rolsuper")?,
             valid_until,

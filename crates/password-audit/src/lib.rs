@@ -273,11 +273,35 @@ fn on_server(check: &'static AuditCheck, hits: Vec<ServerHit>) -> Vec<Finding> {
 }
 
 fn finding(check: &'static AuditCheck, subject: &Subject, evidence: String) -> Finding {
+    let (severity, evidence) = weighed(check, subject, evidence);
     Finding {
         source: subject.origin.name().to_owned(),
         subject: subject.name.clone(),
         check,
-        severity: check.severity,
+        severity,
         evidence,
     }
+}
+
+/// The severity for this role: one step up for what it can do beyond its own data, one step down if it
+/// cannot log in. The evidence says why.
+///
+/// A password that a check found out stays critical, because the stored run keeps no facts of the role with
+/// it. A role without a password is no weaker for its powers.
+fn weighed(check: &AuditCheck, subject: &Subject, evidence: String) -> (Severity, String) {
+    let is_exempt =
+        matches!(check.kind, CheckKind::Guess(_)) || check.id == "login_without_password";
+    let Some(role) = subject.role().filter(|_| !is_exempt) else {
+        return (check.severity, evidence);
+    };
+    let (mut severity, mut evidence) = (check.severity, evidence);
+    if !role.powers.is_empty() {
+        severity = severity.raised();
+        evidence += &format!("; the role has {}", role.powers.join(", "));
+    }
+    if !role.can_login {
+        severity = severity.lowered();
+        evidence += "; the role has NOLOGIN";
+    }
+    (severity, evidence)
 }

@@ -25,6 +25,15 @@ impl Severity {
         Self::ALL.into_iter().find(|severity| severity.as_str() == label)
     }
 
+    /// One step more severe; critical stays so.
+    #[must_use]
+    pub const fn raised(self) -> Self {
+        match self {
+            Self::Critical | Self::Warning => Self::Critical,
+            Self::Notice => Self::Warning,
+        }
+    }
+
     /// One step less severe; a notice stays one.
     #[must_use]
     pub const fn lowered(self) -> Self {

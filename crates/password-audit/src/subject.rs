@@ -83,6 +83,9 @@ pub struct RoleFacts {
     /// The role's settings that decide how passwords are stored, as `name=value` and the place;
     /// `None` if it has none.
     pub overrides: Option<String>,
+    /// What the role can do beyond its own data: attributes, memberships and databases that it owns, as words
+    /// for evidence.
+    pub powers: Vec<String>,
     /// REPLICATION.
     pub replication: bool,
     /// SUPERUSER.

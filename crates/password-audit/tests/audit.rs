@@ -150,6 +150,55 @@ fn roles() {
     }
 }
 
+/// What a role can do weighs its findings; the evidence says why.
+#[test]
+fn weighed() {
+    let powers = |powers: &[&str]| {
+        let powers: Vec<_> = powers.iter().map(|&power| power.to_owned()).collect();
+        move |role: &mut RoleFacts| role.powers = powers
+    };
+    let short = |change: &dyn Fn(&mut RoleFacts)| {
+        let mut subject = role("bob", strict("pw", 4096, &SALT[..15]));
+        if let Origin::Role(role) = &mut subject.origin {
+            change(role);
+        }
+        let outcome = password_audit::scan(&[subject], &ServerConfig::default(), &policy());
+        let found = outcome.findings.into_iter().find(|f| f.check.id == "salt_short");
+        let found = found.expect("a finding");
+        let why = found.evidence.split_once("bytes only").expect("the evidence").1.to_owned();
+        (found.severity.as_str(), why)
+    };
+    let nologin = |role: &mut RoleFacts| role.can_login = false;
+    let two = powers(&["SUPERUSER", "REPLICATION"]);
+    let owner = powers(&["ownership of database shop"]);
+    assert_eq!(short(&|_| ()), ("warning", String::new()));
+    assert_eq!(
+        short(&|role| two.clone()(role)),
+        ("critical", "; the role has SUPERUSER, REPLICATION".to_owned())
+    );
+    assert_eq!(short(&nologin), ("notice", "; the role has NOLOGIN".to_owned()));
+    assert_eq!(
+        short(&|role| {
+            owner.clone()(role);
+            nologin(role);
+        }),
+        ("warning", "; the role has ownership of database shop; the role has NOLOGIN".to_owned())
+    );
+
+    // Already critical, and a guess, which stays as it is.
+    let subject = with(powers(&["SUPERUSER"]));
+    let md5 = Subject { secret: plain("md50123456789abcdef0123456789abcdef"), ..subject };
+    let found = run(&[md5], &ServerConfig::default(), &policy());
+    assert_eq!(found[0].severity, Severity::Critical);
+    assert_eq!(found[0].evidence, "stored as md5; the role has SUPERUSER");
+    let mut subject = role("bob", strict("bob", 4096, SALT));
+    if let Origin::Role(role) = &mut subject.origin {
+        nologin(role);
+    }
+    let found = run(&[subject], &ServerConfig::default(), &policy());
+    assert_eq!((found[0].check.id, found[0].severity), ("password_is_name", Severity::Critical));
+}
+
 #[test]
 fn shared() {
     let (same, other) = (|| strict("pw", 4096, SALT), strict("other", 4096, SALT));
@@ -435,6 +484,7 @@ fn role(name: &str, secret: Option<StoredSecret>) -> Subject {
         hash_access: None,
         hba_rules: None,
         overrides: None,
+        powers: Vec::new(),
         replication: false,
         superuser: false,
         valid_until: ValidUntil::At { minutes: 500_000, text: "next year".to_owned() },
@@ -455,6 +505,7 @@ fn group() -> RoleFacts {
         hash_access: None,
         hba_rules: None,
         overrides: None,
+        powers: Vec::new(),
         replication: false,
         superuser: false,
         valid_until,

@@ -412,6 +412,7 @@ fn role(name: &str, secret: Option<&str>) -> Subject {
             hash_access: None,
             hba_rules: None,
             overrides: None,
+            powers: Vec::new(),
             replication: false,
             superuser: false,
             valid_until: ValidUntil::Never,
