@@ -294,14 +294,17 @@ fn weighed(check: &AuditCheck, subject: &Subject, evidence: String) -> (Severity
     let Some(role) = subject.role().filter(|_| !is_exempt) else {
         return (check.severity, evidence);
     };
-    let (mut severity, mut evidence) = (check.severity, evidence);
+    let mut evidence = evidence;
     if !role.powers.is_empty() {
-        severity = severity.raised();
         evidence += &format!("; the role has {}", role.powers.join(", "));
     }
     if !role.can_login {
-        severity = severity.lowered();
         evidence += "; the role has NOLOGIN";
     }
+    let severity = match (role.powers.is_empty(), role.can_login) {
+        (false, true) => check.severity.raised(),
+        (true, false) => check.severity.lowered(),
+        _ => check.severity,
+    };
     (severity, evidence)
 }

@@ -185,6 +185,15 @@ fn weighed() {
         ("warning", "; the role has ownership of database shop; the role has NOLOGIN".to_owned())
     );
 
+    // Both at once cancel each other out, also for a check that cannot be raised.
+    let subject = with(|role| {
+        powers(&["SUPERUSER"])(role);
+        nologin(role);
+    });
+    let md5 = Subject { secret: plain("md50123456789abcdef0123456789abcdef"), ..subject };
+    let found = run(&[md5], &ServerConfig::default(), &policy());
+    assert_eq!(found[0].severity, Severity::Critical);
+
     // Already critical, and a guess, which stays as it is.
     let subject = with(powers(&["SUPERUSER"]));
     let md5 = Subject { secret: plain("md50123456789abcdef0123456789abcdef"), ..subject };

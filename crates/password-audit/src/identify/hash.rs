@@ -113,7 +113,7 @@ fn fast(secret: &str) -> Option<Hash> {
     let is_hex = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
     let hex = secret.strip_prefix("0x").unwrap_or(secret);
     if is_hex(hex)
-        && let Some(name) = digest_of(hex.len() / 2).filter(|_| hex.len() % 2 == 0)
+        && let Some(name) = digest_of(hex.len() / 2).filter(|_| hex.len().is_multiple_of(2))
     {
         return Some(Hash::weak(&format!("{name} without a salt")));
     }
