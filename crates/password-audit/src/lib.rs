@@ -287,10 +287,11 @@ fn finding(check: &'static AuditCheck, subject: &Subject, evidence: String) -> F
 /// cannot log in. The evidence says why.
 ///
 /// A password that a check found out stays critical, because the stored run keeps no facts of the role with
-/// it. A role without a password is no weaker for its powers.
+/// it. A role without a password is no weaker for its powers, and [`password_without_login`](CHECKS) is
+/// about NOLOGIN already.
 fn weighed(check: &AuditCheck, subject: &Subject, evidence: String) -> (Severity, String) {
-    let is_exempt =
-        matches!(check.kind, CheckKind::Guess(_)) || check.id == "login_without_password";
+    let is_exempt = matches!(check.kind, CheckKind::Guess(_))
+        || matches!(check.id, "login_without_password" | "password_without_login");
     let Some(role) = subject.role().filter(|_| !is_exempt) else {
         return (check.severity, evidence);
     };
