@@ -7,6 +7,7 @@
 
 mod catalog;
 pub(crate) mod guess;
+mod hba;
 pub(crate) mod report;
 pub(crate) mod scan;
 pub(crate) mod source;
@@ -66,7 +67,7 @@ fn cluster_findings(
     ErrorReport,
 > {
     let (policy, (server, roles)) = (catalog::policy()?, catalog::cluster()?);
-    let findings = if passwords {
+    let outcome = if passwords {
         let workers = guc::search_threads();
         password_audit::run(&roles, &server, &policy, |search| {
             search_threads::run(search, workers)
@@ -74,7 +75,7 @@ fn cluster_findings(
     } else {
         password_audit::scan(&roles, &server, &policy)
     };
-    Ok(TableIterator::new(findings.into_iter().map(row)))
+    Ok(TableIterator::new(outcome.findings.into_iter().map(row)))
 }
 
 /// `scram_internal.require_top_level() returns void`
@@ -195,7 +196,7 @@ fn row(finding: Finding) -> (Utf8, Utf8, &'static str, &'static str, Utf8) {
         Utf8(finding.source),
         Utf8(finding.subject),
         finding.check.id,
-        finding.check.severity.as_str(),
+        finding.severity.as_str(),
         Utf8(finding.evidence),
     )
 }

@@ -48,9 +48,9 @@ fn a_locked_table_holds_no_run_up() {
     };
     let plain = "no form that is known: plain text must be assumed";
     let read = [
-        row("a", "bob", "not_scram", plain),
-        row("b", "carol", "not_scram", plain),
-        row("z", "alice", "not_scram", plain),
+        row("a", "bob", "password_plain_text", plain),
+        row("b", "carol", "password_plain_text", plain),
+        row("z", "alice", "password_plain_text", plain),
     ];
     admin.batch_execute(LIMIT).expect("a limit");
     admin.batch_execute("CALL scram.run_audit(budget => '10 s')").expect("a run");
@@ -87,7 +87,7 @@ fn a_locked_table_holds_no_run_up() {
     admin.batch_execute("CALL scram.run_audit()").expect("a run");
     let status = "SELECT DISTINCT check_id, status FROM scram.audit_finding
                   WHERE source IN ('a', 'b', 'z') OR subject LIKE 'source %' ORDER BY 1";
-    let expected = [["not_scram", "open"], ["source_unreadable", "fixed"]];
+    let expected = [["password_plain_text", "open"], ["source_unreadable", "fixed"]];
     assert_eq!(rows(&mut admin, status), expected.map(|row| row.map(text).to_vec()));
 }
 
@@ -144,7 +144,12 @@ fn a_foreign_partition_is_reported_and_the_rest_is_read() {
         )
     };
     let expected = [
-        ["my source", "here", "not_scram", "no form that is known: plain text must be assumed"],
+        [
+            "my source",
+            "here",
+            "password_plain_text",
+            "no form that is known: plain text must be assumed",
+        ],
         [
             "server",
             "source \"my source\", partition public.\"There\"",

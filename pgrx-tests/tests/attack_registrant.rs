@@ -78,7 +78,7 @@ fn rights_are_asked_for_at_each_reading() {
     let mut admin = cluster.client();
     let mut auditor = auditor(&cluster);
     auditor.batch_execute(ADD).expect("registered");
-    let known = [["app", "alice", "not_scram", "open"]].map(|row| row.map(text).to_vec());
+    let known = [["app", "alice", "password_plain_text", "open"]].map(|row| row.map(text).to_vec());
     let stored = "SELECT source, subject, check_id, status FROM scram.audit_finding
                   WHERE source = 'app' ORDER BY 2";
     admin.batch_execute("CALL scram.run_audit()").expect("a run");

@@ -116,7 +116,7 @@ fn no_code_behind_a_source_runs() {
         assert_eq!(rows(&mut admin, calls), before, "{what}: code ran");
         let superuser = "SELECT rolsuper FROM pg_roles WHERE rolname = 'mallory'";
         assert_eq!(cell(&mut admin, superuser).as_deref(), Some("f"), "{what}");
-        let expected = if *is_read { "not_scram" } else { "source_unreadable" };
+        let expected = if *is_read { "password_plain_text" } else { "source_unreadable" };
         for table in ["found", "scram.audit_finding"] {
             let found = format!(
                 "SELECT check_id FROM {table} WHERE source = 'theirs' OR subject = 'source theirs'"
@@ -174,7 +174,7 @@ fn renamed_schemas_lead_the_audit_nowhere() {
         let audits: Vec<_> = audits.collect();
         done.store(true, Ordering::Relaxed);
         for found in audits {
-            assert_eq!(found, [[text("alice"), text("not_scram")]]);
+            assert_eq!(found, [[text("alice"), text("password_plain_text")]]);
         }
     });
     let called = "SELECT is_called FROM mallory.calls";

@@ -261,6 +261,7 @@ SELECT FROM (VALUES
     ('etl', scram.generate(pg_temp.password(), 200000)),
     ('web', scram.generate(pg_temp.password(), 20000)),
     ('short', scram.generate(pg_temp.password(), 1, '\x0011223344556677')),
+    ('puppet', scram.generate(pg_temp.password(), 1, 'puppet')),
     ('node_1', scram.generate(pg_temp.password(), 1, '\x00112233445566778899aabbccddeeff')),
     ('node_2', scram.generate(pg_temp.password(), 1, '\x00112233445566778899aabbccddeeff')),
     ('blue', 'SCRAM-SHA-256$1:AAECAwQFBgcICQoLDA0ODw==$zHCdol2044/ZyWzPLi7oxApCkamKw9Z+E4U/QApd/5Y=:dd5peBOitVnLNFu7VmwP+HiDaaw4OUCv396eVCWhYiE='),
@@ -280,11 +281,18 @@ ALTER ROLE contractor VALID UNTIL '2024-06-30';
 ALTER ROLE student VALID UNTIL '2040-01-31';
 GRANT pg_read_all_data TO monitor;
 CREATE TABLE account (name text, secret text);
-INSERT INTO account VALUES ('eve', 'hunter2');
+INSERT INTO account VALUES ('eve', 'hunter2'), ('fay', md5('hunter2')),
+    ('gus', '$2b$12$EixZaYVK1fsbw1ZfbX3OXePaWxn96p36WQoeG6Lruj3vjPGga31lW');
 SELECT scram.add_audit_source('accounts', 'account', 'name', 'secret');
+UPDATE scram.audit_source SET expects = 'scram';
 INSERT INTO scram.wordlist VALUES ('football');
 CALL scram.run_audit();
 DROP TABLE account;
+-- An edit that is never loaded.
+CREATE TABLE pg_temp.hba AS
+SELECT regexp_split_to_table(rtrim(pg_read_file(current_setting('hba_file')), E'\n'), E'\n') AS line;
+INSERT INTO pg_temp.hba VALUES ('host all all db.example.com/32 md5');
+DO $$BEGIN EXECUTE format('COPY pg_temp.hba TO %L', current_setting('hba_file')); END$$;
 UPDATE scram_internal.stored_secret SET first_seen = '2026-05-10 12:50:08+00';
 CALL scram.run_audit();
 ";

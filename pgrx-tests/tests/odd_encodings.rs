@@ -72,7 +72,8 @@ fn no_name_and_no_secret_raises() {
         let (stored, results): (Vec<_>, Vec<_>) =
             printed.lines().partition(|line| !line.starts_with("=|"));
         // The first line is the number of the run.
-        let expected = ["1", "done|0", "not_scram", "password_in_wordlist", "password_is_name"];
+        let expected =
+            ["1", "done|0", "password_in_wordlist", "password_is_name", "password_plain_text"];
         assert_eq!(stored, expected, "{encoding}");
         assert_eq!(results.len(), CALLS.len(), "{encoding}: {results:#?}");
         for (call, result) in CALLS.iter().zip(results) {

@@ -2,6 +2,7 @@
 //! find exactly the seeds.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use postgres::Client;
 use scram_ext_client_tests::{Cluster, Run, cell, fixtures, rows};
@@ -83,6 +84,12 @@ const SEEDS: &[Seed] = &[
         r"make('long', scram.generate(random_password(), salt => '\x00112233445566778899aabbccddeeff'))",
     ),
     bad(
+        "salt_derived",
+        "puppet",
+        "make('puppet', scram.generate(random_password(), salt => 'printable text'::bytea || '!!'))",
+    ),
+    good("random", "make('random', scram.generate(random_password()))"),
+    bad(
         "salt_shared",
         "salt_1",
         r"make('salt_1', scram.generate(random_password(), salt => '\x01112233445566778899aabbccddeeff'))",
@@ -103,10 +110,30 @@ const SEEDS: &[Seed] = &[
         "make('copy_2', (SELECT rolpassword FROM pg_authid WHERE rolname = 'copy_1'))",
     ),
     Seed {
-        check: Some("not_scram"),
+        check: Some("password_plain_text"),
         source: "app",
         subject: "plain",
         sql: "account('plain', 'hunter2')",
+    },
+    Seed {
+        check: Some("hash_weak"),
+        source: "app",
+        subject: "weak",
+        sql: "account('weak', md5('hunter2'))",
+    },
+    Seed {
+        check: None,
+        source: "app",
+        subject: "bcrypt",
+        sql: "account('bcrypt', '$2b$12$EixZaYVK1fsbw1ZfbX3OXePaWxn96p36WQoeG6Lruj3vjPGga31lW')",
+    },
+    Seed {
+        check: Some("not_scram"),
+        source: "handshakes",
+        subject: "hunter",
+        sql: "run('CREATE TABLE handshakes AS SELECT ''hunter'' AS name, ''$2b$12$EixZaYVK1fsbw1ZfbX3OXePaWxn96p36WQoeG6Lruj3vjPGga31lW'' AS secret'),
+             run('SELECT scram.add_audit_source(''handshakes'', ''handshakes'', ''name'', ''secret'')'),
+             run('UPDATE scram.audit_source SET expects = ''scram'' WHERE name = ''handshakes''')",
     },
     Seed {
         check: None,
@@ -205,6 +232,7 @@ const ALSO: &[(&str, &str, &str)] = &[
     // A member of pg_read_all_data reads the source too.
     ("server", "source app", "hash_readable"),
     ("server", "source broken", "hash_readable"),
+    ("server", "source handshakes", "hash_readable"),
 ];
 
 /// Rules placed above the two lines of every cluster, the first of which trusts every user on the
@@ -221,6 +249,10 @@ const HBA: [&str; 6] = [
 /// PostgreSQL 15 has no setting for its count of 4096: it is low only where the policy asks for more,
 /// and then every role with that count is below it.
 const LOW: &str = "iterations_setting_low";
+
+/// Found once pg_hba.conf is broken, which leaves nothing to find about its rules.
+const UNREADABLE: &str = "hba_unreadable";
+const NOT_LOADED: &str = "hba_not_loaded";
 
 #[test]
 fn what_was_seeded_is_found_and_nothing_else() {
@@ -242,7 +274,7 @@ fn what_was_seeded_is_found_and_nothing_else() {
     // A check that is new needs a seed here.
     let known = "SELECT check_id FROM scram.audit_checks()";
     let known: BTreeSet<_> = rows(&mut client, known).into_iter().flatten().flatten().collect();
-    let seeded = SEEDS.iter().filter_map(|seed| seed.check).chain([LOW]);
+    let seeded = SEEDS.iter().filter_map(|seed| seed.check).chain([LOW, UNREADABLE, NOT_LOADED]);
     let seeded: BTreeSet<_> = seeded.map(str::to_owned).collect();
     assert_eq!(known, seeded, "checks with a seed");
 
@@ -282,6 +314,17 @@ fn what_was_seeded_is_found_and_nothing_else() {
     }
     expected.insert(["app", "hashed", "iterations_below_policy"].map(str::to_owned));
     assert_eq!(found(&mut client, "scram.audit()"), expected, "by a stricter policy");
+
+    let hba = cluster.dir().join("data/pg_hba.conf");
+    let broken = fs::read_to_string(&hba).expect("pg_hba.conf") + "host all all\n";
+    fs::write(&hba, broken).expect("pg_hba.conf");
+    let of_rules =
+        ["hba_trust", "hba_password", "hba_md5", "no_matching_hba_rule", "login_without_password"];
+    expected.retain(|[_, _, check]| !of_rules.contains(&&**check));
+    for check in [UNREADABLE, NOT_LOADED] {
+        expected.insert(["server", "pg_hba.conf", check].map(str::to_owned));
+    }
+    assert_eq!(found(&mut client, "scram.audit()"), expected, "by a broken file");
 }
 
 fn seed(client: &mut Client) {

@@ -162,8 +162,7 @@ fn partitions_and_children_are_read_with_their_own_column_numbers() {
              FROM unnest('{parted,parent,materialized,unlogged}'::text[]) t",
         )
         .expect("relations");
-    let found =
-        "SELECT source, subject FROM scram.audit() WHERE check_id = 'not_scram' ORDER BY 1, 2";
+    let found = "SELECT source, subject FROM scram.audit() WHERE check_id = 'password_plain_text' ORDER BY 1, 2";
     let expected = [
         ["materialized", "m"],
         ["parent", "child"],

@@ -60,16 +60,15 @@ fn every_form_is_judged() {
         ["account", "same_a", "salt_shared"],
         ["account", "same_b", "salt_shared"],
         ["account", "short", "salt_short"],
-        ["mixed", "bcrypt", "not_scram"],
         ["mixed", "dovecot", "verifier_shared"],
         ["mixed", "few", "iterations_below_policy"],
         ["mixed", "few", "verifier_shared"],
         ["mixed", "kafka", "verifier_shared"],
         ["mixed", "md5", "md5_hash"],
-        ["mixed", "plain", "not_scram"],
+        ["mixed", "plain", "password_plain_text"],
         ["mixed", "torn", "scram_malformed"],
-        ["mixed", "twice", "not_scram"],
-        ["mongo", "null", "not_scram"],
+        ["mixed", "twice", "password_plain_text"],
+        ["mongo", "null", "password_plain_text"],
         ["topic", "NULL", "iterations_above_clients"],
         ["topic", "broker", "iterations_above_clients"],
     ];
@@ -116,9 +115,9 @@ fn every_form_is_judged() {
         cell(client, &sql).unwrap_or_default()
     };
     assert_eq!(evidence(&mut client, "same_a", "salt_shared"), r#"same salt as "same_b""#);
-    assert_eq!(evidence(&mut client, "bcrypt", "not_scram"), "stored as bcrypt");
     assert!(
-        evidence(&mut client, "twice", "not_scram").ends_with("(and 1 more rows of this name)")
+        evidence(&mut client, "twice", "password_plain_text")
+            .ends_with("(and 1 more rows of this name)")
     );
     assert!(
         evidence(&mut client, "broker", "iterations_above_clients").ends_with("Kafka above 16384")
@@ -210,10 +209,10 @@ fn a_source_that_fails_does_not_stop_the_others() {
     let row =
         |source: &str, subject: &str, check: &str| [source, subject, check].map(str::to_owned);
     let mut expected = vec![
-        row("c_good", "one", "not_scram"),
+        row("c_good", "one", "password_plain_text"),
         row("c_good", "two", "password_is_name"),
-        row("d_changed", "one", "not_scram"),
-        row("e_renamed", "one", "not_scram"),
+        row("d_changed", "one", "password_plain_text"),
+        row("e_renamed", "one", "password_plain_text"),
         row("server", "source a_empty", "source_unreadable"),
         row("server", "source b_dropped", "source_unreadable"),
     ];
@@ -231,9 +230,9 @@ fn a_source_that_fails_does_not_stop_the_others() {
         .expect("changes");
     cell(&mut client, "CALL scram.run_audit()").expect("a run");
     expected = vec![
-        row("a_empty", "x", "not_scram"),
-        row("d_changed", "one", "not_scram"),
-        row("e_renamed", "one", "not_scram"),
+        row("a_empty", "x", "password_plain_text"),
+        row("d_changed", "one", "password_plain_text"),
+        row("e_renamed", "one", "password_plain_text"),
         row("server", "source d_changed", "source_unreadable"),
         row("server", "source e_renamed", "source_unreadable"),
     ];
@@ -268,11 +267,11 @@ fn a_source_that_fails_does_not_stop_the_others() {
         .expect("as it was");
     cell(&mut client, "CALL scram.run_audit()").expect("a run");
     expected = vec![
-        row("a_empty", "x", "not_scram"),
-        row("c_good", "one", "not_scram"),
+        row("a_empty", "x", "password_plain_text"),
+        row("c_good", "one", "password_plain_text"),
         row("c_good", "two", "password_is_name"),
-        row("d_changed", "one", "not_scram"),
-        row("e_renamed", "one", "not_scram"),
+        row("d_changed", "one", "password_plain_text"),
+        row("e_renamed", "one", "password_plain_text"),
     ];
     assert_eq!(triples(&mut client, findings), expected);
 }
@@ -297,7 +296,10 @@ fn a_standby_reads_sources_too() {
     let found = rows(&mut standby.client(), findings);
     assert_eq!(found, rows(&mut client, findings));
     let checks: Vec<_> = found.iter().filter_map(|row| row[2].as_deref()).collect();
-    assert!(checks.contains(&"not_scram") && checks.contains(&"password_is_name"), "{checks:?}");
+    assert!(
+        checks.contains(&"password_plain_text") && checks.contains(&"password_is_name"),
+        "{checks:?}"
+    );
     assert_eq!(Raised::by(&mut standby.client(), "CALL scram.run_audit()").code, "25006");
 }
 

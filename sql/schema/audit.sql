@@ -42,6 +42,8 @@ CREATE TABLE scram.audit_source (
     registrant name NOT NULL DEFAULT current_user,
     -- Whose client limits apply, where it is not PostgreSQL's.
     client text CHECK (client IN ('kafka')),
+    -- What the application needs; any hash will do unless it speaks SCRAM.
+    expects text NOT NULL DEFAULT 'any' CHECK (expects IN ('any', 'scram')),
     enabled boolean NOT NULL DEFAULT true,
     -- A trigger sets these columns and ignores given values. The OID follows a role that is renamed; a new role with the
     -- old name is another registrant.
@@ -146,6 +148,7 @@ COMMENT ON COLUMN scram.audit_source.subject_type IS 'internal: type of the subj
 COMMENT ON COLUMN scram.audit_source.secret_type IS 'internal: type of the secret column at registration';
 COMMENT ON COLUMN scram.audit_source.enabled IS 'whether the audit reads it';
 COMMENT ON COLUMN scram.audit_source.client IS 'whose client limits apply: kafka, or NULL for PostgreSQL';
+COMMENT ON COLUMN scram.audit_source.expects IS 'scram: another hash is a finding; any: a good hash is none';
 COMMENT ON TABLE scram.wordlist IS 'passwords that the audit tries on every secret';
 COMMENT ON TABLE scram_internal.stored_secret IS 'internal to scram.run_audit(): secrets that were seen, and what was tried on them';
 COMMENT ON TABLE scram_internal.candidate IS 'internal to scram.run_audit(): what is tried on every secret, numbered';

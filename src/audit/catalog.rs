@@ -3,16 +3,15 @@
 //! Called inside SECURITY DEFINER functions with a pinned search_path only. No query's text holds a
 //! secret, and none is passed as a parameter: statement loggers write both down.
 
-use std::collections::HashSet;
-
-use password_audit::hba::{self, Database, ListenConfig};
 use password_audit::{
-    FirstSeen, HbaRule, Origin, Policy, RoleFacts, ServerConfig, Subject, ValidUntil, secret_digest,
+    FirstSeen, HashFunction, Origin, Policy, RoleFacts, ServerConfig, Subject, ValidUntil,
+    secret_digest,
 };
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use scram_core::keys::Key;
 
+use super::hba;
 use crate::cluster_keys::{ClusterKeys, Purpose};
 use crate::guc;
 use crate::pg::query::query;
@@ -60,63 +59,46 @@ SELECT a.rolname::text AS name,
        floor(extract(epoch FROM statement_timestamp() - t.first_seen) / 60)::bigint AS seen_minutes,
        translate(to_json(date_trunc('second', t.first_seen AT TIME ZONE 'UTC')) #>> '{}', 'T', ' ') || ' UTC'
            AS seen_at,
-       a.rolreplication
+       a.rolreplication, a.rolsuper,
+       array_remove(ARRAY[
+           CASE WHEN a.rolsuper THEN 'SUPERUSER' END,
+           CASE WHEN a.rolreplication THEN 'REPLICATION' END,
+           CASE WHEN a.rolcreaterole AND NOT a.rolsuper THEN 'CREATEROLE' END,
+           CASE WHEN a.rolbypassrls AND NOT a.rolsuper THEN 'BYPASSRLS' END,
+           (SELECT 'membership in ' || string_agg(g.rolname, ', ' ORDER BY g.rolname)
+            FROM pg_authid g
+            WHERE g.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')
+                AND NOT a.rolsuper AND a.oid <> g.oid AND pg_has_role(a.oid, g.oid, 'MEMBER')),
+           (SELECT CASE WHEN count(*) > 1 THEN format('ownership of %s databases', count(*))
+                        ELSE 'ownership of database ' || min(quote_ident(d.datname)) END
+            FROM pg_database d
+            WHERE d.datdba = a.oid AND NOT a.rolsuper
+            HAVING count(*) > 0)
+       ], NULL) AS powers
 FROM pg_authid a
 LEFT JOIN scram_internal.stored_secret t ON t.source = 'role' AND t.subject = a.rolname
 WHERE $1 IS NULL OR a.rolname = ANY ($1)
 ORDER BY a.rolname";
 
-/// Settings that rules look at. One that this server doesn't have is no row.
+/// The server's values of settings that rules look at. One that this server doesn't have is no row.
+///
+/// A session, role, database or function can have a value of its own; then the configuration files have the
+/// server's. `scram.audit()` itself sets some of them.
 const SETTINGS: &str = r"
-SELECT name, setting
-FROM pg_settings
-WHERE name IN ('auto_explain.log_min_duration', 'debug_print_parse', 'debug_print_plan',
+SELECT s.name,
+       CASE WHEN s.source IN ('default', 'environment variable', 'configuration file', 'command line', 'override')
+            THEN s.setting
+            ELSE coalesce(CASE s.vartype WHEN 'bool' THEN CASE WHEN f.setting::boolean THEN 'on' ELSE 'off' END
+                                         WHEN 'real' THEN f.setting::float8::text
+                                         ELSE lower(f.setting) END, s.boot_val, '') END AS setting
+FROM pg_settings s
+LEFT JOIN LATERAL (SELECT f.setting FROM pg_file_settings f
+                   WHERE lower(f.name) = s.name AND f.error IS NULL
+                   ORDER BY f.seqno DESC LIMIT 1) f ON true
+WHERE s.name IN ('auto_explain.log_min_duration', 'debug_print_parse', 'debug_print_plan',
                'debug_print_rewritten', 'log_min_duration_sample', 'log_min_duration_statement', 'log_statement',
                'log_transaction_sample_rate', 'password_encryption',
                'pg_stat_statements.track_utility', 'pgaudit.log')";
-
-/// pg_hba.conf as it is on disk. The file's name is a column since PostgreSQL 16.
-const HBA: &str = r"
-SELECT regexp_replace(coalesce(to_jsonb(r) ->> 'file_name', current_setting('hba_file')),
-                      '.*/', '') || ':' || r.line_number AS location,
-       concat_ws(' ', r.type, array_to_string(r.database, ','), array_to_string(r.user_name, ','),
-                 r.address, CASE WHEN r.netmask NOT IN ('255.255.255.255',
-                                 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff') THEN r.netmask END) AS reach,
-       r.auth_method, r.type, r.database, r.user_name, r.address, r.netmask,
-       coalesce(array_to_string(r.options, ' ') LIKE '%clientcert=%', false) AS certificate
-FROM pg_hba_file_rules r
-WHERE r.type IS NOT NULL
-ORDER BY coalesce((to_jsonb(r) ->> 'rule_number')::integer, r.line_number)";
-
-/// Whether every line of pg_hba.conf parses. With one bad line the server rejects the whole file.
-/// `type IS NULL` marks such a line; `error` would not do, because hostssl lines have an error too
-/// when TLS is off.
-const HBA_IS_VALID: &str =
-    "SELECT NOT EXISTS (SELECT FROM pg_hba_file_rules r WHERE r.type IS NULL) AS is_valid";
-
-/// Where the server listens, and whether it offers TLS.
-const LISTEN: &str = r"
-SELECT current_setting('unix_socket_directories') <> '' AS socket,
-       current_setting('listen_addresses') <> '' AS tcp,
-       current_setting('ssl')::boolean AS tls";
-
-/// Databases that allow connections. The query asks for the CONNECT privilege of each role only
-/// where PUBLIC lacks it.
-const OPEN_DATABASES: &str = r"
-SELECT d.datname::text AS name, CASE WHEN NOT EXISTS (
-           SELECT FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
-           WHERE a.grantee = 0 AND a.privilege_type = 'CONNECT')
-       THEN ARRAY(SELECT a.rolname::text FROM pg_authid a
-                  WHERE a.rolcanlogin AND has_database_privilege(a.oid, d.oid, 'CONNECT'))
-       END AS open_to
-FROM pg_database d
-WHERE d.datallowconn";
-
-const MEMBERSHIPS: &str = r"
-SELECT a.rolname::text AS member, g.rolname::text AS group_name
-FROM pg_auth_members m
-JOIN pg_authid a ON a.oid = m.member
-JOIN pg_authid g ON g.oid = m.roleid";
 
 /// Settings of a database or of all roles that decide how passwords are stored.
 const OVERRIDES: &str = r"
@@ -130,6 +112,35 @@ WHERE s.setrole = 0
 GROUP BY d.datname
 ORDER BY d.datname NULLS FIRST";
 
+/// Functions of this database that look like they return stored hashes: their owner can read them, and the
+/// body names both the catalog and the column, or all columns. `readers` are the roles that may call the
+/// function and could not read the hashes themselves. A function of an extension is left out.
+const HASH_FUNCTIONS: &str = r"
+SELECT format('function %I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) AS function,
+       o.rolname::text AS owner,
+       has_function_privilege('public', p.oid, 'EXECUTE')
+           AND has_schema_privilege('public', n.oid, 'USAGE') AS is_public,
+       ARRAY(SELECT r.rolname::text
+             FROM pg_authid r
+             WHERE r.oid >= 16384 AND NOT r.rolsuper AND r.oid <> p.proowner
+                 AND has_function_privilege(r.oid, p.oid, 'EXECUTE') AND has_schema_privilege(r.oid, n.oid, 'USAGE')
+                 AND NOT has_column_privilege(r.oid, 'pg_authid', 'rolpassword', 'SELECT')
+                 AND NOT has_column_privilege(r.oid, 'pg_shadow', 'passwd', 'SELECT')
+             ORDER BY r.rolname) AS readers
+FROM pg_proc p
+JOIN pg_namespace n ON n.oid = p.pronamespace
+JOIN pg_authid o ON o.oid = p.proowner
+CROSS JOIN LATERAL (SELECT coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) AS text) body
+WHERE p.prosecdef AND p.oid >= 16384
+    AND p.prorettype NOT IN ('void'::regtype, 'trigger'::regtype, 'event_trigger'::regtype)
+    AND body.text ~* '\m(pg_shadow|pg_authid)\M'
+    AND body.text ~* '\m(rolpassword|passwd)\M|\*\s*(,|into\M|from\M)'
+    AND (o.rolsuper OR has_column_privilege(o.oid, 'pg_authid', 'rolpassword', 'SELECT')
+        OR has_column_privilege(o.oid, 'pg_shadow', 'passwd', 'SELECT'))
+    AND NOT EXISTS (SELECT FROM pg_depend d
+                    WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+ORDER BY 1";
+
 /// The current year.
 const YEAR: &str = "SELECT extract(year FROM statement_timestamp())::integer AS year";
 
@@ -139,8 +150,8 @@ const DATABASES: &str = "SELECT d.datname::text AS name FROM pg_database d WHERE
 /// The server and every role of the cluster, and who meets which rule of pg_hba.conf.
 pub(super) fn cluster() -> Result<(ServerConfig, Vec<Subject>), ErrorReport> {
     let (mut server, mut subjects) = (server()?, roles()?);
-    if query(HBA_IS_VALID, &[], |row| row.value("is_valid"))?.contains(&true) {
-        hba::join(&mut server, &mut subjects, &listen_config()?);
+    if server.hba_file.error.is_none() {
+        password_audit::hba::join(&mut server, &mut subjects, &hba::listen_config()?);
     }
     Ok((server, subjects))
 }
@@ -171,43 +182,20 @@ fn foreign_name(name: &ServerText, oid: pg_sys::Oid) -> String {
 
 /// The settings and rules of this server.
 fn server() -> Result<ServerConfig, ErrorReport> {
+    let (hba_file, hba) = hba::load()?;
     Ok(ServerConfig {
         overrides: query(OVERRIDES, &[], |row| Ok((row.text("owner")?, row.text("setting")?)))?,
-        hba: query(HBA, &[], |row| {
-            Ok(HbaRule {
-                location: row.text("location")?,
-                reach: row.text("reach")?,
-                method: row.text("auth_method")?,
-                connection: row.text("type")?,
-                databases: row.texts("database")?,
-                users: row.texts("user_name")?,
-                address: row.optional_text("address")?,
-                netmask: row.optional_text("netmask")?,
-                certificate: row.value("certificate")?,
-                roles: hba::Matches::Unknown,
+        hash_functions: query(HASH_FUNCTIONS, &[], |row| {
+            Ok(HashFunction {
+                name: row.text("function")?,
+                owner: row.text("owner")?,
+                is_public: row.value("is_public")?,
+                readers: row.optional_texts("readers")?.unwrap_or_default(),
             })
         })?,
+        hba,
+        hba_file,
         settings: query(SETTINGS, &[], |row| Ok((row.text("name")?, row.text("setting")?)))?,
-    })
-}
-
-fn listen_config() -> Result<ListenConfig, ErrorReport> {
-    let offered =
-        query(LISTEN, &[], |row| Ok((row.value("socket")?, row.value("tcp")?, row.value("tls")?)))?;
-    let (socket, tcp, tls) = one_row(offered)?;
-    Ok(ListenConfig {
-        databases: query(OPEN_DATABASES, &[], |row| {
-            Ok(Database {
-                name: row.text("name")?,
-                open_to: row.optional_texts("open_to")?.map(HashSet::from_iter),
-            })
-        })?,
-        memberships: query(MEMBERSHIPS, &[], |row| {
-            Ok((row.text("member")?, row.text("group_name")?))
-        })?,
-        socket,
-        tcp,
-        tls,
     })
 }
 
@@ -260,7 +248,9 @@ fn subjects(names: Option<Vec<ServerText>>) -> Result<Vec<Subject>, ErrorReport>
             can_login: row.value("rolcanlogin")?,
             first_seen: None,
             hba_rules: None,
+            powers: row.optional_texts("powers")?.unwrap_or_default(),
             replication: row.value("rolreplication")?,
+            superuser: row.value("rolsuper")?,
             valid_until,
             overrides: row.optional_text("overrides")?,
             hash_access: row.optional_text("hash_access")?,
@@ -310,7 +300,7 @@ fn server_texts(names: &[String]) -> Vec<ServerText> {
 }
 
 /// The row of a query that always returns one.
-fn one_row<T>(rows: Vec<T>) -> Result<T, ErrorReport> {
+pub(super) fn one_row<T>(rows: Vec<T>) -> Result<T, ErrorReport> {
     rows.into_iter().next().ok_or_else(|| {
         let message = "a query of scram_ext returned no row";
         ErrorReport::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message, "")

@@ -34,7 +34,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(3);
 /// `$1` is the source's name. The registrant is known by OID; by name only where a restore found no
 /// such role.
 const SOURCE: &str = r"
-SELECT s.relation::oid AS relation, s.client, s.subject_column::text AS subject_column,
+SELECT s.relation::oid AS relation, s.client, s.expects = 'scram' AS expects_scram, s.subject_column::text AS subject_column,
        s.secret_column::text AS secret_column, s.subject_type, s.secret_type,
        coalesce(s.registrant_oid, (SELECT a.oid FROM pg_roles a WHERE a.rolname = s.registrant))
            AS registrant_oid,
@@ -105,6 +105,7 @@ pub(super) struct Source {
     types: [Option<pg_sys::Oid>; 2],
     registrant: Registrant,
     client: Option<ClientKind>,
+    expects_scram: bool,
 }
 
 impl Source {
@@ -118,6 +119,7 @@ impl Source {
                 name: Arc::clone(&name),
                 relation: row.value("relation")?,
                 client: client.and_then(|client| ClientKind::from_name(&client)),
+                expects_scram: row.value("expects_scram")?,
                 subject_column: row.value("subject_column")?,
                 secret_column: row.value("secret_column")?,
                 types: [row.optional("subject_type")?, row.optional("secret_type")?],
@@ -178,7 +180,9 @@ impl Source {
             Value::Text(text) => Some(scram_secret::stored_secret(&text)),
             Value::TooLong { bytes } => Some(StoredSecret::unread(bytes)),
         };
-        let origin = Origin::Registered { name: Arc::clone(&self.name), client: self.client };
+        let (name_of_source, client) = (Arc::clone(&self.name), self.client);
+        let expects_scram = self.expects_scram;
+        let origin = Origin::Registered { name: name_of_source, client, expects_scram };
         Subject { name, name_bytes, origin, secret }
     }
 }

@@ -77,10 +77,9 @@ impl Row<'_> {
         Ok(texts.map(|texts| texts.into_iter().flatten().map(|text| text.to_display()).collect()))
     }
 
-    /// An array of text for display, never NULL.
-    pub(crate) fn texts(&self, column: &str) -> Result<Vec<String>, ErrorReport> {
-        let texts = self.value::<Vec<Option<ServerText>>>(column)?;
-        Ok(texts.into_iter().flatten().map(|text| text.to_display()).collect())
+    /// An array of text, never NULL. Elements are never NULL.
+    pub(crate) fn server_texts(&self, column: &str) -> Result<Vec<ServerText>, ErrorReport> {
+        Ok(self.value::<Vec<Option<ServerText>>>(column)?.into_iter().flatten().collect())
     }
 }
 

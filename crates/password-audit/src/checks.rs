@@ -5,6 +5,7 @@
 
 mod password;
 mod role;
+mod salt;
 mod secret;
 mod server;
 
@@ -94,7 +95,14 @@ pub const CHECKS: &[AuditCheck] = &[
         severity: Severity::Warning,
         title: "the salt is shorter than scram.salt_length",
         remedy: "Set the same password again: SELECT * FROM scram.set_role_password(ROLE, PASSWORD).",
-        kind: CheckKind::Subject(secret::salt_short),
+        kind: CheckKind::Subject(salt::salt_short),
+    },
+    AuditCheck {
+        id: "salt_derived",
+        severity: Severity::Warning,
+        title: "the salt is not random",
+        remedy: "Set the same password again: SELECT * FROM scram.set_role_password(ROLE, PASSWORD).",
+        kind: CheckKind::Subject(salt::salt_derived),
     },
     AuditCheck {
         id: "salt_shared",
@@ -111,9 +119,23 @@ pub const CHECKS: &[AuditCheck] = &[
         kind: CheckKind::Cluster(secret::verifier_shared),
     },
     AuditCheck {
+        id: "password_plain_text",
+        severity: Severity::Critical,
+        title: "a registered source holds a password as plain text",
+        remedy: "Store what scram.generate() makes of it in place of the password.",
+        kind: CheckKind::Subject(secret::password_plain_text),
+    },
+    AuditCheck {
+        id: "hash_weak",
+        severity: Severity::Warning,
+        title: "a registered source holds a hash that is fast to guess",
+        remedy: "Store what scram.generate() makes when the user logs in or sets a password next.",
+        kind: CheckKind::Subject(secret::hash_weak),
+    },
+    AuditCheck {
         id: "not_scram",
         severity: Severity::Warning,
-        title: "a registered source holds another hash than SCRAM, or plain text",
+        title: "a source that is to hold SCRAM verifiers holds something else",
         remedy: "Store what scram.generate() makes when the user logs in or sets a password next.",
         kind: CheckKind::Subject(secret::not_scram),
     },
@@ -172,9 +194,9 @@ pub const CHECKS: &[AuditCheck] = &[
     AuditCheck {
         id: "hash_readable",
         severity: Severity::Warning,
-        title: "the role can read stored password hashes and is no superuser",
+        title: "a role that is no superuser can read stored password hashes",
         remedy: "REVOKE what the evidence names.",
-        kind: CheckKind::Subject(role::hash_readable),
+        kind: CheckKind::SubjectOrServer(role::hash_readable, server::hash_readable),
     },
     AuditCheck {
         id: "source_unreadable",
@@ -198,6 +220,20 @@ pub const CHECKS: &[AuditCheck] = &[
         remedy: "ALTER SYSTEM SET scram_iterations (PostgreSQL 16 and later); earlier, make \
                  verifiers with scram.generate().",
         kind: CheckKind::Server(server::iterations_setting_low),
+    },
+    AuditCheck {
+        id: "hba_unreadable",
+        severity: Severity::Critical,
+        title: "the server would not load pg_hba.conf as it is on disk",
+        remedy: "Correct the line that the evidence names, then SELECT pg_reload_conf().",
+        kind: CheckKind::Server(server::hba_unreadable),
+    },
+    AuditCheck {
+        id: "hba_not_loaded",
+        severity: Severity::Notice,
+        title: "pg_hba.conf was changed and is not loaded yet",
+        remedy: "SELECT pg_reload_conf().",
+        kind: CheckKind::Server(server::hba_not_loaded),
     },
     AuditCheck {
         id: "hba_trust",

@@ -3,11 +3,12 @@
 //! The first rule that fits a connection decides (`check_hba` in PostgreSQL's
 //! `src/backend/libpq/hba.c`). So a rule meets a role if it fits the role and an address is left
 //! that no earlier rule has taken. Some parts of a rule cannot be evaluated here: host names, the
-//! server's own addresses, regular expressions. Such a rule may fit, and it takes no address from
+//! server's own addresses, regular expressions, keywords of a file whose quotes are not known. Such a rule may fit, and it takes no address from
 //! later rules.
 
 mod address;
 mod names;
+mod token;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use super::{ServerConfig, Subject};
 use address::{Addresses, Unmatched};
 use names::Match;
+pub use token::{AuthToken, Quoting, RawLine, RawToken, tokenize};
 
 /// A rule of pg_hba.conf.
 #[derive(Debug, Default)]
@@ -27,19 +29,45 @@ pub struct HbaRule {
     pub method: String,
     /// `local`, `host`, `hostssl`, `hostnossl`, `hostgssenc` or `hostnogssenc`.
     pub connection: String,
-    /// Names and keywords as the server lists them.
-    pub databases: Vec<String>,
+    /// Names and keywords.
+    pub databases: Vec<AuthToken>,
     /// Names, `all`, and groups with a plus.
-    pub users: Vec<String>,
+    pub users: Vec<AuthToken>,
     /// `all`, `samehost`, `samenet`, an address or a host's name.
-    pub address: Option<String>,
+    pub address: Option<AuthToken>,
     /// The netmask of the address.
     pub netmask: Option<String>,
-    /// Whether the client must show a certificate in addition to what the method asks for.
-    pub certificate: bool,
     /// Filled in by [`join`].
     pub roles: Matches,
 }
+
+impl HbaRule {
+    /// Type, databases, users and address in words, for [`HbaRule::reach`].
+    pub fn describe(&self) -> String {
+        let list = |tokens: &[AuthToken]| {
+            tokens.iter().map(AuthToken::to_string).collect::<Vec<_>>().join(",")
+        };
+        let mut words = vec![self.connection.clone(), list(&self.databases), list(&self.users)];
+        words.extend(self.address.as_ref().map(AuthToken::to_string));
+        let netmask = self.netmask.as_deref().filter(|mask| !SINGLE_HOST.contains(mask));
+        words.extend(netmask.map(str::to_owned));
+        words.join(" ")
+    }
+}
+
+/// The file on disk. The server reads it when it starts and when it is told to reload.
+#[derive(Debug, Default)]
+pub struct HbaFile {
+    /// Its name without the folder.
+    pub name: String,
+    /// Why the server would not load it, with the line; `None` if it would.
+    pub error: Option<String>,
+    /// Whether it was changed after the server last loaded its configuration.
+    pub is_newer: bool,
+}
+
+/// Netmasks of one address.
+const SINGLE_HOST: &[&str] = &["255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"];
 
 /// The roles that a rule decides about.
 #[derive(Debug, Default, Eq, PartialEq)]
@@ -48,6 +76,8 @@ pub enum Matches {
     EveryLogin,
     /// These, by name.
     Roles(Vec<String>),
+    /// These, by name, and all of them are superusers.
+    Superusers(Vec<String>),
     /// Unknown, because [`join`] did not run.
     #[default]
     Unknown,
@@ -60,6 +90,8 @@ pub struct ListenConfig {
     pub databases: Vec<Database>,
     /// Pairs of a member and a group, direct memberships only.
     pub memberships: Vec<(String, String)>,
+    /// Whether a name that begins with a slash is a regular expression: since PostgreSQL 16.
+    pub patterns: bool,
     /// Whether the server listens on a Unix socket.
     pub socket: bool,
     /// Whether it listens on TCP.
@@ -84,8 +116,12 @@ pub struct MatchedRule {
     pub location: Arc<str>,
     /// The authentication method.
     pub method: Arc<str>,
-    /// Whether a password is enough: the rule needs no certificate and no Kerberos encryption.
-    pub password_alone: bool,
+}
+
+/// Whether a method asks for the stored password, or for nothing. The others authenticate by another
+/// system: `bsd`, `cert`, `gss`, `ident`, `ldap`, `oauth`, `pam`, `peer`, `radius`, `sspi`.
+pub(super) fn uses_stored_password(method: &str) -> bool {
+    matches!(method, "md5" | "password" | "reject" | "scram-sha-256" | "trust")
 }
 
 /// Fills in which rules each role meets, and which roles each rule.
@@ -95,7 +131,7 @@ pub fn join(server: &mut ServerConfig, subjects: &mut [Subject], listen: &Listen
     let groups = names::groups(&listen.memberships);
     let mut known: HashMap<Vec<Vec<Match>>, Arc<[usize]>> = HashMap::new();
     let mut roles_of: Vec<Vec<String>> = vec![Vec::new(); rules.len()];
-    let mut logins = 0;
+    let (mut logins, mut only_superusers) = (0, vec![true; rules.len()]);
 
     for subject in subjects {
         let name = subject.name.clone();
@@ -105,7 +141,11 @@ pub fn join(server: &mut ServerConfig, subjects: &mut [Subject], listen: &Listen
             names::Login { name: &name, groups: groups.get(&*name), replication: role.replication };
         let mut fits: Vec<Vec<Match>> = names::destinations(&login, listen)
             .map(|destination| {
-                server.hba.iter().map(|rule| login.matches(rule, &destination)).collect()
+                server
+                    .hba
+                    .iter()
+                    .map(|rule| login.matches(rule, &destination, listen.patterns))
+                    .collect()
             })
             .collect();
         fits.sort_unstable();
@@ -113,12 +153,16 @@ pub fn join(server: &mut ServerConfig, subjects: &mut [Subject], listen: &Listen
         let met = known.entry(fits).or_insert_with_key(|fits| met(&rules, fits)).clone();
         for &index in &*met {
             roles_of[index].push(name.clone());
+            only_superusers[index] &= role.superuser;
         }
         role.hba_rules = Some(met.iter().map(|&index| rules[index].met.clone()).collect());
     }
-    for (rule, roles) in server.hba.iter_mut().zip(roles_of) {
-        rule.roles =
-            if roles.len() == logins { Matches::EveryLogin } else { Matches::Roles(roles) };
+    for ((rule, roles), superusers) in server.hba.iter_mut().zip(roles_of).zip(only_superusers) {
+        rule.roles = match roles.len() {
+            1.. if superusers => Matches::Superusers(roles),
+            len if len == logins => Matches::EveryLogin,
+            _ => Matches::Roles(roles),
+        };
     }
 }
 
@@ -130,11 +174,7 @@ struct CompiledHbaRule {
 
 impl CompiledHbaRule {
     fn new(rule: &HbaRule, listen: &ListenConfig) -> Self {
-        let met = MatchedRule {
-            location: (*rule.location).into(),
-            method: (*rule.method).into(),
-            password_alone: !rule.certificate && rule.connection != "hostgssenc",
-        };
+        let met = MatchedRule { location: (*rule.location).into(), method: (*rule.method).into() };
         Self { addresses: Addresses::new(rule, listen), met }
     }
 }

@@ -2,9 +2,11 @@
 
 mod credentials;
 mod crypt;
+mod hash;
 
 use std::fmt;
 
+pub(crate) use hash::{is_locked, read as hash};
 use scram_core::mechanism::Mechanism;
 use scram_core::verifier::Verifier;
 
@@ -30,7 +32,9 @@ pub fn identify(secret: &str, server_accepts: impl FnOnce(&str) -> bool) -> Kind
     if is_md5(secret) {
         return Kind::Md5;
     }
-    credentials::identify(secret).or_else(|| crypt::identify(secret)).unwrap_or(Kind::Unknown)
+    credentials::identify(secret)
+        .or_else(|| hash::read(secret).map(|hash| hash.kind))
+        .unwrap_or(Kind::Unknown)
 }
 
 /// The verifier inside a credential of Kafka, MongoDB or Dovecot; `None` for other kinds.
@@ -90,7 +94,7 @@ pub enum Kind {
     Sha256Crypt,
     /// SHA-512-crypt, `$6$…`.
     Sha512Crypt,
-    /// Anything else: plain text must be assumed.
+    /// Anything else: a hash of few steps, or plain text.
     Unknown,
     /// yescrypt, `$y$…`.
     Yescrypt,

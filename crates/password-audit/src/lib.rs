@@ -27,7 +27,8 @@ pub use hba::HbaRule;
 pub use identify::{Kind, identify};
 pub use severity::Severity;
 pub use subject::{
-    FirstSeen, Origin, ParsedSecret, RoleFacts, ServerConfig, StoredSecret, Subject, ValidUntil,
+    FirstSeen, HashFunction, Origin, ParsedSecret, RoleFacts, ServerConfig, StoredSecret, Subject,
+    ValidUntil,
 };
 
 /// A weakness that the audit looks for.
@@ -88,6 +89,8 @@ pub struct Hit {
 /// A hit of a [`CheckKind::Server`] rule.
 #[derive(Debug)]
 pub struct ServerHit {
+    /// Whether its severity is one step below the check's.
+    pub lowered: bool,
     /// The setting or rule; a check has at most one hit for each.
     pub subject: String,
     /// Evidence without key material.
@@ -136,8 +139,28 @@ pub struct Finding {
     pub subject: String,
     /// The check.
     pub check: &'static AuditCheck,
+    /// The check's severity, or another one for what was found.
+    pub severity: Severity,
     /// Evidence without key material.
     pub evidence: String,
+}
+
+/// What the checks found, and what they could not judge.
+#[derive(Debug)]
+pub struct Outcome {
+    /// In the order of [`CHECKS`].
+    pub findings: Vec<Finding>,
+    /// Ids of the checks that had no facts. Their earlier findings are neither confirmed nor fixed.
+    pub unjudged: Vec<&'static str>,
+}
+
+/// Checks that judge by the rules of pg_hba.conf.
+const READS_HBA: &[&str] =
+    &["hba_md5", "hba_password", "hba_trust", "login_without_password", "no_matching_hba_rule"];
+
+/// The checks that have no facts to judge by: those on the rules, where pg_hba.conf cannot be read.
+pub fn unjudged(server: &ServerConfig) -> Vec<&'static str> {
+    if server.hba_file.error.is_some() { READS_HBA.to_vec() } else { Vec::new() }
 }
 
 /// Runs every check except the word list, in the order of [`CHECKS`].
@@ -150,7 +173,7 @@ pub fn run<E>(
     server: &ServerConfig,
     policy: &Policy,
     mut search: impl FnMut(&Search<'_, Candidate>) -> Result<(), E>,
-) -> Result<Vec<Finding>, E> {
+) -> Result<Outcome, E> {
     let by_server = candidates_by_server(policy);
     let mut guessed = Vec::new();
     for subject in subjects.iter().filter(|subject| is_tried(subject, policy)) {
@@ -160,22 +183,25 @@ pub fn run<E>(
         let checks = checks_of(&candidates, &hits, |candidate| candidate.check);
         guessed.extend(checks.into_iter().map(|check| (check, subject)));
     }
-    Ok(CHECKS
-        .iter()
-        .flat_map(|check| match &check.kind {
-            CheckKind::Guess(guess) => guessed
-                .iter()
-                .filter(|(hit, _)| hit.id == check.id)
-                .map(|(_, subject)| finding(check, subject, guess.evidence.to_owned()))
-                .collect(),
-            _ => scan_check(check, subjects, server, policy),
-        })
-        .collect())
+    Ok(outcome(server, |check| match &check.kind {
+        CheckKind::Guess(guess) => guessed
+            .iter()
+            .filter(|(hit, _)| hit.id == check.id)
+            .map(|(_, subject)| finding(check, subject, guess.evidence.to_owned()))
+            .collect(),
+        _ => scan_check(check, subjects, server, policy),
+    }))
 }
 
 /// Runs the checks that derive no keys: linear in the subjects, microseconds for each.
-pub fn scan(subjects: &[Subject], server: &ServerConfig, policy: &Policy) -> Vec<Finding> {
-    CHECKS.iter().flat_map(|check| scan_check(check, subjects, server, policy)).collect()
+pub fn scan(subjects: &[Subject], server: &ServerConfig, policy: &Policy) -> Outcome {
+    outcome(server, |check| scan_check(check, subjects, server, policy))
+}
+
+fn outcome(server: &ServerConfig, judge: impl Fn(&'static AuditCheck) -> Vec<Finding>) -> Outcome {
+    let unjudged = unjudged(server);
+    let judged = CHECKS.iter().filter(|check| !unjudged.contains(&check.id));
+    Outcome { findings: judged.flat_map(judge).collect(), unjudged }
 }
 
 /// Runs the checks that look at one subject alone and derive no keys.
@@ -236,20 +262,50 @@ fn on_subjects(
 
 fn on_server(check: &'static AuditCheck, hits: Vec<ServerHit>) -> Vec<Finding> {
     hits.into_iter()
-        .map(|ServerHit { subject, evidence }| Finding {
+        .map(|ServerHit { lowered, subject, evidence }| Finding {
             source: "server".to_owned(),
             subject,
             check,
+            severity: if lowered { check.severity.lowered() } else { check.severity },
             evidence,
         })
         .collect()
 }
 
 fn finding(check: &'static AuditCheck, subject: &Subject, evidence: String) -> Finding {
+    let (severity, evidence) = weighed(check, subject, evidence);
     Finding {
         source: subject.origin.name().to_owned(),
         subject: subject.name.clone(),
         check,
+        severity,
         evidence,
     }
+}
+
+/// The severity for this role: one step up for what it can do beyond its own data, one step down if it
+/// cannot log in. The evidence says why.
+///
+/// A password that a check found out stays critical, because the stored run keeps no facts of the role with
+/// it. A role without a password is no weaker for its powers, and [`password_without_login`](CHECKS) is
+/// about NOLOGIN already.
+fn weighed(check: &AuditCheck, subject: &Subject, evidence: String) -> (Severity, String) {
+    let is_exempt = matches!(check.kind, CheckKind::Guess(_))
+        || matches!(check.id, "login_without_password" | "password_without_login");
+    let Some(role) = subject.role().filter(|_| !is_exempt) else {
+        return (check.severity, evidence);
+    };
+    let mut evidence = evidence;
+    if !role.powers.is_empty() {
+        evidence += &format!("; the role has {}", role.powers.join(", "));
+    }
+    if !role.can_login {
+        evidence += "; the role has NOLOGIN";
+    }
+    let severity = match (role.powers.is_empty(), role.can_login) {
+        (false, true) => check.severity.raised(),
+        (true, false) => check.severity.lowered(),
+        _ => check.severity,
+    };
+    (severity, evidence)
 }

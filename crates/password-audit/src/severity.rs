@@ -25,6 +25,24 @@ impl Severity {
         Self::ALL.into_iter().find(|severity| severity.as_str() == label)
     }
 
+    /// One step more severe; critical stays so.
+    #[must_use]
+    pub const fn raised(self) -> Self {
+        match self {
+            Self::Critical | Self::Warning => Self::Critical,
+            Self::Notice => Self::Warning,
+        }
+    }
+
+    /// One step less severe; a notice stays one.
+    #[must_use]
+    pub const fn lowered(self) -> Self {
+        match self {
+            Self::Critical => Self::Warning,
+            Self::Notice | Self::Warning => Self::Notice,
+        }
+    }
+
     /// The label that SQL shows. Part of the interface.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::ClientKind;
-use super::hba::{HbaRule, MatchedRule};
+use super::hba::{HbaFile, HbaRule, MatchedRule};
 use crate::identify::{Kind, credential, identify};
 use scram_core::keys::Key;
 use scram_core::mechanism::Mechanism;
@@ -51,6 +51,8 @@ pub enum Origin {
         name: Arc<str>,
         /// The kind of its clients, if they are not PostgreSQL's.
         client: Option<ClientKind>,
+        /// Whether its application needs SCRAM verifiers.
+        expects_scram: bool,
     },
     /// A role of the cluster.
     Role(RoleFacts),
@@ -81,8 +83,13 @@ pub struct RoleFacts {
     /// The role's settings that decide how passwords are stored, as `name=value` and the place;
     /// `None` if it has none.
     pub overrides: Option<String>,
+    /// What the role can do beyond its own data: attributes, memberships and databases that it owns, as words
+    /// for evidence.
+    pub powers: Vec<String>,
     /// REPLICATION.
     pub replication: bool,
+    /// SUPERUSER.
+    pub superuser: bool,
     /// VALID UNTIL.
     pub valid_until: ValidUntil,
 }
@@ -241,13 +248,30 @@ impl fmt::Debug for StoredSecret {
 /// The server that the audit runs in.
 #[derive(Debug, Default)]
 pub struct ServerConfig {
+    /// SECURITY DEFINER functions that look like they return stored hashes.
+    pub hash_functions: Vec<HashFunction>,
     /// The rules of pg_hba.conf, in order.
     pub hba: Vec<HbaRule>,
+    /// The file with these rules.
+    pub hba_file: HbaFile,
     /// Settings of databases, or of all roles, that decide how passwords are stored: the owner of
     /// the setting, and `name=value`.
     pub overrides: Vec<(String, String)>,
     /// Settings by name. A setting that this server does not have is left out.
     pub settings: Vec<(String, String)>,
+}
+
+/// A SECURITY DEFINER function that looks like it returns stored hashes, as poolers use for `auth_query`.
+#[derive(Debug)]
+pub struct HashFunction {
+    /// `function` and its signature.
+    pub name: String,
+    /// The role that it runs as.
+    pub owner: String,
+    /// Whether PUBLIC may call it.
+    pub is_public: bool,
+    /// Roles that may call it and could not read the hashes themselves.
+    pub readers: Vec<String>,
 }
 
 impl ServerConfig {

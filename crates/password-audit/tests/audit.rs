@@ -12,7 +12,7 @@ use scram_core::keys::Key;
 use scram_core::{Mechanism, Parameters, Password, Verifier};
 use zeroize::Zeroizing;
 
-const SALT: &[u8] = b"0123456789abcdef";
+const SALT: &[u8] = b"\x000123456789abcde";
 
 #[test]
 fn registry() {
@@ -90,7 +90,38 @@ fn roles() {
             role("bob", strict("bob", 6001, SALT)),
             &["iterations_above_clients", "iterations_reveal_role"],
         ),
-        ("short salt", role("bob", strict("pw", 4096, &SALT[1..])), &["salt_short"]),
+        ("short salt", role("bob", strict("pw", 4096, &SALT[..15])), &["salt_short"]),
+        ("salt of text", role("bob", strict("pw", 4096, b"0123456789abcdef")), &["salt_derived"]),
+        (
+            "the name",
+            role("bobbybob", strict("pw", 4096, b"bobbybob")),
+            &["salt_short", "salt_derived"],
+        ),
+        (
+            "md5 of \"bob\"",
+            role(
+                "bob",
+                strict("pw", 4096, &hex::decode("9f9d51bc70ef21ca5c14f307980a29d8").expect("hex")),
+            ),
+            &["salt_derived"],
+        ),
+        (
+            "sha256 of \"bob\"",
+            role(
+                "bob",
+                strict("pw", 4096, &hex::decode("81b637d8fcd2c6da6359e6963113a117").expect("hex")),
+            ),
+            &["salt_derived"],
+        ),
+        (
+            "sha256 of another",
+            role(
+                "eve",
+                strict("pw", 4096, &hex::decode("81b637d8fcd2c6da6359e6963113a117").expect("hex")),
+            ),
+            &[],
+        ),
+        ("one byte", role("bob", strict("pw", 4096, &[0; 16])), &["salt_derived"]),
         ("no password", role("bob", None), &["login_without_password"]),
         ("group", Subject { origin: Origin::Role(group()), ..role("bob", None) }, &[]),
         (
@@ -119,6 +150,64 @@ fn roles() {
     }
 }
 
+/// What a role can do weighs its findings; the evidence says why.
+#[test]
+fn weighed() {
+    let powers = |powers: &[&str]| {
+        let powers: Vec<_> = powers.iter().map(|&power| power.to_owned()).collect();
+        move |role: &mut RoleFacts| role.powers = powers
+    };
+    let short = |change: &dyn Fn(&mut RoleFacts)| {
+        let mut subject = role("bob", strict("pw", 4096, &SALT[..15]));
+        if let Origin::Role(role) = &mut subject.origin {
+            change(role);
+        }
+        let outcome = password_audit::scan(&[subject], &ServerConfig::default(), &policy());
+        let found = outcome.findings.into_iter().find(|f| f.check.id == "salt_short");
+        let found = found.expect("a finding");
+        let why = found.evidence.split_once("bytes only").expect("the evidence").1.to_owned();
+        (found.severity.as_str(), why)
+    };
+    let nologin = |role: &mut RoleFacts| role.can_login = false;
+    let two = powers(&["SUPERUSER", "REPLICATION"]);
+    let owner = powers(&["ownership of database shop"]);
+    assert_eq!(short(&|_| ()), ("warning", String::new()));
+    assert_eq!(
+        short(&|role| two.clone()(role)),
+        ("critical", "; the role has SUPERUSER, REPLICATION".to_owned())
+    );
+    assert_eq!(short(&nologin), ("notice", "; the role has NOLOGIN".to_owned()));
+    assert_eq!(
+        short(&|role| {
+            owner.clone()(role);
+            nologin(role);
+        }),
+        ("warning", "; the role has ownership of database shop; the role has NOLOGIN".to_owned())
+    );
+
+    // Both at once cancel each other out, also for a check that cannot be raised.
+    let subject = with(|role| {
+        powers(&["SUPERUSER"])(role);
+        nologin(role);
+    });
+    let md5 = Subject { secret: plain("md50123456789abcdef0123456789abcdef"), ..subject };
+    let found = run(&[md5], &ServerConfig::default(), &policy());
+    assert_eq!(found[0].severity, Severity::Critical);
+
+    // Already critical, and a guess, which stays as it is.
+    let subject = with(powers(&["SUPERUSER"]));
+    let md5 = Subject { secret: plain("md50123456789abcdef0123456789abcdef"), ..subject };
+    let found = run(&[md5], &ServerConfig::default(), &policy());
+    assert_eq!(found[0].severity, Severity::Critical);
+    assert_eq!(found[0].evidence, "stored as md5; the role has SUPERUSER");
+    let mut subject = role("bob", strict("bob", 4096, SALT));
+    if let Origin::Role(role) = &mut subject.origin {
+        nologin(role);
+    }
+    let found = run(&[subject], &ServerConfig::default(), &policy());
+    assert_eq!((found[0].check.id, found[0].severity), ("password_is_name", Severity::Critical));
+}
+
 #[test]
 fn shared() {
     let (same, other) = (|| strict("pw", 4096, SALT), strict("other", 4096, SALT));
@@ -129,7 +218,7 @@ fn shared() {
     assert_eq!(found(&subjects, &ServerConfig::default()), expected);
 
     let many: Vec<_> = (0..9).map(|i| role(&format!("r{i}"), same())).collect();
-    let findings = password_audit::scan(&many, &ServerConfig::default(), &policy());
+    let findings = password_audit::scan(&many, &ServerConfig::default(), &policy()).findings;
     assert_eq!(findings[0].evidence, r#"same verifier as "r1", "r2", "r3" and 5 more"#);
 }
 
@@ -151,6 +240,7 @@ fn server() {
         overrides: vec![("database shop".to_owned(), "password_encryption=md5".to_owned())],
         hba: vec![rule(1, "trust"), rule(2, "password"), rule(3, "md5"), rule(4, "scram-sha-256")],
         settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        ..ServerConfig::default()
     };
     let expected = [
         "role_setting_override",
@@ -167,7 +257,8 @@ fn server() {
         &[],
         &ServerConfig::default(),
         &Policy { server_iterations: 4095, ..policy() },
-    );
+    )
+    .findings;
     assert_eq!(findings[0].check.id, "iterations_setting_low");
 }
 
@@ -232,6 +323,13 @@ const KAFKA: &str = "salt=MDEyMzQ1Njc4OWFiY2RlZg==,\
                      stored_key=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,\
                      server_key=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,iterations=4096";
 
+fn mongodb(iterations: u32) -> String {
+    let (salt, key) = ("/".repeat(37) + "w==", "A".repeat(43) + "=");
+    format!(
+        r#"{{"SCRAM-SHA-256": {{"iterationCount": {iterations}, "salt": "{salt}", "storedKey": "{key}", "serverKey": "{key}"}}}}"#
+    )
+}
+
 /// Rows of registered sources: other systems' credentials are read, other hashes are reported.
 #[test]
 fn sources() {
@@ -242,13 +340,29 @@ fn sources() {
         (row("a", None, strict("pw", 4095, SALT)), &["iterations_below_policy"]),
         (row("a", None, plain(KAFKA)), &[]),
         (row("a", kafka, plain(KAFKA)), &[]),
+        (row("a", None, plain(&KAFKA.replace("=4096", "=4095"))), &["iterations_below_policy"]),
+        (row("a", None, plain(&KAFKA.replace("=4096", "=16384"))), &[]),
+        (row("a", None, plain(&KAFKA.replace("=4096", "=16385"))), &["iterations_above_clients"]),
+        (row("a", None, plain(&mongodb(4095))), &["iterations_below_policy"]),
+        (row("a", None, plain(&mongodb(4096))), &[]),
+        (row("a", None, plain(&mongodb(20_000))), &[]),
         (row("a", None, strict("pw", 16_385, SALT)), &[]),
         (row("a", kafka, strict("pw", 16_385, SALT)), &["iterations_above_clients"]),
         (
             row("a", None, plain("$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW")),
+            &[],
+        ),
+        (row("a", None, plain("hunter2")), &["password_plain_text"]),
+        (expecting_scram(plain("hunter2")), &["password_plain_text", "not_scram"]),
+        (expecting_scram(plain("5f4dcc3b5aa765d61d8327deb882cf99")), &["hash_weak", "not_scram"]),
+        (
+            expecting_scram(plain("$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW")),
             &["not_scram"],
         ),
-        (row("a", None, plain("hunter2")), &["not_scram"]),
+        (expecting_scram(plain("md50123456789abcdef0123456789abcdef")), &["md5_hash", "not_scram"]),
+        (expecting_scram(strict("pw", 4096, SALT)), &[]),
+        (expecting_scram(plain(KAFKA)), &[]),
+        (expecting_scram(None), &[]),
         (row("a", None, plain("md50123456789abcdef0123456789abcdef")), &["md5_hash"]),
         (row("a", None, plain("SCRAM-SHA-256$4096:x")), &["scram_malformed"]),
         (row("a", None, None), &[]),
@@ -267,6 +381,25 @@ fn sources() {
     let many = [row("a", kafka, strict("pw", 17_000, SALT))];
     let found = run(&many, &ServerConfig::default(), &policy);
     assert_eq!(found[0].evidence, "iteration count 17000, refused by Kafka above 16384");
+    let few = [row("a", None, plain(&KAFKA.replace("=4096", "=100")))];
+    let found = run(&few, &ServerConfig::default(), &policy);
+    assert_eq!(found[0].evidence, "iteration count 100, refused by Kafka below 4096");
+    let few = [row("a", None, strict("pw", 100, &SALT[..15]))];
+    let found = run(&few, &ServerConfig::default(), &policy);
+    let evidence: Vec<_> = found.iter().map(|finding| &*finding.evidence).collect();
+    let expected = [
+        "iteration count 100, at least 4096 wanted, refused by pg8000 below 4096",
+        "salt of 15 bytes, at least 16 wanted; Odyssey accepts 16 bytes only",
+    ];
+    assert_eq!(evidence, expected);
+    let all =
+        Policy { client_max_iterations: 100_000, max_iterations: 1_000_000, ..policy.clone() };
+    let found = run(&[row("a", None, strict("pw", 100_001, SALT))], &ServerConfig::default(), &all);
+    assert_eq!(
+        found[0].evidence,
+        "iteration count 100001, refused by Cyrus SASL above 65536, pgjdbc above 100000, \
+         node-postgres above 100000, rust-postgres above 100000"
+    );
     let limited = Policy { max_iterations: 10_000, ..policy.clone() };
     let found = run(&many, &ServerConfig::default(), &limited);
     assert!(
@@ -334,7 +467,7 @@ fn run(subjects: &[Subject], server: &ServerConfig, policy: &Policy) -> Vec<Find
         search.work(|| ());
         Ok(())
     });
-    found.expect("it cannot fail")
+    found.expect("it cannot fail").findings
 }
 
 fn policy() -> Policy {
@@ -360,7 +493,9 @@ fn role(name: &str, secret: Option<StoredSecret>) -> Subject {
         hash_access: None,
         hba_rules: None,
         overrides: None,
+        powers: Vec::new(),
         replication: false,
+        superuser: false,
         valid_until: ValidUntil::At { minutes: 500_000, text: "next year".to_owned() },
     };
     Subject {
@@ -379,15 +514,22 @@ fn group() -> RoleFacts {
         hash_access: None,
         hba_rules: None,
         overrides: None,
+        powers: Vec::new(),
         replication: false,
+        superuser: false,
         valid_until,
     }
 }
 
 /// A row of a registered source.
 fn row(name: &str, client: Option<ClientKind>, secret: Option<StoredSecret>) -> Subject {
-    let origin = Origin::Registered { name: "app".into(), client };
+    let origin = Origin::Registered { name: "app".into(), client, expects_scram: false };
     Subject { origin, ..role(name, secret) }
+}
+
+fn expecting_scram(secret: Option<StoredSecret>) -> Subject {
+    let origin = Origin::Registered { name: "app".into(), client: None, expects_scram: true };
+    Subject { origin, ..role("a", secret) }
 }
 
 /// The harmless role with one thing changed.

@@ -1,6 +1,8 @@
 //! Matches rules of pg_hba.conf with roles, and finds the roles that no rule accepts.
 
-use password_audit::hba::{self, Database, ListenConfig, Matches};
+use password_audit::hba::{
+    self, AuthToken, Database, HbaFile, ListenConfig, Matches, Quoting, RawToken,
+};
 use password_audit::{
     HbaRule, Origin, Policy, RoleFacts, ServerConfig, StoredSecret, Subject, ValidUntil,
 };
@@ -8,6 +10,8 @@ use zeroize::Zeroizing;
 
 const SCRAM: &str = "SCRAM-SHA-256$4096:AAECAwQFBgcICQoLDA0ODw==$zHCdol2044/ZyWzPLi7oxApCkamKw9Z+E4U/QApd/5Y=:dd5peBOitVnLNFu7VmwP+HiDaaw4OUCv396eVCWhYiE=";
 const MD5: &str = "md50123456789abcdef0123456789abcdef";
+
+const NO_RULE: Option<&str> = Some("a SCRAM verifier, and no rule of pg_hba.conf fits");
 
 /// A file, a stored secret, and the evidence that `ann` is locked out.
 #[test]
@@ -105,28 +109,40 @@ fn no_matching_hba_rule() {
             Some("a SCRAM verifier, and no rule of pg_hba.conf fits"),
         ),
         ("host all +ann all md5", Some(SCRAM), None),
-        // A rule with an unknown method does not accept a password. A role without one gets no
-        // finding then.
-        (
-            "local all all peer",
-            Some(SCRAM),
-            Some("a SCRAM verifier, and no rule asks for a password; unknown is peer (hba:1)"),
-        ),
+        // Methods that do not use the stored password may let the role in.
+        ("local all all peer", Some(SCRAM), None),
         ("local all all peer", None, None),
-        (
-            "local all all peer\nhost all all all scram-sha-256",
-            Some(MD5),
-            Some("an MD5 hash, which does not open scram-sha-256 (hba:2); unknown is peer (hba:1)"),
-        ),
-        ("host all all all ldap\nlocal all all md5", Some(SCRAM), None),
-        (
-            "hostgssenc all all all md5",
-            Some(SCRAM),
-            Some("a SCRAM verifier, and no rule asks for a password; unknown is md5 (hba:1)"),
-        ),
+        ("local all all peer\nhost all all all scram-sha-256", Some(MD5), None),
+        ("host all all all ldap\nlocal all all reject", Some(MD5), None),
+        ("host all all all reject\nlocal all all oauth", None, None),
+        ("hostgssenc all all all md5", None, Some("no password, which does not open md5 (hba:1)")),
         ("host all /^a all reject\nhost all all all md5", Some(SCRAM), None),
+        ("host all /^a all md5", Some(SCRAM), None),
         ("host all all db.example.com reject\nhost all all all md5", Some(SCRAM), None),
         ("host all all samehost md5", Some(SCRAM), None),
+        // A keyword in quotes is a name.
+        (r#"host "all" all all md5"#, Some(SCRAM), NO_RULE),
+        (r#"host all "all" all md5"#, Some(SCRAM), NO_RULE),
+        (r#"host all "+staff" all md5"#, Some(SCRAM), NO_RULE),
+        (r#"host "sameuser" all all md5"#, Some(SCRAM), NO_RULE),
+        (r#"host "samerole" all all md5"#, Some(SCRAM), NO_RULE),
+        (r#"host "shop" "ann" all md5"#, Some(SCRAM), None),
+        (r#"host all "all",ann all md5"#, Some(SCRAM), None),
+        // A host of that name.
+        (
+            r#"host all all "all" reject"#,
+            Some(SCRAM),
+            Some("a SCRAM verifier, which does not open reject (hba:1)"),
+        ),
+        ("host all all \"all\" reject\nhost all all all md5", Some(SCRAM), None),
+        // Such a word may be a keyword, so that the rule may fit.
+        ("host all ?all all md5", Some(SCRAM), None),
+        ("host ?all all all reject\nhost all all all md5", Some(SCRAM), None),
+        (
+            "host ?shop ?ann all reject\nhost shop all all md5",
+            Some(SCRAM),
+            Some("a SCRAM verifier, which does not open reject (hba:1)"),
+        ),
     ];
     for (file, secret, expected) in cases {
         let (mut server, listen) = (server(file), listen());
@@ -172,7 +188,7 @@ fn roles_that_a_rule_decides_about() {
         |names: &[&str]| Matches::Roles(names.iter().map(|&name| name.to_owned()).collect());
     let roles: Vec<_> = server.hba.iter().map(|rule| &rule.roles).collect();
     assert_eq!(roles, [&names(&["ann"]), &names(&["bob"]), &names(&[]), &names(&["ann"])]);
-    let evidence = password_audit::scan(&[], &server, &policy());
+    let evidence = password_audit::scan(&[], &server, &policy()).findings;
     let evidence: Vec<_> = evidence.iter().map(|finding| &*finding.evidence).collect();
     assert_eq!(
         evidence,
@@ -185,13 +201,167 @@ fn roles_that_a_rule_decides_about() {
     );
 }
 
-/// A file of rules: type, databases, users, address, method.
+/// Before PostgreSQL 16 a slash begins a name like any other.
+#[test]
+fn patterns_are_new() {
+    for (patterns, refused) in [(false, true), (true, false)] {
+        let (mut server, listen) =
+            (server("host all /^a all md5"), ListenConfig { patterns, ..listen() });
+        let mut subjects = [role("ann", Some(SCRAM))];
+        hba::join(&mut server, &mut subjects, &listen);
+        let found = evidence(&subjects, &server, "no_matching_hba_rule");
+        assert_eq!(found.is_some(), refused, "{patterns}");
+    }
+}
+
+/// A rule that decides about superusers alone is less severe.
+#[test]
+fn superusers_only() {
+    let mut server = server("local all root trust\nlocal all all trust");
+    let mut superuser = role("root", Some(SCRAM));
+    if let Origin::Role(role) = &mut superuser.origin {
+        role.superuser = true;
+    }
+    hba::join(&mut server, &mut [superuser, role("ann", Some(SCRAM))], &listen());
+    let findings = password_audit::scan(&[], &server, &policy()).findings;
+    let found: Vec<_> = findings.iter().map(|f| (f.severity.as_str(), &*f.evidence)).collect();
+    assert_eq!(
+        found,
+        [
+            ("warning", r#"local all root trust; decides about superusers only: "root""#),
+            ("critical", r#"local all all trust; decides about "ann""#),
+        ]
+    );
+}
+
+/// While the server would not load the file, no check judges by its rules.
+#[test]
+fn a_file_that_does_not_load() {
+    let mut server = server("local all all trust");
+    server.hba_file = HbaFile {
+        name: "pg_hba.conf".to_owned(),
+        error: Some("line 3: invalid".to_owned()),
+        is_newer: true,
+    };
+    let outcome = password_audit::scan(&[role("ann", None)], &server, &policy());
+    let found: Vec<_> = outcome.findings.iter().map(|f| (f.check.id, &*f.subject)).collect();
+    assert_eq!(found, [("hba_unreadable", "pg_hba.conf"), ("hba_not_loaded", "pg_hba.conf")]);
+    assert!(outcome.findings[0].evidence.starts_with("line 3: invalid; "));
+    let unjudged =
+        ["hba_md5", "hba_password", "hba_trust", "login_without_password", "no_matching_hba_rule"];
+    assert_eq!(outcome.unjudged, unjudged);
+
+    server.hba_file.error = None;
+    let outcome = password_audit::scan(&[], &server, &policy());
+    assert_eq!(outcome.unjudged, [""; 0]);
+    let ids: Vec<_> = outcome.findings.iter().map(|f| f.check.id).collect();
+    assert_eq!(ids, ["hba_not_loaded", "hba_trust"]);
+}
+
+/// A role without a password that another system authenticates needs none.
+#[test]
+fn login_without_password() {
+    for (file, expected) in [
+        ("local all all scram-sha-256", true),
+        ("local all all trust", true),
+        ("local all all peer", false),
+        ("local all all scram-sha-256\nhostssl all all all cert", false),
+        ("local all bob peer", true),
+    ] {
+        let (mut server, mut subjects) = (server(file), [role("ann", None)]);
+        hba::join(&mut server, &mut subjects, &listen());
+        let found = evidence(&subjects, &server, "login_without_password");
+        assert_eq!(found.is_some(), expected, "{file}");
+    }
+}
+
+/// A line of a file, and its fields with the words that begin with a quote in angle brackets.
+#[test]
+fn words_of_a_file() {
+    let cases: &[(&str, &[&str])] = &[
+        ("local all all trust", &["1: local all all trust"]),
+        ("  host\tall , all\r\n", &["1: host all all"]),
+        ("# a comment\n\n \n", &[]),
+        ("local all all trust # why", &["1: local all all trust"]),
+        ("local all#b", &["1: local all"]),
+        (r##"local "all" "a #b,c d" e"##, &["1: local <all> <a #b,c d> e"]),
+        (r#"a "x""y" "", x"#, &[r#"1: a <x"y> <>,x"#]),
+        (r#"x"all" ""all """"#, &[r#"1: xall <all> <">"#]),
+        (r#"a "open , b"#, &["1: a <open , b>"]),
+        ("a,b, c,,d e", &["1: a,b,c,d e"]),
+        ("a \\\nb c\nd", &["1: a b c", "3: d"]),
+        ("a\\\\\n\\\nb", &["1: a\\b"]),
+        ("a\\\\\n\nb", &["1: a\\", "3: b"]),
+        ("a\\", &["1: a"]),
+        ("a b\0c\nd", &["1: a b", "2: d"]),
+        ("@one b,@one,c", &["1: 1,<2> b,1,<2>,c"]),
+        (r#""@one" @ @none,x @empty y"#, &["1: <@one> @ ? y"]),
+    ];
+    for (text, expected) in cases {
+        let mut include = |name: &[u8]| {
+            let raw = |bytes: &[u8], quoted| RawToken { bytes: bytes.to_vec(), quoted };
+            match name {
+                b"empty" => Some(Vec::new()),
+                b"one" => Some(vec![raw(b"1", false), raw(b"2", true)]),
+                _ => None,
+            }
+        };
+        let shown = hba::tokenize(text.as_bytes(), &mut include).into_iter().map(|line| {
+            let field = |field: &Option<Vec<RawToken>>| match field {
+                None => "?".to_owned(),
+                Some(tokens) => tokens.iter().map(word).collect::<Vec<_>>().join(","),
+            };
+            let fields = line.fields.iter().map(field).collect::<Vec<_>>();
+            format!("{}: {}", line.number, fields.join(" "))
+        });
+        assert_eq!(shown.collect::<Vec<_>>(), *expected, "{text:?}");
+    }
+}
+
+fn word(token: &RawToken) -> String {
+    let text = String::from_utf8_lossy(&token.bytes);
+    if token.quoted { format!("<{text}>") } else { text.into_owned() }
+}
+
+/// The quotes of a word are unknown unless the file holds the very words that the server lists.
+#[test]
+fn words_as_listed() {
+    let raw = |text: &str, quoted| RawToken { bytes: text.into(), quoted };
+    let field = [raw("all", true), raw("ann", false)];
+    let quoting = |listed: &[&str], field: Option<&[RawToken]>| {
+        let listed = listed.iter().map(|&text| (text.to_owned(), text.into())).collect();
+        AuthToken::list(listed, field).into_iter().map(|token| token.quoting).collect::<Vec<_>>()
+    };
+    assert_eq!(quoting(&["all", "ann"], Some(&field)), [Quoting::Quoted, Quoting::Plain]);
+    assert_eq!(quoting(&["all", "bob"], Some(&field)), [Quoting::Unknown; 2]);
+    assert_eq!(quoting(&["all"], Some(&field)), [Quoting::Unknown]);
+    assert_eq!(quoting(&["all"], None), [Quoting::Unknown]);
+}
+
+/// A rule is shown with quotes where it would be another one without them.
+#[test]
+fn rules_in_words() {
+    let quoted = |text: &str| AuthToken { quoting: Quoting::Quoted, ..AuthToken::plain(text) };
+    let rule = HbaRule {
+        connection: "host".to_owned(),
+        databases: vec![quoted("all"), quoted("shop"), AuthToken::plain("all")],
+        users: vec![quoted("+staff"), quoted("a b"), AuthToken::plain("x\"y")],
+        address: Some(AuthToken::plain("10.0.0.1")),
+        netmask: Some("255.255.255.255".to_owned()),
+        ..HbaRule::default()
+    };
+    assert_eq!(rule.describe(), r#"host "all",shop,all "+staff","a b","x""y" 10.0.0.1"#);
+}
+
+/// A file of rules: type, databases, users, address, method. Quotes of a word with a question mark in front
+/// are not known.
 fn server(file: &str) -> ServerConfig {
     let rule = |(number, line): (usize, &str)| {
         let words: Vec<_> = line.split(' ').collect();
-        let list = |text: &str| text.split(',').map(str::to_owned).collect();
+        let list = |text: &str| text.split(',').map(token).collect();
         let address = (words[0] != "local").then(|| words[3]);
         let network = address.and_then(|address| address.parse::<ipnet::IpNet>().ok());
+        let host = network.map(|n| n.addr().to_string());
         HbaRule {
             location: format!("hba:{}", number + 1),
             reach: line.to_owned(),
@@ -199,13 +369,23 @@ fn server(file: &str) -> ServerConfig {
             connection: words[0].to_owned(),
             databases: list(words[1]),
             users: list(words[2]),
-            address: network.map(|n| n.addr().to_string()).or_else(|| address.map(str::to_owned)),
+            address: host.map(AuthToken::plain).or_else(|| address.map(token)),
             netmask: network.map(|n| n.netmask().to_string()),
             ..HbaRule::default()
         }
     };
     let lines = file.lines().enumerate();
     ServerConfig { hba: lines.map(rule).collect(), ..ServerConfig::default() }
+}
+
+fn token(word: &str) -> AuthToken {
+    if let Some(text) = word.strip_prefix('?') {
+        return AuthToken { quoting: Quoting::Unknown, ..AuthToken::plain(text) };
+    }
+    match word.strip_prefix('"').and_then(|word| word.strip_suffix('"')) {
+        Some(text) => AuthToken { quoting: Quoting::Quoted, ..AuthToken::plain(text) },
+        None => AuthToken::plain(word),
+    }
 }
 
 fn listen() -> ListenConfig {
@@ -215,6 +395,7 @@ fn listen() -> ListenConfig {
     ListenConfig {
         databases: vec![open("shop"), open("ann"), open("staff"), closed],
         memberships: vec![pair("ann", "staff"), pair("staff", "people"), pair("bob", "other")],
+        patterns: true,
         socket: true,
         tcp: true,
         tls: true,
@@ -231,7 +412,9 @@ fn role(name: &str, secret: Option<&str>) -> Subject {
             hash_access: None,
             hba_rules: None,
             overrides: None,
+            powers: Vec::new(),
             replication: false,
+            superuser: false,
             valid_until: ValidUntil::Never,
         }),
         secret: secret.map(|text| StoredSecret::read(Zeroizing::new(text.to_owned()), |_| None)),
@@ -239,7 +422,7 @@ fn role(name: &str, secret: Option<&str>) -> Subject {
 }
 
 fn evidence(subjects: &[Subject], server: &ServerConfig, id: &str) -> Option<String> {
-    let findings = password_audit::scan(subjects, server, &policy());
+    let findings = password_audit::scan(subjects, server, &policy()).findings;
     findings.into_iter().find(|finding| finding.check.id == id).map(|finding| finding.evidence)
 }
 

@@ -1,6 +1,6 @@
 //! Rules on a role of the cluster.
 
-use crate::hba::MatchedRule;
+use crate::hba::{self, MatchedRule};
 use crate::identify::Kind;
 use crate::{Policy, RoleFacts, StoredSecret, Subject, ValidUntil};
 
@@ -9,11 +9,13 @@ fn with_login_and_password(subject: &Subject) -> Option<&RoleFacts> {
     subject.role().filter(|role| role.can_login && subject.secret.is_some())
 }
 
+/// Silent about a role that a rule authenticates without the stored password.
 pub(super) fn login_without_password(subject: &Subject, _: &Policy) -> Option<String> {
-    subject
-        .role()
-        .filter(|role| role.can_login && subject.secret.is_none())
-        .map(|_| "LOGIN without a password".to_owned())
+    let role = subject.role().filter(|role| role.can_login && subject.secret.is_none())?;
+    let met = role.hba_rules.as_deref().unwrap_or_default();
+    met.iter()
+        .all(|met| hba::uses_stored_password(&met.method))
+        .then(|| "LOGIN without a password".to_owned())
 }
 
 pub(super) fn password_without_login(subject: &Subject, _: &Policy) -> Option<String> {
@@ -61,40 +63,20 @@ pub(super) fn hash_readable(subject: &Subject, _: &Policy) -> Option<String> {
     subject.role()?.hash_access.clone()
 }
 
-/// Reports only certain cases. An `Entry::Unknown` rule asks for something other than a password. A
-/// role with a current password that no rule accepts is reported even then, and the evidence lists
-/// the unknown rules. A role without a current password is not reported then, because it may not
-/// need one.
+/// Reports only certain cases. A rule whose method asks for something other than the stored password
+/// may let the role in.
 pub(super) fn no_matching_hba_rule(subject: &Subject, _: &Policy) -> Option<String> {
     let role = subject.role().filter(|role| role.can_login)?;
-    let meets = role.hba_rules.as_ref()?;
+    let met = role.hba_rules.as_ref()?;
     let credential = LoginCredential::new(role, subject.secret.as_ref());
-    let entries: Vec<_> = meets.iter().map(|met| (met, credential.admitted_by(met))).collect();
-    if entries.iter().any(|(_, entry)| *entry == Entry::Yes) {
-        return None;
-    }
-    let unknown = list(&entries, Entry::Unknown);
-    if unknown.is_some() && !credential.is_current() {
+    if met.iter().any(|met| credential.may_pass(met)) {
         return None;
     }
     let has = credential.as_str();
-    let closed = match list(&entries, Entry::No) {
-        Some(closed) => format!("{has}, which does not open {closed}"),
-        None if unknown.is_some() => format!("{has}, and no rule asks for a password"),
-        None => format!("{has}, and no rule of pg_hba.conf fits"),
-    };
-    Some(match unknown {
-        Some(unknown) => format!("{closed}; unknown is {unknown}"),
-        None => closed,
+    Some(match met.len() {
+        0 => format!("{has}, and no rule of pg_hba.conf fits"),
+        _ => format!("{has}, which does not open {}", list(met)),
     })
-}
-
-/// Whether a rule accepts the role's credential.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Entry {
-    No,
-    Unknown,
-    Yes,
 }
 
 /// The credential that a role logs in with.
@@ -119,10 +101,6 @@ impl LoginCredential {
         }
     }
 
-    fn is_current(&self) -> bool {
-        matches!(self, Self::Md5 | Self::NoVerifier | Self::Scram)
-    }
-
     fn as_str(&self) -> &'static str {
         match self {
             Self::Expired => "an expired password",
@@ -135,33 +113,25 @@ impl LoginCredential {
 
     /// Follows `ClientAuthentication` in PostgreSQL's `src/backend/libpq/auth.c`: method `md5` runs
     /// SCRAM for a role with a SCRAM verifier, but method `scram-sha-256` never runs MD5.
-    fn admitted_by(&self, met: &MatchedRule) -> Entry {
-        let opens = match &*met.method {
-            "trust" => return if met.password_alone { Entry::Yes } else { Entry::Unknown },
+    fn may_pass(&self, met: &MatchedRule) -> bool {
+        match &*met.method {
             "reject" => false,
             "scram-sha-256" => matches!(self, Self::Scram),
             "md5" | "password" => matches!(self, Self::Md5 | Self::Scram),
-            _ => return Entry::Unknown,
-        };
-        match (opens, met.password_alone) {
-            (false, _) => Entry::No,
-            (true, false) => Entry::Unknown,
-            (true, true) => Entry::Yes,
+            // trust asks for nothing, and the others do not use the stored password.
+            _ => true,
         }
     }
 }
 
-/// Some of the rules with this answer.
-fn list(entries: &[(&MatchedRule, Entry)], wanted: Entry) -> Option<String> {
+/// Some of the rules.
+fn list(rules: &[MatchedRule]) -> String {
     const NAMED: usize = 3;
 
-    let rules: Vec<_> = entries.iter().filter(|(_, entry)| *entry == wanted).collect();
     let named = rules.iter().take(NAMED);
-    let named: Vec<_> =
-        named.map(|(met, _)| format!("{} ({})", met.method, met.location)).collect();
+    let named: Vec<_> = named.map(|met| format!("{} ({})", met.method, met.location)).collect();
     match rules.len() {
-        0 => None,
-        len if len > NAMED => Some(format!("{} and {} more", named.join(", "), len - NAMED)),
-        _ => Some(named.join(", ")),
+        len if len > NAMED => format!("{} and {} more", named.join(", "), len - NAMED),
+        _ => named.join(", "),
     }
 }

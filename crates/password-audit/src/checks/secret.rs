@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use crate::identify::Kind;
-use crate::{Hit, Policy, StoredSecret, Subject, client_limits};
+use crate::identify::{Kind, hash, is_locked};
+use crate::{Hit, Origin, Policy, StoredSecret, Subject, client_limits};
 use scram_core::verifier::Verifier;
 
 pub(super) fn md5_hash(subject: &Subject, _: &Policy) -> Option<String> {
@@ -27,24 +27,52 @@ pub(super) fn scram_malformed(subject: &Subject, _: &Policy) -> Option<String> {
     })
 }
 
-/// Other checks report MD5 hashes and texts that begin like SCRAM.
+/// Rows of sources: for a role, [`scram_malformed`] reports every text that is no verifier.
+pub(super) fn password_plain_text(subject: &Subject, _: &Policy) -> Option<String> {
+    let secret = row_without_verifier(subject)?;
+    if secret.kind() != Kind::Unknown || hash(secret.text()).is_some() {
+        return None;
+    }
+    Some(match secret.unread_len() {
+        Some(bytes) => {
+            format!("{bytes} bytes, longer than any stored secret: not read")
+        }
+        None => "no form that is known: plain text must be assumed".to_owned(),
+    })
+}
+
+/// [`md5_hash`] reports PostgreSQL's own MD5 hashes.
+pub(super) fn hash_weak(subject: &Subject, _: &Policy) -> Option<String> {
+    let weakness = hash(row_without_verifier(subject)?.text())?.weakness?;
+    Some(format!("looks like {weakness}"))
+}
+
 pub(super) fn not_scram(subject: &Subject, _: &Policy) -> Option<String> {
+    if !matches!(subject.origin, Origin::Registered { expects_scram: true, .. }) {
+        return None;
+    }
+    let secret = row_without_verifier(subject)?;
+    Some(match (secret.kind(), hash(secret.text())) {
+        (Kind::Unknown, Some(_)) => "stored as a hash of few steps".to_owned(),
+        (Kind::Unknown, None) => "no form that is known".to_owned(),
+        (kind, _) => format!("stored as {kind}"),
+    })
+}
+
+/// The secret of a source's row that no SCRAM handshake can use. Other checks report texts that only begin
+/// like SCRAM.
+fn row_without_verifier(subject: &Subject) -> Option<&StoredSecret> {
     let secret = subject.secret.as_ref().filter(|_| subject.role().is_none())?;
     match secret.kind() {
         Kind::Dovecot
         | Kind::Kafka
-        | Kind::Md5
         | Kind::Mongodb
         | Kind::ScramLax
         | Kind::ScramMalformed
         | Kind::ScramSha1
         | Kind::ScramSha256
         | Kind::ScramSha512 => None,
-        Kind::Unknown => Some(match secret.unread_len() {
-            Some(bytes) => format!("{bytes} bytes, longer than any stored secret: not read"),
-            None => "no form that is known: plain text must be assumed".to_owned(),
-        }),
-        kind => Some(format!("stored as {kind}")),
+        _ => Some(secret).filter(|secret| !is_locked(secret.text())),
     }
 }
 
@@ -63,11 +91,7 @@ pub(super) fn scram_lax(subject: &Subject, _: &Policy) -> Option<String> {
 }
 
 pub(super) fn iterations_below_policy(subject: &Subject, policy: &Policy) -> Option<String> {
-    let iterations = subject.secret.as_ref()?.iterations()?;
-    policy
-        .minimum()
-        .is_above_iterations(iterations.into())
-        .then(|| format!("iteration count {iterations}, at least {} wanted", policy.min_iterations))
+    client_limits::too_few(subject, subject.secret.as_ref()?, policy)
 }
 
 pub(super) fn iterations_above_clients(subject: &Subject, policy: &Policy) -> Option<String> {
@@ -82,14 +106,6 @@ pub(super) fn iterations_reveal_role(subject: &Subject, policy: &Policy) -> Opti
         let mock = policy.mock_iterations;
         format!("iteration count {iterations}, the server answers {mock} for an unknown role")
     })
-}
-
-pub(super) fn salt_short(subject: &Subject, policy: &Policy) -> Option<String> {
-    let len = subject.secret.as_ref()?.salt()?.len();
-    policy
-        .minimum()
-        .is_above_salt(len)
-        .then(|| format!("salt of {len} bytes, at least {} wanted", policy.salt_len))
 }
 
 /// Silent about subjects that share the whole verifier: [`verifier_shared`] speaks of them.

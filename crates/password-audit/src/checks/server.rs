@@ -1,6 +1,6 @@
 //! Rules on the server's settings and on pg_hba.conf.
 
-use crate::hba::Matches;
+use crate::hba::{HbaFile, Matches};
 use crate::{Policy, ServerConfig, ServerHit};
 
 pub(super) fn password_encryption_md5(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
@@ -39,6 +39,40 @@ pub(super) fn hba_md5(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
     hba(server, "md5")
 }
 
+pub(super) fn hba_unreadable(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
+    let HbaFile { name, error, .. } = &server.hba_file;
+    let hit = |error: &String| {
+        let effect = "the server keeps the rules that it loaded before, and would not start";
+        hit(name, format!("{error}; {effect}"))
+    };
+    error.iter().map(hit).collect()
+}
+
+pub(super) fn hba_not_loaded(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
+    let HbaFile { name, is_newer, .. } = &server.hba_file;
+    let evidence = "the file was changed after the server last loaded its configuration";
+    is_newer.then(|| hit(name, evidence.to_owned())).into_iter().collect()
+}
+
+/// A function for one role, as a pooler needs it, is less severe than one for every role.
+pub(super) fn hash_readable(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
+    let functions = server.hash_functions.iter();
+    functions
+        .filter(|function| function.is_public || !function.readers.is_empty())
+        .map(|function| {
+            let callers = match function.is_public {
+                true => "PUBLIC may call it".to_owned(),
+                false => format!("{} may call it", some_of(&function.readers)),
+            };
+            let evidence = format!(
+                "{} looks like it returns stored hashes with the rights of \"{}\", and {callers}",
+                function.name, function.owner
+            );
+            ServerHit { lowered: !function.is_public, ..hit(&function.name, evidence) }
+        })
+        .collect()
+}
+
 /// Settings that write `ALTER ROLE … PASSWORD '…'`, or a call of a function with a password, down
 /// although it succeeds, and the value that keeps each from it.
 const LOGGING: &[(&str, &str)] = &[
@@ -63,6 +97,8 @@ pub(super) fn passwords_logged(server: &ServerConfig, _: &Policy) -> Vec<ServerH
         .collect()
 }
 
+/// Rules with this method. One that lets in superusers alone is less severe by a step, because they
+/// are few, and each of them may change the rules.
 fn hba(server: &ServerConfig, method: &str) -> Vec<ServerHit> {
     let rules = server.hba.iter().filter(|rule| rule.method == method);
     rules
@@ -70,9 +106,15 @@ fn hba(server: &ServerConfig, method: &str) -> Vec<ServerHit> {
             let roles = match &rule.roles {
                 Matches::EveryLogin => "; decides about every role that may log in".to_owned(),
                 Matches::Roles(roles) => format!("; decides about {}", some_of(roles)),
+                Matches::Superusers(roles) => {
+                    format!("; decides about superusers only: {}", some_of(roles))
+                }
                 Matches::Unknown => String::new(),
             };
-            hit(&rule.location, format!("{}{roles}", rule.reach))
+            ServerHit {
+                lowered: matches!(rule.roles, Matches::Superusers(_)),
+                ..hit(&rule.location, format!("{}{roles}", rule.reach))
+            }
         })
         .collect()
 }
@@ -90,5 +132,5 @@ fn some_of(roles: &[String]) -> String {
 }
 
 fn hit(subject: &str, evidence: String) -> ServerHit {
-    ServerHit { subject: subject.to_owned(), evidence }
+    ServerHit { lowered: false, subject: subject.to_owned(), evidence }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{HbaRule, ListenConfig};
+use super::{HbaRule, ListenConfig, Quoting};
 
 /// Kinds of connections; a rule's type says which it is for.
 const KINDS: usize = 4;
@@ -42,11 +42,12 @@ impl Addresses {
 }
 
 fn networks(rule: &HbaRule) -> Option<Vec<IpNet>> {
-    match (rule.address.as_deref(), rule.netmask.as_deref()) {
+    let address = rule.address.as_ref();
+    let is_keyword = address.is_some_and(|address| address.quoting == Quoting::Plain);
+    match (address.map(|address| &*address.text), rule.netmask.as_deref()) {
         // A socket has no addresses, so that two networks with every address represent it.
-        (None | Some("all"), _) => {
-            Some(["0.0.0.0/0", "::/0"].iter().filter_map(|all| all.parse().ok()).collect())
-        }
+        (None, _) => Some(everything()),
+        (Some("all"), _) if is_keyword => Some(everything()),
         (Some(address), Some(netmask)) => {
             let (address, netmask) =
                 (address.parse::<IpAddr>().ok()?, netmask.parse::<IpAddr>().ok()?);
@@ -55,6 +56,10 @@ fn networks(rule: &HbaRule) -> Option<Vec<IpNet>> {
         // samehost, samenet, a host's name
         (Some(_), None) => None,
     }
+}
+
+fn everything() -> Vec<IpNet> {
+    ["0.0.0.0/0", "::/0"].iter().filter_map(|all| all.parse().ok()).collect()
 }
 
 /// The connections that no rule has decided about so far.
@@ -67,7 +72,7 @@ pub(super) struct Unmatched {
 impl Unmatched {
     /// Whether one of these connections is left, or may be.
     pub(super) fn admits(&self, addresses: &Addresses) -> bool {
-        let everything = networks(&HbaRule::default()).unwrap_or_default();
+        let everything = everything();
         let networks = addresses.networks.as_ref().unwrap_or(&everything);
         addresses.kinds.iter().any(|&kind| {
             networks.iter().any(|network| !self.taken[kind].iter().any(|t| t.contains(network)))

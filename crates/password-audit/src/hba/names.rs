@@ -52,22 +52,32 @@ pub(super) struct Login<'a> {
 }
 
 impl Login<'_> {
-    pub(super) fn matches(&self, rule: &HbaRule, destination: &Destination<'_>) -> Match {
-        let user = Match::any(rule.users.iter().map(|user| match user.strip_prefix('+') {
-            Some(group) => yes(self.is_in(group)),
-            None if user.starts_with('/') => Match::Maybe,
-            None => yes(user == "all" || user == self.name),
+    pub(super) fn matches(
+        &self,
+        rule: &HbaRule,
+        destination: &Destination<'_>,
+        patterns: bool,
+    ) -> Match {
+        let user = Match::any(rule.users.iter().map(|user| {
+            user.judged(|quoted| match (&*user.text, user.text.strip_prefix('+')) {
+                (_, Some(group)) if !quoted => yes(self.is_in(group)),
+                ("all", _) if !quoted => Match::Yes,
+                (pattern, _) if patterns && pattern.starts_with('/') => Match::Maybe,
+                (name, _) => yes(name == self.name),
+            })
         }));
-        let database = Match::any(rule.databases.iter().map(|database| match destination {
-            Destination::Replication => yes(database == "replication"),
-            Destination::Database(_) if database.starts_with('/') => Match::Maybe,
-            Destination::Database(name) => yes(match &**database {
-                "all" => true,
-                "replication" => false,
-                "samegroup" | "samerole" => self.is_in(name),
-                "sameuser" => *name == self.name,
-                database => database == *name,
-            }),
+        let database = Match::any(rule.databases.iter().map(|database| {
+            database.judged(|quoted| match (destination, &*database.text) {
+                (Destination::Replication, keyword) => yes(!quoted && keyword == "replication"),
+                (Destination::Database(_), "all") if !quoted => Match::Yes,
+                (Destination::Database(_), "replication") if !quoted => Match::No,
+                (Destination::Database(name), "samegroup" | "samerole") if !quoted => {
+                    yes(self.is_in(name))
+                }
+                (Destination::Database(name), "sameuser") if !quoted => yes(*name == self.name),
+                (_, pattern) if patterns && pattern.starts_with('/') => Match::Maybe,
+                (Destination::Database(name), database) => yes(database == *name),
+            })
         }));
         user.and(database)
     }

@@ -13,11 +13,9 @@ use scram_core::keys::Key;
 use scram_core::mechanism::Mechanism;
 use scram_core::verifier::{MAX_SALT_LEN, Parameters, Verifier, posit_number};
 
-/// The fewest iterations that Kafka, MongoDB and Dovecot accept in a stored credential.
-const MIN_ITERATIONS: u32 = 4096;
-
-/// The most iterations that Kafka accepts (`ScramMechanism.java`).
-const KAFKA_MAX_ITERATIONS: u32 = 16384;
+/// The fewest iterations that Dovecot accepts in a stored credential. A check judges those of Kafka and
+/// MongoDB, which other programs write too.
+const DOVECOT_MIN_ITERATIONS: u32 = 4096;
 
 pub(super) fn identify(secret: &str) -> Option<Kind> {
     if dovecot(secret).is_some() {
@@ -33,12 +31,21 @@ pub(super) fn identify(secret: &str) -> Option<Kind> {
 
 /// `{SCRAM-SHA-1}` or `{SCRAM-SHA-256}` and `iterations,salt,StoredKey,ServerKey`.
 ///
-/// Exactly four fields. GNU SASL appends a fifth one, the salted password, which is enough to log
-/// in.
+/// Exactly four fields, which `.B64` and `.HEX` encode together. GNU SASL appends a fifth one, the salted
+/// password, which is enough to log in.
 ///
 /// Source: `scram_scheme_parse` in Dovecot's `src/auth/password-scheme-scram.c`.
 pub(super) fn dovecot(secret: &str) -> Option<Verifier> {
     let (scheme, fields) = secret.strip_prefix('{')?.split_once('}')?;
+    let (scheme, encoding) = scheme.split_once('.').unwrap_or((scheme, ""));
+    let fields = match &*encoding.to_ascii_uppercase() {
+        "" => Zeroizing::new(fields.to_owned()),
+        "B64" | "BASE64" if fields.len() < 4096 => {
+            Zeroizing::new(String::from_utf8(STANDARD.decode(fields).ok()?).ok()?)
+        }
+        "HEX" if fields.len() < 4096 => Zeroizing::new(from_hex(fields)?),
+        _ => return None,
+    };
     let mechanism = match scheme {
         "SCRAM-SHA-1" => Mechanism::ScramSha1,
         "SCRAM-SHA-256" => Mechanism::ScramSha256,
@@ -46,8 +53,19 @@ pub(super) fn dovecot(secret: &str) -> Option<Verifier> {
     };
     let fields = fields.splitn(5, ',').collect::<Vec<_>>();
     let [iterations, salt, stored_key, server_key] = fields[..] else { return None };
-    let iterations = posit_number(iterations).filter(|count| count.get() >= MIN_ITERATIONS)?;
+    let iterations =
+        posit_number(iterations).filter(|count| count.get() >= DOVECOT_MIN_ITERATIONS)?;
     verifier(mechanism, iterations, salt, stored_key, server_key)
+}
+
+fn from_hex(digits: &str) -> Option<String> {
+    let digits = digits.bytes().map(|digit| char::from(digit).to_digit(16));
+    let digits = digits.collect::<Option<Vec<_>>>()?;
+    let bytes = digits.chunks(2).map(|pair| match *pair {
+        [high, low] => u8::try_from(high << 4 | low).ok(),
+        _ => None,
+    });
+    String::from_utf8(bytes.collect::<Option<_>>()?).ok()
 }
 
 /// `salt=…,stored_key=…,server_key=…,iterations=…` in any order. The length of the keys
@@ -72,8 +90,7 @@ pub(super) fn kafka(secret: &str) -> Option<Verifier> {
             return None;
         }
     }
-    let iterations = posit_number(iterations?)
-        .filter(|count| (MIN_ITERATIONS..=KAFKA_MAX_ITERATIONS).contains(&count.get()))?;
+    let iterations = posit_number(iterations?)?;
     let (salt, stored_key, server_key) = (salt?, stored_key?, server_key?);
     [Mechanism::ScramSha256, Mechanism::ScramSha512]
         .into_iter()
@@ -125,7 +142,8 @@ struct MongodbCredentials<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct MongodbCredential<'a> {
-    iteration_count: u32,
+    #[serde(borrow)]
+    iteration_count: MongodbNumber<'a>,
     #[serde(borrow)]
     salt: Cow<'a, str>,
     #[serde(borrow)]
@@ -134,14 +152,33 @@ struct MongodbCredential<'a> {
     stored_key: Cow<'a, str>,
 }
 
+/// A number in relaxed or in canonical Extended JSON.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum MongodbNumber<'a> {
+    Canonical {
+        #[serde(borrow, rename = "$numberInt", alias = "$numberLong")]
+        digits: Cow<'a, str>,
+    },
+    Relaxed(u32),
+}
+
+impl MongodbNumber<'_> {
+    fn value(&self) -> Option<NonZeroU32> {
+        match self {
+            Self::Canonical { digits } => posit_number(digits),
+            Self::Relaxed(number) => NonZeroU32::new(*number),
+        }
+    }
+}
+
 impl MongodbCredential<'_> {
     /// MongoDB insists on a salt of the hash's length less four bytes (`SCRAMSecrets::saltLength`).
     fn verifier(&self, mechanism: Mechanism) -> Option<Verifier> {
-        let iterations = NonZeroU32::new(self.iteration_count)?;
+        let iterations = self.iteration_count.value()?;
         let verifier =
             verifier(mechanism, iterations, &self.salt, &self.stored_key, &self.server_key)?;
-        (iterations.get() >= MIN_ITERATIONS && verifier.salt().len() == mechanism.key_len() - 4)
-            .then_some(verifier)
+        (verifier.salt().len() == mechanism.key_len() - 4).then_some(verifier)
     }
 }
 

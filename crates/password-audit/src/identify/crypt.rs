@@ -1,42 +1,53 @@
-//! Password hashes that aren't SCRAM: crypt(5), the PHC string format, and web frameworks' own.
+//! Password hashes that are made to be slow: crypt(5), the PHC string format, and web frameworks' own.
 
 use super::Kind;
 
-pub(super) fn identify(secret: &str) -> Option<Kind> {
-    // Every form is shorter. The limit rejects a megabyte of plain text at once.
-    if secret.len() > 1024 || !secret.bytes().all(|b| b.is_ascii_graphic()) {
-        return None;
-    }
+/// The kind of a hash, and its iterations where they are a plain number.
+pub(super) fn read(secret: &str) -> Option<(Kind, Option<u32>)> {
     let fields = secret.split('$').collect::<Vec<_>>();
-    let kind = match fields[..] {
-        ["", "2" | "2a" | "2b" | "2x" | "2y", cost, rest] if is_bcrypt(cost, rest) => Kind::Bcrypt,
-        ["", "1", salt, hash] if is_crypt(salt, 8, hash, 22) => Kind::Md5Crypt,
-        ["", "apr1", salt, hash] if is_crypt(salt, 8, hash, 22) => Kind::Md5Crypt,
-        ["", "5", salt, hash] if is_crypt(salt, 16, hash, 43) => Kind::Sha256Crypt,
-        ["", "5", rounds, salt, hash] if is_rounds(rounds) && is_crypt(salt, 16, hash, 43) => {
-            Kind::Sha256Crypt
+    let number = |text: &str| text.parse::<u32>().ok();
+    let rounds = |field: &str| field.strip_prefix("rounds=").and_then(number);
+    let read = match fields[..] {
+        ["", "2" | "2a" | "2b" | "2x" | "2y", cost, rest] if is_bcrypt(cost, rest) => {
+            (Kind::Bcrypt, None)
         }
-        ["", "6", salt, hash] if is_crypt(salt, 16, hash, 86) => Kind::Sha512Crypt,
-        ["", "6", rounds, salt, hash] if is_rounds(rounds) && is_crypt(salt, 16, hash, 86) => {
-            Kind::Sha512Crypt
+        // passlib: $bcrypt-sha256$v=2,t=2b,r=12$salt$hash, or 2b,12 for the parameters.
+        ["", "bcrypt-sha256", parameters, salt, hash]
+            if !parameters.is_empty() && is_b64(salt, 22..=22) && is_b64(hash, 31..=31) =>
+        {
+            (Kind::Bcrypt, None)
         }
-        ["", "7", salt, hash] if is_crypt(salt, 97, hash, 43) && salt.len() >= 11 => Kind::Scrypt,
+        ["", "1", salt, hash] if is_crypt(salt, 8, hash, 22) => (Kind::Md5Crypt, None),
+        ["", "apr1", salt, hash] if is_crypt(salt, 8, hash, 22) => (Kind::Md5Crypt, None),
+        ["", "5", salt, hash] if is_crypt(salt, 16, hash, 43) => (Kind::Sha256Crypt, None),
+        ["", "5", field, salt, hash] if is_rounds(field) && is_crypt(salt, 16, hash, 43) => {
+            (Kind::Sha256Crypt, rounds(field))
+        }
+        ["", "6", salt, hash] if is_crypt(salt, 16, hash, 86) => (Kind::Sha512Crypt, None),
+        ["", "6", field, salt, hash] if is_rounds(field) && is_crypt(salt, 16, hash, 86) => {
+            (Kind::Sha512Crypt, rounds(field))
+        }
+        ["", "7", salt, hash] if is_crypt(salt, 97, hash, 43) && salt.len() >= 11 => {
+            (Kind::Scrypt, None)
+        }
         ["", "y" | "gy", options, salt, hash]
             if is_b64(options, 1..=32) && is_b64(salt, 0..=86) && is_b64(hash, 43..=43) =>
         {
-            Kind::Yescrypt
+            (Kind::Yescrypt, None)
         }
-        ["", "argon2d" | "argon2i" | "argon2id", ref rest @ ..] if is_argon2(rest) => Kind::Argon2,
+        ["", "argon2d" | "argon2i" | "argon2id", ref rest @ ..] if is_argon2(rest) => {
+            (Kind::Argon2, None)
+        }
         ["", "scrypt", parameters, salt, hash]
             if is_parameters(parameters, &["ln", "r", "p"]) && is_hashed(salt, hash) =>
         {
-            Kind::Scrypt
+            (Kind::Scrypt, None)
         }
         // Django: algorithm$N$salt$r$p$hash.
         ["scrypt", n, salt, r, p, hash]
             if [n, r, p].into_iter().all(is_number) && is_hashed(salt, hash) =>
         {
-            Kind::Scrypt
+            (Kind::Scrypt, None)
         }
         // passlib, and PHC with named parameters.
         ["", name, parameters, salt, hash]
@@ -44,19 +55,20 @@ pub(super) fn identify(secret: &str) -> Option<Kind> {
                 && (is_number(parameters) || is_parameters(parameters, &["i"]))
                 && is_hashed(salt, hash) =>
         {
-            Kind::Pbkdf2
+            let mut named = parameters.split(',').filter_map(|pair| pair.strip_prefix("i="));
+            (Kind::Pbkdf2, number(named.next().unwrap_or(parameters)))
         }
         // Django: algorithm$iterations$salt$hash.
         [name, iterations, salt, hash]
             if is_pbkdf2(name, "_") && is_number(iterations) && is_hashed(salt, hash) =>
         {
-            Kind::Pbkdf2
+            (Kind::Pbkdf2, number(iterations))
         }
         // Werkzeug: method:parameters$salt$hexadecimal.
         [method, salt, hash] if is_hashed(salt, hash) => werkzeug(method)?,
         _ => return None,
     };
-    Some(kind)
+    Some(read)
 }
 
 /// `$2b$12$` and 22 characters of salt, 31 of hash; the cost is 4 to 31.
@@ -96,13 +108,13 @@ fn is_pbkdf2(name: &str, separator: &str) -> bool {
 }
 
 /// `scrypt:32768:8:1` or `pbkdf2:sha256:600000`.
-fn werkzeug(method: &str) -> Option<Kind> {
+fn werkzeug(method: &str) -> Option<(Kind, Option<u32>)> {
     match method.split(':').collect::<Vec<_>>()[..] {
-        ["scrypt", n, r, p] if [n, r, p].into_iter().all(is_number) => Some(Kind::Scrypt),
+        ["scrypt", n, r, p] if [n, r, p].into_iter().all(is_number) => Some((Kind::Scrypt, None)),
         ["pbkdf2", hash, iterations]
             if is_pbkdf2(&format!("pbkdf2:{hash}"), ":") && is_number(iterations) =>
         {
-            Some(Kind::Pbkdf2)
+            Some((Kind::Pbkdf2, iterations.parse().ok()))
         }
         _ => None,
     }
@@ -127,7 +139,7 @@ fn is_hashed(salt: &str, hash: &str) -> bool {
 }
 
 /// crypt(5)'s alphabet.
-fn is_b64(text: &str, len: std::ops::RangeInclusive<usize>) -> bool {
+pub(super) fn is_b64(text: &str, len: std::ops::RangeInclusive<usize>) -> bool {
     len.contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'/'))
 }
