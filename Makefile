@@ -68,6 +68,8 @@ bench: install ## what handshakes cost and how fast candidates are tried (DOCS=1
 	@tools/bench.sh
 	@echo
 	@tools/bench-engine.sh
+	@echo
+	@tools/bench-audit.sh
 
 fuzz: ## every fuzz target of the core for T=60 seconds
 	@tools/fuzz.sh $(T)

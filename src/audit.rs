@@ -1,9 +1,7 @@
 //! Section "Audit": what is stored in this cluster, judged by the core's checks.
 //!
-//! Nothing here is written: the stored runs are `sql/schema/audit.sql`, which calls the internal
+//! Nothing here is written: the stored runs are `sql/schema/audit_*.sql`, which call the internal
 //! functions below.
-
-#![expect(clippy::type_complexity, reason = "pgrx reads a result's columns off the signature")]
 
 mod catalog;
 pub(crate) mod guess;
@@ -12,16 +10,15 @@ pub(crate) mod report;
 pub(crate) mod scan;
 pub(crate) mod source;
 
-use password_audit::{CHECKS, Finding};
+use password_audit::CHECKS;
 use pgrx::datum::Interval;
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::guc;
 use crate::pg::security_context::{TableName, as_owner};
 use crate::pg::text::{ServerText, Utf8};
-use crate::pg::{caller, check_log, search_threads};
+use crate::pg::{caller, check_log};
 
 /// `scram.audit_checks() returns table (check_id text, severity text, title text, remedy text)`
 ///
@@ -39,43 +36,6 @@ fn audit_checks() -> TableIterator<
     TableIterator::new(CHECKS.iter().map(|check| {
         (check.id, check.severity.as_str(), check.title, Utf8(check.remedy.to_owned()))
     }))
-}
-
-/// `scram_internal.cluster_findings(passwords boolean) returns table (source text, subject text,
-/// check_id text, severity text, evidence text)`
-///
-/// The findings on roles and server, as of now. With `passwords` the function also tries passwords
-/// that names suggest; the stored iteration counts set the time that this takes, and it can be
-/// cancelled.
-///
-/// Internal: the first part of `scram.audit`, and the first step of `scram.run_audit`.
-#[pg_extern(schema = "scram_internal", stable, cost = 1000000)]
-#[search_path(pg_catalog, pg_temp)]
-fn cluster_findings(
-    passwords: bool,
-) -> Result<
-    TableIterator<
-        'static,
-        (
-            name!(source, Utf8),
-            name!(subject, Utf8),
-            name!(check_id, &'static str),
-            name!(severity, &'static str),
-            name!(evidence, Utf8),
-        ),
-    >,
-    ErrorReport,
-> {
-    let (policy, (server, roles)) = (catalog::policy()?, catalog::cluster()?);
-    let outcome = if passwords {
-        let workers = guc::search_threads();
-        password_audit::run(&roles, &server, &policy, |search| {
-            search_threads::run(search, workers)
-        })?
-    } else {
-        password_audit::scan(&roles, &server, &policy)
-    };
-    Ok(TableIterator::new(outcome.findings.into_iter().map(row)))
 }
 
 /// `scram_internal.require_top_level() returns void`
@@ -135,7 +95,7 @@ fn begin_run(budget: Option<Interval>) -> Result<Option<i64>, ErrorReport> {
 
 /// `scram_internal.step(run bigint) returns boolean`
 ///
-/// Does a part of a run; false when it has ended. Raises as `audit_begin` does.
+/// Does a part of a run; false when it has ended. Raises as `begin_run` does.
 ///
 /// Internal: `scram.run_audit`.
 #[pg_extern(sql = "
@@ -189,14 +149,3 @@ fn inside_transaction_block() -> ErrorReport {
 
 /// A table whose owner is the extension's.
 const OWNED: TableName = (c"scram", c"audit_run");
-
-/// Converts a finding to a row of [`cluster_findings`].
-fn row(finding: Finding) -> (Utf8, Utf8, &'static str, &'static str, Utf8) {
-    (
-        Utf8(finding.source),
-        Utf8(finding.subject),
-        finding.check.id,
-        finding.severity.as_str(),
-        Utf8(finding.evidence),
-    )
-}

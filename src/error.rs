@@ -100,8 +100,6 @@ pub(crate) enum Error {
     SourceLocked { relation: String },
     #[error("materialized view \"{relation}\" has not been populated")]
     SourceNotPopulated { relation: String },
-    #[error("the time of the audit is over")]
-    SourceOutOfTime,
     #[error("role \"{role}\" lacks {what}")]
     SourcePermission { role: String, what: String },
     #[error("role \"{role}\" does not exist")]
@@ -272,7 +270,6 @@ impl From<Error> for ErrorReport {
                 None,
                 Some("Use the REFRESH MATERIALIZED VIEW command."),
             ),
-            Error::SourceOutOfTime => (ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, None, None),
             Error::SourcePermission { .. } => (ERRCODE_INSUFFICIENT_PRIVILEGE, None, None),
             Error::SourceRegistrant { .. } => (ERRCODE_UNDEFINED_OBJECT, None, None),
             Error::State(why) => (

@@ -15,6 +15,7 @@ const POSTGRES_ITERATIONS: i32 = 4096;
 
 static AUTHENTICATE_SUPERUSERS: GucSetting<bool> = GucSetting::<bool>::new(false);
 static AUDIT_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(5 * 60);
+static AUDIT_ROWS_LISTED: GucSetting<i32> = GucSetting::<i32>::new(1000);
 static SEARCH_THREADS: GucSetting<i32> = GucSetting::<i32>::new(1);
 static CLIENT_MAX_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(100_000);
 static DEFAULT_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(0);
@@ -47,6 +48,15 @@ const DEFINITIONS: &[Definition] = &[
         min: 1,
         max: 24 * 60 * 60,
         flags: GucFlags::UNIT_S,
+    },
+    Definition {
+        name: c"scram.audit_rows_listed",
+        short: c"Sets how many rows of a source a critical check of the audit lists by name.",
+        long: c"Further rows are counted. scram.audit_source_rows() lists all.",
+        setting: &AUDIT_ROWS_LISTED,
+        min: 0,
+        max: 100_000,
+        flags: GucFlags::empty(),
     },
     Definition {
         name: c"scram.search_threads",
@@ -172,6 +182,11 @@ pub(crate) fn define() {
 /// `scram.authenticate_superusers`.
 pub(crate) fn authenticate_superusers() -> bool {
     AUTHENTICATE_SUPERUSERS.get()
+}
+
+/// `scram.audit_rows_listed`: how many rows of a source a critical check lists by name.
+pub(crate) fn audit_rows_listed() -> usize {
+    usize::try_from(AUDIT_ROWS_LISTED.get()).unwrap_or(0)
 }
 
 /// `scram.search_threads`: how many threads try candidates, the backend's own among them.

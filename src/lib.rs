@@ -56,37 +56,42 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
-    "../sql/schema/audit.sql",
+    "../sql/schema/audit_tables.sql",
     requires = [
         "roles",
         "types",
         audit::begin_run,
         audit::audit_checks,
         audit::require_top_level,
-        audit::cluster_findings,
         audit::step,
         audit::guess::candidates_by_server,
         audit::guess::guess_version,
         audit::guess::guess_checks,
         audit::guess::guess,
         audit::guess::builtin_words,
-        audit::scan::read_source,
-        audit::scan::role_secrets
+        audit::scan::names,
+        audit::scan::scan_slice,
+        audit::scan::scan_source
     ]
 );
+extension_sql_file!("../sql/schema/audit_evidence.sql", requires = ["audit_tables"]);
 extension_sql_file!(
-    "../sql/schema/sources.sql",
-    requires = ["audit", audit::source::require_readable_source]
+    "../sql/schema/audit_sources.sql",
+    requires = ["audit_evidence", audit::source::require_readable_source]
 );
-extension_sql_file!("../sql/schema/run.sql", requires = ["sources"]);
-extension_sql_file!("../sql/schema/steps.sql", requires = ["run"]);
-extension_sql_file!("../sql/schema/tries.sql", requires = ["steps"]);
-extension_sql_file!("../sql/schema/findings.sql", requires = ["tries"]);
 extension_sql_file!(
-    "../sql/schema/report.sql",
-    requires = ["audit", audit::report::secret_kind, audit::report::audit_report]
+    "../sql/schema/audit_inventory.sql",
+    requires = ["audit_sources", audit::report::audit_report]
 );
-extension_sql_file!("../sql/schema/schedule.sql", requires = ["findings", audit::hidden_job_user]);
+extension_sql_file!("../sql/schema/audit_run.sql", requires = ["audit_inventory"]);
+extension_sql_file!("../sql/schema/audit_steps.sql", requires = ["audit_run"]);
+extension_sql_file!("../sql/schema/audit_guesses.sql", requires = ["audit_steps"]);
+extension_sql_file!("../sql/schema/audit_merge.sql", requires = ["audit_guesses"]);
+extension_sql_file!("../sql/schema/audit_findings.sql", requires = ["audit_merge"]);
+extension_sql_file!(
+    "../sql/schema/schedule.sql",
+    requires = ["audit_findings", audit::hidden_job_user]
+);
 extension_sql_file!("../sql/schema/privileges.sql", finalize);
 
 /// Called once in each backend that loads the library.

@@ -124,7 +124,7 @@ EOF
 
 The rate of \`scram.run_audit\` is that of a whole run on one role, with its first step, the numbers for the words, and every commit.
 
-The checks that derive no keys take $(awk -v r="${rate[scan]}" 'BEGIN { printf "%.1f", 1e6 / r }') µs a role at $ROLES roles, on one thread: \`scram_internal.cluster_findings\`, part of the first step of a run.
+The checks that derive no keys take $(awk -v r="${rate[scan]}" 'BEGIN { printf "%.1f", 1e6 / r }') µs a role at $ROLES roles, on one thread: \`scram_internal.scan_source\`, part of a step of a run.
 EOF
 }
 
@@ -164,7 +164,8 @@ match_rate() {
 # The rate of a whole run by its own clock. It starts without the state of earlier runs.
 audit_rate() {
     query "LOAD 'scram_ext'" "SET scram.search_threads = $cores" \
-        "TRUNCATE scram_internal.stored_secret, scram_internal.candidate" \
+        "TRUNCATE scram_internal.source_state, scram_internal.source_slice, scram_internal.slice_finding,
+             scram_internal.slice_kind, scram_internal.stored_secret, scram_internal.candidate" \
         "CALL scram.run_audit(budget => '1 day')" \
         "SELECT candidates_tested / extract(epoch FROM finished_at - started_at) FROM scram.audit_run
          WHERE candidates_tested > $WORDS ORDER BY run_id DESC LIMIT 1" | tail -n 1
@@ -178,7 +179,7 @@ scan() {
          WHERE rolname ~ '^r[0-9]'"
     for _ in 1 2 3 4 5; do
         best scan "$(query "CREATE TEMP TABLE t AS SELECT clock_timestamp() AS t0" \
-            "SELECT count(*) FROM scram_internal.cluster_findings(false)" \
+            "SELECT count(*) FROM scram_internal.scan_source('role', false, NULL)" \
             "SELECT $ROLES / extract(epoch FROM clock_timestamp() - t0) FROM t" | tail -n 1)"
     done
 }
@@ -212,11 +213,6 @@ processor() {
     done
     echo "$(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -n 1)$flags"
 }
-
-# Each argument a statement, in one session.
-query() { printf '%s;\n' "$@" | psql -At; }
-sql() { printf '%s;\n' "$@" | psql >/dev/null; }
-psql() { "$bin/psql" -X -q -v ON_ERROR_STOP=1 -h "$dir" -p "$port" -U postgres -d postgres "$@"; }
 
 clean() { server_stop; }
 

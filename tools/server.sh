@@ -44,6 +44,11 @@ server_stop() {
     rm -rf "$dir"
 }
 
+# Statements, each an argument, in one session of the superuser: query prints the rows, sql nothing.
+query() { printf '%s;\n' "$@" | psql -At; }
+sql() { printf '%s;\n' "$@" | psql >/dev/null; }
+psql() { "$bin/psql" -X -q -v ON_ERROR_STOP=1 -h "$dir" -p "$port" -U postgres -d postgres "$@"; }
+
 # Runs a program as the server's operating-system user, in a clean environment: RUST_BACKTRACE would
 # put a backtrace into errors, PGHOST and the like would lead elsewhere.
 as_server() {

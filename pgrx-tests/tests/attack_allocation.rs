@@ -238,7 +238,7 @@ fn printed_subjects_are_not_held_together() {
              SELECT scram.add_audit_source('wide', 'wide', 'subject', 'secret')",
         )
         .expect("2.5 GB as text");
-    let found = "SELECT count(*), count(DISTINCT subject) FROM scram.audit() WHERE source = 'wide'";
-    assert_eq!(rows(&mut session, found), [[text("1000"), text("1")]]);
+    let found = "SELECT evidence ~ 'and 999 more rows of this name' FROM scram.audit() WHERE source = 'wide'";
+    assert_eq!(rows(&mut session, found), [[text("t")]]);
     assert_eq!(cell(&mut other, "SELECT 1").as_deref(), Some("1"));
 }

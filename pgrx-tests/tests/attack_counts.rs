@@ -15,7 +15,7 @@ fn numbers(password: &str) -> Vec<Vec<Option<String>>> {
         rows(&mut client, "SELECT status, candidates_tested, candidates_left FROM scram.audit_run");
     numbers.extend(rows(
         &mut client,
-        "SELECT words_through = (SELECT max(word_id) FROM scram_internal.candidate), own_edition
+        "SELECT last_word_id = (SELECT max(word_id) FROM scram_internal.candidate), guess_version
          FROM scram_internal.stored_secret",
     ));
     let found = "SELECT count(*) FROM scram.audit_finding WHERE check_id = 'password_in_wordlist'";
@@ -53,7 +53,7 @@ fn a_partial_run_counts_the_same_wherever_the_hit_is() {
             .expect("words");
         make_role(&mut client, "weak", &format!("scram.generate('{password}', 200000)"));
         let first = Run::call_with(&mut client, "budget => '0'");
-        let own = "SELECT candidates FROM scram_internal.stored_secret";
+        let own = "SELECT by_name FROM scram_internal.stored_secret";
         let own: i64 = cell(&mut client, own).expect("a number").parse().expect("a number");
         // All that it counts is whole batches.
         (first.tested + first.left, own <= first.tested)

@@ -97,8 +97,8 @@ fn readers_of_what_is_kept_are_named() {
     let mut admin = cluster.client();
     admin
         .batch_execute(
-            "CREATE ROLE history; GRANT SELECT (verifier) ON scram_internal.password_history TO history;
-             CREATE ROLE inventory; GRANT SELECT ON scram_internal.stored_secret TO inventory;
+            "CREATE ROLE history LOGIN; GRANT SELECT (verifier) ON scram_internal.password_history TO history;
+             CREATE ROLE inventory LOGIN; GRANT SELECT ON scram_internal.stored_secret TO inventory;
              CREATE ROLE reader_a; CREATE ROLE reader_b; CREATE ROLE other; CREATE ROLE owner;
              CREATE SCHEMA app; GRANT USAGE ON SCHEMA app TO reader_a, reader_b, owner;
              CREATE TABLE app.account (name text, secret text);

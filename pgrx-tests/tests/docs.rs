@@ -293,7 +293,7 @@ CREATE TABLE pg_temp.hba AS
 SELECT regexp_split_to_table(rtrim(pg_read_file(current_setting('hba_file')), E'\n'), E'\n') AS line;
 INSERT INTO pg_temp.hba VALUES ('host all all db.example.com/32 md5');
 DO $$BEGIN EXECUTE format('COPY pg_temp.hba TO %L', current_setting('hba_file')); END$$;
-UPDATE scram_internal.stored_secret SET first_seen = '2026-05-10 12:50:08+00';
+UPDATE scram_internal.role_secret SET first_seen = '2026-05-10 12:50:08+00';
 CALL scram.run_audit();
 ";
 

@@ -30,7 +30,14 @@ fn a_copy_goes_on_where_the_dump_was_made() {
         }
         // Digests of secrets and the candidates tried on them are not dumped, because they belong
         // to the original cluster.
-        for relation in ["stored_secret", "candidate", "step_finding", "source_claim"] {
+        for relation in [
+            "stored_secret",
+            "candidate",
+            "step_finding",
+            "source_state",
+            "source_slice",
+            "guess_hit",
+        ] {
             let count = format!("SELECT count(*) FROM scram_internal.{relation}");
             assert_eq!(number(&mut there, &count), 0, "{copy}: {relation}");
         }

@@ -172,7 +172,8 @@ fn who_is_gone_or_called_otherwise_leaves_no_ghost() {
     let mut client = cluster.client();
     let open = "SELECT subject || ' ' || check_id FROM scram.audit_finding
                 WHERE status = 'open' AND source = 'role' AND subject <> 'postgres' ORDER BY 1";
-    let remembered = "SELECT subject FROM scram_internal.stored_secret ORDER BY 1";
+    let remembered = "SELECT coalesce(subject, 'nobody') FROM scram_internal.stored_secret
+                      LEFT JOIN scram_internal.role_secret USING (digest) ORDER BY 1";
     client
         .batch_execute("SET password_encryption = 'md5'")
         .expect("hashes that a new name makes void");

@@ -25,8 +25,8 @@ fn what_the_audit_finds_too_weak_needs_rotation() {
             .expect("settings");
         let found = rows(
             &mut client,
-            "SELECT DISTINCT subject FROM scram.audit()
-             WHERE source = 's' AND check_id IN ('iterations_below_policy', 'salt_short') ORDER BY 1",
+            "SELECT DISTINCT r.subject FROM unnest('{iterations_below_policy,salt_short}'::text[]) AS c(check_id),
+                 scram.audit_source_rows('s', c.check_id) r ORDER BY 1",
         );
         let weak = rows(
             &mut client,

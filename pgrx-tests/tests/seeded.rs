@@ -86,7 +86,7 @@ const SEEDS: &[Seed] = &[
     bad(
         "salt_derived",
         "puppet",
-        "make('puppet', scram.generate(random_password(), salt => 'printable text'::bytea || '!!'))",
+        "make('puppet', scram.generate(random_password(), salt => 'puppet-made-salt'::bytea))",
     ),
     good("random", "make('random', scram.generate(random_password()))"),
     bad(
@@ -118,7 +118,7 @@ const SEEDS: &[Seed] = &[
     Seed {
         check: Some("hash_weak"),
         source: "app",
-        subject: "weak",
+        subject: "unknown rows",
         sql: "account('weak', md5('hunter2'))",
     },
     Seed {
@@ -130,7 +130,7 @@ const SEEDS: &[Seed] = &[
     Seed {
         check: Some("not_scram"),
         source: "handshakes",
-        subject: "hunter",
+        subject: "bcrypt rows",
         sql: "run('CREATE TABLE handshakes AS SELECT ''hunter'' AS name, ''$2b$12$EixZaYVK1fsbw1ZfbX3OXePaWxn96p36WQoeG6Lruj3vjPGga31lW'' AS secret'),
              run('SELECT scram.add_audit_source(''handshakes'', ''handshakes'', ''name'', ''secret'')'),
              run('UPDATE scram.audit_source SET expects = ''scram'' WHERE name = ''handshakes''')",
@@ -280,8 +280,8 @@ fn what_was_seeded_is_found_and_nothing_else() {
 
     // Two runs, because the first one must record a secret before it can become old.
     Run::call(&mut client);
-    let age = "UPDATE scram_internal.stored_secret SET first_seen = first_seen - interval '181 days' WHERE subject = 'stale';
-               UPDATE scram_internal.stored_secret SET first_seen = first_seen - interval '179 days' WHERE subject = 'fresh'";
+    let age = "UPDATE scram_internal.role_secret SET first_seen = first_seen - interval '181 days' WHERE subject = 'stale';
+               UPDATE scram_internal.role_secret SET first_seen = first_seen - interval '179 days' WHERE subject = 'fresh'";
     client.batch_execute(age).expect("time passes");
     let run = Run::call(&mut client);
     assert_eq!(run.status, "done", "{run:?}");
@@ -312,7 +312,7 @@ fn what_was_seeded_is_found_and_nothing_else() {
     for role in rows(&mut client, below).into_iter().flatten().flatten() {
         expected.insert(["role".to_owned(), role, "iterations_below_policy".to_owned()]);
     }
-    expected.insert(["app", "hashed", "iterations_below_policy"].map(str::to_owned));
+    expected.insert(["app", "scram-sha-512 rows", "iterations_below_policy"].map(str::to_owned));
     assert_eq!(found(&mut client, "scram.audit()"), expected, "by a stricter policy");
 
     let hba = cluster.dir().join("data/pg_hba.conf");

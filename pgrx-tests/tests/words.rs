@@ -71,8 +71,9 @@ fn each_word_is_tried_once_on_each_secret() {
     // If a secret changes or a role is new, all candidates are tried on it, and none on the others.
     let on = |client: &mut Client, role: &str| {
         let sql = format!(
-            "SELECT candidates + (SELECT count(*) FROM scram_internal.candidate)
-             FROM scram_internal.stored_secret WHERE subject = '{role}'"
+            "SELECT by_name + (SELECT count(*) FROM scram_internal.candidate)
+             FROM scram_internal.stored_secret JOIN scram_internal.role_secret USING (digest)
+             WHERE subject = '{role}'"
         );
         number(client, &sql)
     };
@@ -126,6 +127,7 @@ fn a_word_finds_its_secrets_and_goes_with_its_findings() {
     assert_eq!(guessed(&mut client), all);
     // The word is in no finding, no report, no table kept between two runs, and not in the log.
     let told = "SELECT f::text FROM scram.audit_finding f UNION ALL SELECT t::text FROM scram_internal.stored_secret t
+                UNION ALL SELECT t::text FROM scram_internal.guess_hit t
                 UNION ALL SELECT scram.audit_report(x) FROM unnest('{text,json,html,prometheus}'::text[]) x";
     for row in rows(&mut client, told) {
         let text = row[0].as_deref().unwrap_or_default();
@@ -328,8 +330,8 @@ fn hostile_names_are_names() {
 
 /// The number of candidates for all known secrets.
 fn all_candidates(client: &mut Client) -> i64 {
-    let sql = "SELECT sum(t.candidates + (SELECT count(*) FROM scram_internal.candidate))
-               FROM scram_internal.stored_secret t WHERE t.candidates > 0";
+    let sql = "SELECT sum(t.by_name + (SELECT count(*) FROM scram_internal.candidate))
+               FROM scram_internal.stored_secret t WHERE t.by_name > 0";
     number(client, sql)
 }
 

@@ -23,8 +23,8 @@ BEGIN
             SELECT 'TYPE', 'pg_type'::regclass, t.oid, format('%I.%I', n.nspname, t.typname), t.typowner,
                    coalesce(t.typacl, acldefault('T', t.typowner))
             FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
-            -- A row type and an array have the rights of their table or element.
-            WHERE t.typrelid = 0 AND t.typelem = 0
+            -- The row type of a table and an array have the rights of their table or element.
+            WHERE t.typelem = 0 AND (t.typrelid = 0 OR (SELECT c.relkind FROM pg_class c WHERE c.oid = t.typrelid) = 'c')
             UNION ALL
             SELECT 'SCHEMA', 'pg_namespace'::regclass, n.oid, quote_ident(n.nspname), n.nspowner,
                    coalesce(n.nspacl, acldefault('n', n.nspowner))
@@ -70,7 +70,7 @@ GRANT EXECUTE ON FUNCTION
 TO PUBLIC;
 
 -- Functions that run_audit(), add_audit_source(), load_wordlist(), schedule_audit() and audit_diff() call as their caller.
--- The administrator grants the procedure alone, so audit_begin() and audit_step() ask for that very privilege themselves, and
+-- The administrator grants the procedure alone, so begin_run() and step() ask for that very privilege themselves, and
 -- schedule_hidden_user() for that on unschedule_audit(); the others do nothing that their caller could not.
 GRANT EXECUTE ON FUNCTION
     scram_internal.begin_run(interval),

@@ -18,8 +18,8 @@ use crate::pg::query::query;
 use crate::pg::scram_secret;
 use crate::pg::text::ServerText;
 
-/// One row for each role, with the facts that the rules need. `$1` holds the names; NULL stands for
-/// all roles.
+/// One row for each role, with the facts that the rules need. `$1`: digests of the secrets whose roles are
+/// wanted; NULL stands for all roles.
 ///
 /// The query compares times, because the core has no clock. It leaves infinite times out of the
 /// subtraction, which PostgreSQL refuses.
@@ -55,9 +55,9 @@ SELECT a.rolname::text AS name,
             THEN 'SELECT on scram_internal.stored_secret'
        END AS hash_access,
        a.oid,
-       t.digest,
-       floor(extract(epoch FROM statement_timestamp() - t.first_seen) / 60)::bigint AS seen_minutes,
-       translate(to_json(date_trunc('second', t.first_seen AT TIME ZONE 'UTC')) #>> '{}', 'T', ' ') || ' UTC'
+       s.digest,
+       floor(extract(epoch FROM statement_timestamp() - s.first_seen) / 60)::bigint AS seen_minutes,
+       translate(to_json(date_trunc('second', s.first_seen AT TIME ZONE 'UTC')) #>> '{}', 'T', ' ') || ' UTC'
            AS seen_at,
        a.rolreplication, a.rolsuper,
        array_remove(ARRAY[
@@ -76,8 +76,8 @@ SELECT a.rolname::text AS name,
             HAVING count(*) > 0)
        ], NULL) AS powers
 FROM pg_authid a
-LEFT JOIN scram_internal.stored_secret t ON t.source = 'role' AND t.subject = a.rolname
-WHERE $1 IS NULL OR a.rolname = ANY ($1)
+LEFT JOIN scram_internal.role_secret s ON s.role = a.oid
+WHERE $1 IS NULL OR s.digest = ANY ($1)
 ORDER BY a.rolname";
 
 /// The server's values of settings that rules look at. One that this server doesn't have is no row.
@@ -147,32 +147,21 @@ const YEAR: &str = "SELECT extract(year FROM statement_timestamp())::integer AS 
 /// Names that passwords are made of, the host's apart.
 const DATABASES: &str = "SELECT d.datname::text AS name FROM pg_database d WHERE NOT d.datistemplate ORDER BY d.datname";
 
-/// The server and every role of the cluster, and who meets which rule of pg_hba.conf.
-pub(super) fn cluster() -> Result<(ServerConfig, Vec<Subject>), ErrorReport> {
-    let (mut server, mut subjects) = (server()?, roles()?);
+/// Roles of the cluster, by name.
+pub(super) struct Roles {
+    /// The OID of each.
+    pub(super) oids: Vec<pg_sys::Oid>,
+    pub(super) subjects: Vec<Subject>,
+}
+
+/// The server and every role of the cluster, and which role meets which rule of pg_hba.conf.
+pub(super) fn cluster() -> Result<(ServerConfig, Roles), ErrorReport> {
+    let (mut server, mut roles) = (server()?, roles(None)?);
     if server.hba_file.error.is_none() {
-        password_audit::hba::join(&mut server, &mut subjects, &hba::listen_config()?);
+        password_audit::hba::join(&mut server, &mut roles.subjects, &hba::listen_config()?);
     }
-    Ok((server, subjects))
+    Ok((server, roles))
 }
-
-/// Every role of the cluster, by name.
-pub(super) fn roles() -> Result<Vec<Subject>, ErrorReport> {
-    subjects(None)
-}
-
-/// The roles of these names, as they are shown.
-pub(super) fn roles_named(names: &[String]) -> Result<Vec<Subject>, ErrorReport> {
-    if names.iter().any(|name| name.chars().count() > MAX_NAME_LEN) {
-        let mut all = roles()?;
-        all.retain(|subject| names.contains(&subject.name));
-        return Ok(all);
-    }
-    subjects(Some(server_texts(names)))
-}
-
-/// No role's name has more characters.
-const MAX_NAME_LEN: usize = pg_sys::NAMEDATALEN as usize - 1;
 
 /// Display form of a role's name that is no text in this database's encoding: its bytes and its
 /// OID. The form is longer than any name, so that it cannot be mistaken for another role's.
@@ -234,17 +223,18 @@ pub(super) fn digest_key() -> Key {
     ClusterKeys::of_this_cluster().key(Purpose::AuditDigest)
 }
 
-fn subjects(names: Option<Vec<ServerText>>) -> Result<Vec<Subject>, ErrorReport> {
+/// The roles with these secrets, as far as they still have them; `None`: every role.
+pub(super) fn roles(digests: Option<Vec<i64>>) -> Result<Roles, ErrorReport> {
     let key = digest_key();
-    let mut subjects: Vec<Subject> = Vec::new();
-    let found = query(ROLES, &[names.into()], |row| {
+    let found = query(ROLES, &[digests.into()], |row| {
         let name: ServerText = row.value("name")?;
         let secret: Option<ServerText> = row.optional("secret")?;
         let valid_until = match row.optional("valid_minutes")? {
             Some(minutes) => ValidUntil::At { minutes, text: row.text("valid_until")? },
             None => ValidUntil::Never,
         };
-        let mut role = RoleFacts {
+        let oid: pg_sys::Oid = row.value("oid")?;
+        let role = RoleFacts {
             can_login: row.value("rolcanlogin")?,
             first_seen: None,
             hba_rules: None,
@@ -255,48 +245,27 @@ fn subjects(names: Option<Vec<ServerText>>) -> Result<Vec<Subject>, ErrorReport>
             overrides: row.optional_text("overrides")?,
             hash_access: row.optional_text("hash_access")?,
         };
-        let shown = match name.to_utf8() {
-            Some(name) => name,
-            None => foreign_name(&name, row.value("oid")?),
-        };
         let mut subject = Subject {
-            name: shown,
+            name: name.to_utf8().unwrap_or_else(|| foreign_name(&name, oid)),
             name_bytes: name.as_bytes().to_vec(),
             origin: Origin::Role(role.clone()),
             secret: secret.map(|secret| scram_secret::stored_secret(&secret)),
         };
-        let known: Option<Vec<u8>> = row.optional("digest")?;
+        let known: Option<i64> = row.optional("digest")?;
         if known.is_some() && known == digest(&key, &subject) {
             let (minutes, text) = (row.value("seen_minutes")?, row.text("seen_at")?);
-            role.first_seen = Some(FirstSeen { minutes, text });
-            subject.origin = Origin::Role(role);
+            let first_seen = Some(FirstSeen { minutes, text });
+            subject.origin = Origin::Role(RoleFacts { first_seen, ..role });
         }
-        Ok(subject)
+        Ok((oid, subject))
     })?;
-    // A role has one secret; what is remembered of an earlier one made a second row.
-    for subject in found {
-        match subjects.last_mut() {
-            Some(last) if last.name_bytes == subject.name_bytes => {
-                let seen = subject.role().is_some_and(|role| role.first_seen.is_some());
-                if seen {
-                    *last = subject;
-                }
-            }
-            _ => subjects.push(subject),
-        }
-    }
-    Ok(subjects)
+    let (oids, subjects) = found.into_iter().unzip();
+    Ok(Roles { oids, subjects })
 }
 
 /// The digest of a subject's secret as it is stored: as much as tells one secret from another.
-pub(super) fn digest(key: &Key, subject: &Subject) -> Option<Vec<u8>> {
-    const LEN: usize = 16;
-
-    secret_digest(key, subject)?.as_bytes().get(..LEN).map(<[u8]>::to_vec)
-}
-
-fn server_texts(names: &[String]) -> Vec<ServerText> {
-    names.iter().map(|name| ServerText::from_utf8(name)).collect()
+pub(super) fn digest(key: &Key, subject: &Subject) -> Option<i64> {
+    Some(super::scan::first_bytes(secret_digest(key, subject)?.as_bytes()))
 }
 
 /// The row of a query that always returns one.

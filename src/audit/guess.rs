@@ -7,24 +7,26 @@ use password_audit::{
     AuditCheck, CHECKS, Candidate, CheckKind, Policy, Subject, candidates_by_name,
 };
 use pgrx::iter::TableIterator;
+use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use scram_core::keys::Key;
 
 use super::catalog;
-use super::source::Source;
+use super::source::{LOCK_WAIT, Source};
 use crate::error::Error;
 use crate::guc;
 use crate::pg::query::query;
+use crate::pg::row_set::RowSet;
 use crate::pg::search_threads;
-use crate::pg::text::ServerText;
+use crate::pg::text::{ServerText, Utf8};
 
 /// Words that are read, and tried on a subject, at a time.
-const CHUNK: i64 = 10_000;
+const WORDS_PER_READ: i64 = 10_000;
 
 /// Iterations of one search, roughly: about half a second on a thread. Between two searches
 /// there is a look at the clock.
-const SLICE: usize = 1 << 24;
+const ITERATIONS_PER_SEARCH: usize = 1 << 24;
 
 const WORDS: &str = r"
 SELECT w.word_id, w.check_id, w.word FROM scram_internal.candidate w
@@ -76,177 +78,195 @@ pub(crate) fn guess_version() -> Result<i32, ErrorReport> {
     Ok(password_audit::guess_version(&catalog::policy()?))
 }
 
-/// `scram_internal.guess(source text, subjects text[], digests bytea[], own boolean, through bigint[],
-/// milliseconds integer) returns table (place integer, through bigint, tested bigint, check_ids text[])`
+/// `scram_internal.guess(source text, relation oid, block bigint, digests bigint[], by_name boolean,
+/// last_word_ids integer[], milliseconds integer) returns table (digest bigint, last_word_id integer,
+/// tested bigint, subject text, check_ids text[])`
 ///
-/// Tries passwords on the secrets with these digests: what the subject's own data suggest where
-/// `own` says so, else the words after `through`. One row for each secret that it got to: its place
-/// in the arrays from 1 on, the last word that was tried, how many passwords that were, and the checks
-/// that were hit. A secret that is not there any more has a row with `tested` NULL. Ends when the time is
+/// Tries passwords on the secrets with these digests: what the subject's own data suggest where `by_name` says
+/// so, else the words after `last_word_ids`. The secrets are of one slice: of the one that begins at this block
+/// of this relation, or of the roles.
+///
+/// One row for each secret that it got to: the last word that was tried, how many passwords that were, and the
+/// checks that were hit. A secret that is not there any more has a row with `tested` NULL. Ends when the time is
 /// over, at the earliest after one search.
 ///
 /// A secret that was hit is tried on like any other: neither the numbers nor the time tell which
 /// password it was.
 ///
-/// Internal: a step of `scram.run_audit`.
-#[pg_extern(schema = "scram_internal", volatile, cost = 1000000)]
-#[search_path(pg_catalog, pg_temp)]
+/// Raises as `scan_source`. Internal: a step of `scram.run_audit`.
+#[pg_extern(sql = "
+CREATE FUNCTION scram_internal.guess(
+    source text, relation oid, block bigint, digests bigint[], by_name boolean, last_word_ids integer[],
+    milliseconds integer
+)
+RETURNS TABLE (digest bigint, last_word_id integer, tested bigint, subject text, check_ids text[])
+VOLATILE COST 1000000 ROWS 500
+SET search_path TO pg_catalog, pg_temp
+SET datestyle TO 'ISO, MDY'
+SET intervalstyle TO 'postgres'
+SET timezone TO 'UTC'
+SET extra_float_digits TO 1
+LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
 pub(crate) fn guess(
-    source: ServerText,
-    subjects: Array<'_, ServerText>,
-    digests: Array<'_, &[u8]>,
-    own: bool,
-    through: Array<'_, i64>,
-    milliseconds: i32,
-) -> Result<
-    TableIterator<
-        'static,
-        (
-            name!(place, i32),
-            name!(through, i64),
-            name!(tested, Option<i64>),
-            name!(check_ids, Vec<&'static str>),
-        ),
-    >,
-    ErrorReport,
-> {
-    let until =
-        Instant::now() + Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default());
-    let names: Vec<String> = subjects
-        .iter()
-        .map(|name| name.map(|name| name.to_display()).unwrap_or_default())
-        .collect();
-    let wanted: Vec<(Vec<u8>, i64)> = digests
-        .iter()
-        .zip(through.iter())
-        .map(|(digest, through)| {
-            (digest.map(<[u8]>::to_vec).unwrap_or_default(), through.unwrap_or_default())
-        })
-        .collect();
-
-    let mut attempts = Attempts::begin(until)?;
-    let found = attempts.secrets(&source, &names, &wanted)?;
-    let mut results = Vec::with_capacity(wanted.len());
-    let mut unfinished = Vec::new();
-    for (place, ((_, through), subject)) in (1..).zip(wanted.into_iter().zip(found)) {
-        let Some(subject) = subject else {
-            results.push((place, through, None, Vec::new()));
-            continue;
+    source: Option<ServerText>,
+    relation: Option<pg_sys::Oid>,
+    block: Option<i64>,
+    digests: Option<Vec<Option<i64>>>,
+    by_name: Option<bool>,
+    last_word_ids: Option<Vec<Option<i32>>>,
+    milliseconds: Option<i32>,
+) -> RowSet<5> {
+    RowSet::new(move |sink| {
+        let source = source.ok_or(Error::Null { argument: "source" })?;
+        let time = Duration::from_millis(u64::try_from(milliseconds.unwrap_or(0)).unwrap_or(0));
+        let until = Instant::now() + time;
+        let secrets: Vec<(i64, i32)> = digests
+            .into_iter()
+            .flatten()
+            .zip(last_word_ids.into_iter().flatten())
+            .filter_map(|(digest, word)| digest.zip(word))
+            .collect();
+        let mut guesses = Guesses::new(until)?;
+        let mut found = match relation {
+            Some(relation) => guesses.rows(&source, relation, block.unwrap_or(0), &secrets)?,
+            None => guesses.roles(&secrets)?,
         };
-        if attempts.searched && Instant::now() >= until {
-            break;
-        }
-        let tried =
-            if own { attempts.own(&subject, through) } else { attempts.words(&subject, through) }?;
-        if !own && tried.tested > 0 {
-            unfinished.push((results.len(), subject));
-        }
-        results.push((place, tried.through, Some(tried.tested), tried.hits));
-    }
-    // Few secrets get more words than one reading of the list: a commit for each would cost too much.
-    while !unfinished.is_empty() && Instant::now() < until {
-        let mut still = Vec::new();
-        for (index, subject) in unfinished {
-            let Some((_, through, tested, check_ids)) = results.get_mut(index) else { continue };
-            if Instant::now() >= until {
+        let by_name = by_name == Some(true);
+        let mut results = Vec::with_capacity(secrets.len());
+        let mut unfinished = Vec::new();
+        for (digest, last_word_id) in secrets {
+            let Some(subject) = found.remove(&digest) else {
+                results.push(Tried { digest, last_word_id, ..Tried::default() });
+                continue;
+            };
+            if guesses.searched && Instant::now() >= until {
                 break;
             }
-            let tried = attempts.words(&subject, *through)?;
-            *through = tried.through;
-            *tested = tested.map(|tested: i64| tested + tried.tested);
-            check_ids.extend(tried.hits);
-            if tried.tested > 0 {
-                still.push((index, subject));
+            let mut tried = Tried {
+                digest,
+                last_word_id,
+                tested: Some(0),
+                subject: subject.name.clone(),
+                check_ids: Vec::new(),
+            };
+            if by_name {
+                guesses.by_name(&subject, &mut tried)?;
+            } else if guesses.words(&subject, &mut tried)? {
+                unfinished.push((results.len(), subject));
             }
+            results.push(tried);
         }
-        unfinished = still;
-    }
-    Ok(TableIterator::new(results))
+        // Few secrets get more words than one reading of the list: a commit for each would cost too much.
+        while !unfinished.is_empty() && Instant::now() < until {
+            let mut still = Vec::new();
+            for (index, subject) in unfinished {
+                let Some(tried) = results.get_mut(index) else { continue };
+                if Instant::now() >= until {
+                    break;
+                }
+                if guesses.words(&subject, tried)? {
+                    still.push((index, subject));
+                }
+            }
+            unfinished = still;
+        }
+        for tried in results {
+            sink.push([
+                tried.digest.into_datum(),
+                tried.last_word_id.into_datum(),
+                tried.tested.into_datum(),
+                Utf8(tried.subject).into_datum(),
+                tried.check_ids.into_datum(),
+            ]);
+        }
+        Ok(())
+    })
 }
 
-struct Attempts {
+struct Guesses {
     key: Key,
     policy: Policy,
     until: Instant,
-    workers: usize,
+    threads: usize,
     /// Whether there was a search: each call has one, or nothing would ever end.
     searched: bool,
     words: Words,
 }
 
-/// The result of the candidates that were tried on one subject.
+/// The result of the candidates that were tried on one secret.
+#[derive(Default)]
 struct Tried {
-    through: i64,
-    tested: i64,
+    digest: i64,
+    last_word_id: i32,
+    /// `None` for a secret that is gone.
+    tested: Option<i64>,
+    subject: String,
     /// Ids of the checks that were hit.
-    hits: Vec<&'static str>,
+    check_ids: Vec<&'static str>,
 }
 
-impl Attempts {
-    fn begin(until: Instant) -> Result<Self, ErrorReport> {
+impl Guesses {
+    fn new(until: Instant) -> Result<Self, ErrorReport> {
         Ok(Self {
             key: catalog::digest_key(),
             policy: catalog::policy()?,
             until,
-            workers: guc::search_threads(),
+            threads: guc::search_threads(),
             searched: false,
-            words: Words { after: -1, list: Vec::new() },
+            words: Words { after: None, list: Vec::new() },
         })
     }
 
-    /// The subjects that still have the wanted secrets, in the order of these.
-    fn secrets(
+    /// The roles with these secrets.
+    fn roles(&self, secrets: &[(i64, i32)]) -> Result<HashMap<i64, Subject>, ErrorReport> {
+        let wanted = secrets.iter().map(|(digest, _)| *digest).collect();
+        let roles = catalog::roles(Some(wanted))?.subjects.into_iter();
+        let by_digest = roles.filter_map(|role| Some((catalog::digest(&self.key, &role)?, role)));
+        Ok(by_digest.collect())
+    }
+
+    /// The rows of a registered source with these secrets.
+    fn rows(
         &self,
         source: &ServerText,
-        names: &[String],
-        wanted: &[(Vec<u8>, i64)],
-    ) -> Result<Vec<Option<Subject>>, ErrorReport> {
-        let mut found: Vec<Option<Subject>> = wanted.iter().map(|_| None).collect();
-        let places: HashMap<&[u8], usize> =
-            wanted.iter().enumerate().map(|(place, (digest, _))| (&**digest, place)).collect();
-        let mut take = |subject: Subject| {
-            let digest = catalog::digest(&self.key, &subject);
-            if let Some(place) = digest.and_then(|digest| places.get(&*digest)) {
-                found[*place] = Some(subject);
-            }
-        };
-        if source.as_bytes() == ROLES {
-            catalog::roles_named(names)?.into_iter().for_each(&mut take);
-        } else {
-            let names: HashSet<&str> = names.iter().map(String::as_str).collect();
-            // A partition that cannot be read has no subjects among the wanted ones.
-            Source::find(source)?.read(None, |name| names.contains(name), take)?;
-        }
-        Ok(found)
+        relation: pg_sys::Oid,
+        block: i64,
+        secrets: &[(i64, i32)],
+    ) -> Result<HashMap<i64, Subject>, ErrorReport> {
+        let wanted: HashSet<i64> = secrets.iter().map(|(digest, _)| *digest).collect();
+        let source = Source::find(source)?.open(LOCK_WAIT)?;
+        Ok(source.subjects(relation, block, &wanted, &self.key)?.into_iter().collect())
     }
 
-    fn own(&mut self, subject: &Subject, through: i64) -> Result<Tried, ErrorReport> {
+    fn by_name(&mut self, subject: &Subject, tried: &mut Tried) -> Result<(), ErrorReport> {
         let candidates = candidates_by_name(subject, &self.policy);
         let hits = self.search(subject, &candidates, |candidate| candidate.check)?;
-        Ok(Tried { through, tested: len(candidates.len()), hits })
+        tried.add(candidates.len(), hits);
+        Ok(())
     }
 
-    fn words(&mut self, subject: &Subject, through: i64) -> Result<Tried, ErrorReport> {
-        self.words.load(through)?;
+    /// False where no word is left.
+    fn words(&mut self, subject: &Subject, tried: &mut Tried) -> Result<bool, ErrorReport> {
+        self.words.load(tried.last_word_id)?;
         let words = core::mem::take(&mut self.words.list);
-        let mut tried = Tried { through, tested: 0, hits: Vec::new() };
-        for slice in words.chunks(self.slice_len(subject)) {
-            // Nothing tried means that nothing was left to try, so the first slice has to be.
-            if tried.tested > 0 && Instant::now() >= self.until {
+        let before = tried.tested;
+        for chunk in words.chunks(self.words_per_search(subject)) {
+            // Nothing tried means that nothing was left to try, so the first chunk has to be.
+            if tried.tested != before && Instant::now() >= self.until {
                 break;
             }
-            tried.hits.extend(self.search(subject, slice, |word| word.candidate.check)?);
-            tried.tested += len(slice.len());
-            tried.through = slice.last().map_or(tried.through, |word| word.id);
+            let hits = self.search(subject, chunk, |word| word.candidate.check)?;
+            tried.add(chunk.len(), hits);
+            tried.last_word_id = chunk.last().map_or(tried.last_word_id, |word| word.id);
         }
         self.words.list = words;
-        Ok(tried)
+        Ok(tried.tested != before)
     }
 
-    fn slice_len(&self, subject: &Subject) -> usize {
+    fn words_per_search(&self, subject: &Subject) -> usize {
         let iterations = subject.secret.as_ref().and_then(|secret| secret.iterations());
         let iterations = iterations.and_then(|n| usize::try_from(n).ok()).unwrap_or(1).max(1);
-        (SLICE / iterations).max(16) * self.workers
+        (ITERATIONS_PER_SEARCH / iterations).max(16) * self.threads
     }
 
     /// Ids of the checks that were hit.
@@ -258,24 +278,28 @@ impl Attempts {
     ) -> Result<Vec<&'static str>, Error> {
         self.searched = true;
         let hits = password_audit::guess(subject, &self.policy, candidates, |search| {
-            search_threads::run(search, self.workers)
+            search_threads::run(search, self.threads)
         })?;
         let checks = password_audit::checks_of(candidates, &hits, check);
         Ok(checks.into_iter().map(|check| check.id).collect())
     }
 }
 
-/// The source whose subjects are the cluster's roles.
-const ROLES: &[u8] = b"role";
+impl Tried {
+    fn add(&mut self, count: usize, hits: Vec<&'static str>) {
+        self.tested = self.tested.map(|tested| tested + i64::try_from(count).unwrap_or(i64::MAX));
+        self.check_ids.extend(hits);
+    }
+}
 
 /// Words that were read last.
 struct Words {
-    after: i64,
+    after: Option<i32>,
     list: Vec<Word>,
 }
 
 struct Word {
-    id: i64,
+    id: i32,
     candidate: Candidate,
 }
 
@@ -286,22 +310,18 @@ impl AsRef<[u8]> for Word {
 }
 
 impl Words {
-    fn load(&mut self, after: i64) -> Result<(), ErrorReport> {
-        if self.after == after {
+    fn load(&mut self, after: i32) -> Result<(), ErrorReport> {
+        if self.after == Some(after) {
             return Ok(());
         }
-        let list = query(WORDS, &[after.into(), CHUNK.into()], |row| {
+        let list = query(WORDS, &[after.into(), WORDS_PER_READ.into()], |row| {
             let id = row.value("word_id")?;
             let check = password_audit::check(&row.text("check_id")?);
             let word: Vec<u8> = row.value("word")?;
             Ok(check.map(|check| Word { id, candidate: Candidate::new(check, &word) }))
         })?;
         self.list = list.into_iter().flatten().collect();
-        self.after = after;
+        self.after = Some(after);
         Ok(())
     }
-}
-
-fn len(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -3,12 +3,10 @@
 mod load;
 
 use audit_report::Format;
-use pgrx::iter::TableIterator;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::error::Error;
-use crate::pg::scram_secret;
 use crate::pg::text::{ServerText, Utf8};
 
 /// `scram.audit_report(format text DEFAULT 'text', run_id bigint DEFAULT NULL) returns text`
@@ -28,16 +26,4 @@ fn audit_report(
         None => Format::Text,
     };
     Ok(Utf8(format.render(&load::report(run_id)?)))
-}
-
-/// `scram_internal.secret_kind(secret text) returns table (kind text, iterations integer)`
-///
-/// The kind of a stored secret, and its iteration count as the running server reads it. Internal: a
-/// part of the census that `scram.run_audit` takes.
-#[pg_extern(schema = "scram_internal", stable, parallel_safe)]
-fn secret_kind(
-    secret: ServerText,
-) -> TableIterator<'static, (name!(kind, &'static str), name!(iterations, Option<i32>))> {
-    let read = scram_secret::stored_secret(&secret);
-    TableIterator::once((read.kind().as_str(), read.iterations()))
 }

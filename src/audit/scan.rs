@@ -1,129 +1,380 @@
-//! Internal functions that return the secrets of roles and the rows of a registered source, judged
-//! by the checks.
+//! Reads a source and judges its subjects: as a whole for `scram.audit`, in slices of blocks for
+//! `scram.run_audit`.
 
-use std::time::{Duration, Instant};
+mod row;
+mod tally;
 
-use password_audit::{Policy, Subject};
+use std::time::Duration;
+
+use password_audit::{Candidate, Policy, Subject, SubjectHit};
+use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use scram_core::Mechanism;
 use scram_core::keys::Key;
 
 use super::catalog;
-use super::source::Source;
+use super::source::{LOCK_WAIT, OpenSource, Position, Slice, Source};
 use crate::error::Error;
+use crate::guc;
 use crate::pg::row_set::RowSet;
-use crate::pg::text::{ServerText, Utf8};
+use crate::pg::search_threads;
+use crate::pg::text::ServerText;
 
-/// `scram_internal.role_secrets() returns table (subject text, digest bytea, candidates integer)`
-///
-/// Every role with a secret: the digest that tells one secret from the next, and how many passwords
-/// its name suggests; 0 where none is tried.
-///
-/// Internal: the first step of `scram.run_audit`.
-#[pg_extern(schema = "scram_internal", stable, cost = 100000)]
-#[search_path(pg_catalog, pg_temp)]
-pub(crate) fn role_secrets() -> Result<
-    TableIterator<'static, (name!(subject, Utf8), name!(digest, Vec<u8>), name!(candidates, i32))>,
-    ErrorReport,
-> {
-    let (policy, key) = (catalog::policy()?, catalog::digest_key());
-    let rows = catalog::roles()?.into_iter().filter_map(move |subject| {
-        let digest = catalog::digest(&key, &subject)?;
-        let candidates = candidates(&subject, &policy);
-        Some((Utf8(subject.name), digest, candidates))
-    });
-    Ok(TableIterator::new(rows.collect::<Vec<_>>()))
-}
+use row::{COLUMNS, ScanRow, ScanSink};
+use tally::Tally;
 
-/// `scram_internal.read_source(source text, milliseconds integer) returns table (subject text, digest bytea,
-/// candidates integer, kind text, iterations integer, salt_tag bigint, verifier_tag bigint,
-/// check_ids text[], evidences text[])`
+/// `scram_internal.scan_source(source text, guesses boolean, check_id text) returns setof
+/// scram_internal.scan_row`
 ///
-/// Every row of a registered source, judged by the checks that need no other row. Two tags are equal
-/// where the salts, or the verifiers, are; they are keyed. Memory doesn't grow with the source. A
-/// partition that cannot be read is a row with no subject: the evidence is its name.
+/// A whole source, judged now: `server`, `role`, or a registered one. Memory does not grow with a registered
+/// source.
 ///
-/// `milliseconds`: how long it may take; NULL for no limit. After that time this raises 53400, though
-/// never before the first batch of rows.
+/// `guesses`: also try what names suggest on roles; the stored iteration counts set the time that this takes.
+/// `check_id`: return a `row` for each subject that this check hits; NULL for none.
 ///
-/// Raises what the registration raises, as everything is asked again (`audit_source_fits`), 55P03 where
-/// the relation stays locked, 55000 for a materialized view without data.
+/// Raises what the registration raises, because everything is asked again; 55P03 where the relation stays
+/// locked, 55000 for a materialized view without data.
 ///
-/// The settings are those that decide how a value is printed: a row must have the same name in each
-/// session.
+/// The settings decide how a value is printed: a row must have the same name in each session.
 ///
-/// Internal: `scram.audit` and a step of `scram.run_audit`.
+/// Internal: `scram.audit`, `scram.audit_source_rows`, and a step of `scram.run_audit`.
 #[pg_extern(sql = "
-CREATE FUNCTION scram_internal.read_source(source text, milliseconds integer)
-RETURNS TABLE (
-    subject text,
-    digest bytea,
-    candidates integer,
-    kind text,
-    iterations integer,
-    salt_tag bigint,
-    verifier_tag bigint,
-    check_ids text[],
-    evidences text[]
-) STABLE COST 1000000 ROWS 100000
+CREATE FUNCTION scram_internal.scan_source(source text, guesses boolean, check_id text)
+RETURNS SETOF scram_internal.scan_row STABLE COST 1000000 ROWS 100000
 SET search_path TO pg_catalog, pg_temp
 SET datestyle TO 'ISO, MDY'
 SET intervalstyle TO 'postgres'
 SET timezone TO 'UTC'
 SET extra_float_digits TO 1
 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
-pub(crate) fn read_source(source: Option<ServerText>, milliseconds: Option<i32>) -> RowSet<9> {
+pub(crate) fn scan_source(
+    source: Option<ServerText>,
+    guesses: Option<bool>,
+    check_id: Option<ServerText>,
+) -> RowSet<COLUMNS> {
     RowSet::new(move |sink| {
         let source = source.ok_or(Error::Null { argument: "source" })?;
-        let time = milliseconds.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
-        let until = time.map(|time| Instant::now() + time);
-        let (policy, key) = (catalog::policy()?, catalog::digest_key());
-        let source = Source::find(&source)?;
-        let unread = source.read(
-            until,
-            |_| true,
-            |subject| {
-                let secret = subject.secret.as_ref();
-                let tag = |part: Option<&[u8]>| part.map(|part| tag(&key, part)).into_datum();
-                let (check_ids, evidences): (Vec<_>, Vec<_>) =
-                    password_audit::scan_one(&subject, &policy)
-                        .into_iter()
-                        .map(|(c, e)| (c.id, e))
-                        .unzip();
-                sink.push([
-                    Utf8(subject.name.clone()).into_datum(),
-                    catalog::digest(&key, &subject).into_datum(),
-                    candidates(&subject, &policy).into_datum(),
-                    secret.map(|secret| secret.kind().as_str()).into_datum(),
-                    secret.and_then(|secret| secret.iterations()).into_datum(),
-                    tag(secret.and_then(|secret| secret.salt()).filter(|salt| !salt.is_empty())),
-                    tag(secret.and_then(|secret| secret.stored_key())),
-                    check_ids.into_datum(),
-                    evidences.into_datum(),
-                ]);
-            },
+        let listed = check_id.map(|id| id.as_ascii().to_owned());
+        match source.as_bytes() {
+            b"server" => scan_server(sink),
+            b"role" => scan_roles(sink, guesses == Some(true), listed.as_deref()),
+            _ => scan_rows(sink, &source, listed.as_deref()),
+        }
+    })
+}
+
+/// `scram_internal.scan_slice(source text, relation oid, block bigint, fingerprint bytea,
+/// lock_milliseconds integer) returns setof scram_internal.scan_row`
+///
+/// The slice of a registered source that begins at this block of this relation, judged. The last row says
+/// where the next slice begins: `relation` is NULL after the last one. Its part is `same` where the slice's
+/// rows and the settings still have this fingerprint; then no other row comes. A `slice` without a fingerprint
+/// was not read, because no slice begins there (any more): `relation` NULL asks for the first one.
+///
+/// `lock_milliseconds`: how long to wait for a locked relation, at most the three seconds that other calls wait.
+///
+/// A slice ends before 1024 blocks, or after 16 MiB of values, so its time is bounded.
+///
+/// Raises as [`scan_source`]. Internal: a step of `scram.run_audit`.
+#[pg_extern(sql = "
+CREATE FUNCTION scram_internal.scan_slice(
+    source text, relation oid, block bigint, fingerprint bytea, lock_milliseconds integer
+)
+RETURNS SETOF scram_internal.scan_row STABLE COST 1000000 ROWS 100000
+SET search_path TO pg_catalog, pg_temp
+SET datestyle TO 'ISO, MDY'
+SET intervalstyle TO 'postgres'
+SET timezone TO 'UTC'
+SET extra_float_digits TO 1
+LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
+pub(crate) fn scan_slice(
+    source: Option<ServerText>,
+    relation: Option<pg_sys::Oid>,
+    block: Option<i64>,
+    fingerprint: Option<Vec<u8>>,
+    lock_milliseconds: Option<i32>,
+) -> RowSet<COLUMNS> {
+    RowSet::new(move |sink| {
+        let source = source.ok_or(Error::Null { argument: "source" })?;
+        let position = relation.map(|relation| Position {
+            relation,
+            block: block.and_then(|block| u32::try_from(block).ok()).unwrap_or(0),
+        });
+        let judge = Judge::new()?;
+        let lock_wait = u64::try_from(lock_milliseconds.unwrap_or(i32::MAX)).unwrap_or(0);
+        let open = Source::find(&source)?.open(Duration::from_millis(lock_wait))?;
+        let end = |next: Option<Position>| ScanRow {
+            part: "slice",
+            relation: next.map(|next| next.relation),
+            block: next.map(|next| i64::from(next.block)),
+            ..ScanRow::default()
+        };
+        let slice = open.slice_at(position);
+        let slice = match slice {
+            Some(slice) if Some(slice.position()) == position => slice,
+            other => {
+                end(other.map(|slice| slice.position())).push(sink);
+                return Ok(());
+            }
+        };
+        let Slice::Blocks(blocks) = slice else {
+            let name = open.unread_name(slice.position()).map(|name| name.to_display());
+            ScanRow { subject: name, ..unreadable() }.push(sink);
+            let fingerprint = Some(Vec::new());
+            ScanRow { fingerprint, rows: Some(0), ..end(open.after(slice.position())) }.push(sink);
+            return Ok(());
+        };
+
+        let snapshot = open.snapshot();
+        let settings = judge.settings(&open);
+        if let Some(known) = fingerprint {
+            let seen = open.fingerprint(&blocks, &snapshot, &judge.key, &settings)?;
+            if seen.fingerprint == known {
+                let (part, rows) = ("same", Some(seen.rows));
+                ScanRow {
+                    part,
+                    rows,
+                    fingerprint: Some(known),
+                    ..end(open.next(&blocks, seen.end))
+                }
+                .push(sink);
+                return Ok(());
+            }
+        }
+        let mut tally = Tally::of_rows(guc::audit_rows_listed());
+        let seen = open.read(&blocks, &snapshot, &judge.key, &settings, |subject| {
+            tally.add(&subject, password_audit::scan_subject(&subject, &judge.policy));
+            judge.push_secret(sink, &subject, ScanRow::default());
+        })?;
+        tally.push(sink);
+        let (fingerprint, rows) = (Some(seen.fingerprint), Some(seen.rows));
+        ScanRow { fingerprint, rows, ..end(open.next(&blocks, seen.end)) }.push(sink);
+        Ok(())
+    })
+}
+
+/// `scram_internal.names(source text, relation oid, block bigint, digests bigint[]) returns table
+/// (digest bigint, subject text)`
+///
+/// The names of the rows with these digests, in the slice that begins there.
+///
+/// Raises as [`scan_source`]. Internal: a step of `scram.run_audit`.
+#[pg_extern(sql = "
+CREATE FUNCTION scram_internal.names(source text, relation oid, block bigint, digests bigint[])
+RETURNS TABLE (digest bigint, subject text) STABLE STRICT COST 1000000 ROWS 20
+SET search_path TO pg_catalog, pg_temp
+SET datestyle TO 'ISO, MDY'
+SET intervalstyle TO 'postgres'
+SET timezone TO 'UTC'
+SET extra_float_digits TO 1
+LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';")]
+pub(crate) fn names(
+    source: ServerText,
+    relation: pg_sys::Oid,
+    block: i64,
+    digests: Vec<Option<i64>>,
+) -> RowSet<2> {
+    RowSet::new(move |sink| {
+        let wanted = digests.into_iter().flatten().collect();
+        let found = Source::find(&source)?.open(LOCK_WAIT)?.subjects(
+            relation,
+            block,
+            &wanted,
+            &catalog::digest_key(),
         )?;
-        for partition in unread {
-            let mut row = [const { None }; 9];
-            row[7] = vec!["source_unreadable"].into_datum();
-            row[8] = vec![partition.to_display()].into_datum();
-            sink.push(row);
+        for (digest, subject) in found {
+            sink.push([digest.into_datum(), crate::pg::text::Utf8(subject.name).into_datum()]);
         }
         Ok(())
     })
 }
 
-fn candidates(subject: &Subject, policy: &Policy) -> i32 {
-    if !password_audit::is_tried(subject, policy) {
-        return 0;
-    }
-    i32::try_from(password_audit::candidates_by_name(subject, policy).len()).unwrap_or(i32::MAX)
+/// What judging a subject takes.
+struct Judge {
+    key: Key,
+    policy: Policy,
 }
 
+impl Judge {
+    fn new() -> Result<Self, ErrorReport> {
+        Ok(Self { key: catalog::digest_key(), policy: catalog::policy()? })
+    }
+
+    /// Everything but the rows that decides about findings on rows.
+    fn settings(&self, source: &OpenSource) -> Vec<u8> {
+        // Names of databases only suggest passwords.
+        let policy = Policy { names: Vec::new(), ..self.policy.clone() };
+        let parts = (
+            env!("CARGO_PKG_VERSION"),
+            guc::audit_rows_listed(),
+            password_audit::guess_version(&policy),
+            source.settings(),
+            policy,
+        );
+        format!("{parts:?}").into_bytes()
+    }
+
+    /// Writes the digest and tags of a secret, if passwords are tried on it or others could share it.
+    fn push_secret(&self, sink: &ScanSink, subject: &Subject, row: ScanRow) {
+        let Some(secret) = subject.secret.as_ref() else { return };
+        let tag = |part: &[u8]| tag(&self.key, part);
+        let salt_tag = secret.salt().filter(|salt| !salt.is_empty()).map(tag);
+        let verifier_tag = secret.stored_key().map(tag);
+        let by_name = self.by_name(subject);
+        if by_name > 0 || salt_tag.is_some() || verifier_tag.is_some() || row.role.is_some() {
+            ScanRow {
+                part: "secret",
+                digest: catalog::digest(&self.key, subject),
+                salt_tag,
+                verifier_tag,
+                by_name: Some(by_name),
+                ..row
+            }
+            .push(sink);
+        }
+    }
+
+    /// How many passwords the subject's name suggests; 0 where none is tried.
+    fn by_name(&self, subject: &Subject) -> i16 {
+        if !password_audit::is_tried(subject, &self.policy) {
+            return 0;
+        }
+        let count = password_audit::count_by_name(subject, &self.policy);
+        i16::try_from(count).unwrap_or(i16::MAX)
+    }
+}
+
+fn scan_server(sink: &ScanSink) -> Result<(), ErrorReport> {
+    let policy = catalog::policy()?;
+    let (server, _) = catalog::cluster()?;
+    push_unjudged(sink, password_audit::unjudged(&server));
+    for (check, hit) in password_audit::scan_server(&server, &policy) {
+        ScanRow {
+            part: "finding",
+            severity: Some(hit.severity(check).as_str()),
+            subject: Some(hit.subject),
+            check_id: Some(check.id),
+            rows: Some(1),
+            evidences: Some(vec![hit.evidence]),
+            ..ScanRow::default()
+        }
+        .push(sink);
+    }
+    ScanRow { part: "slice", rows: Some(0), ..ScanRow::default() }.push(sink);
+    Ok(())
+}
+
+fn scan_roles(sink: &ScanSink, guesses: bool, listed: Option<&str>) -> Result<(), ErrorReport> {
+    let judge = Judge::new()?;
+    let by_server = password_audit::candidates_by_server(&judge.policy);
+    let (server, roles) = catalog::cluster()?;
+    let unjudged = password_audit::unjudged(&server);
+    push_unjudged(sink, unjudged);
+    let mut tally = Tally::of_roles();
+    for (role, subject) in roles.oids.iter().zip(&roles.subjects) {
+        let mut hits = password_audit::scan_subject(subject, &judge.policy);
+        hits.retain(|hit| !unjudged.contains(&hit.check.id));
+        if guesses {
+            hits.extend(guess(subject, &judge.policy, &by_server)?);
+        }
+        push_listed(sink, subject, &hits, listed);
+        tally.add(subject, hits);
+        let row = ScanRow {
+            role: Some(*role),
+            subject: Some(subject.name.clone()),
+            ..ScanRow::default()
+        };
+        judge.push_secret(sink, subject, row);
+    }
+    let subjects = tally.subjects;
+    tally.push(sink);
+    ScanRow { part: "slice", rows: Some(subjects), ..ScanRow::default() }.push(sink);
+    Ok(())
+}
+
+/// Writes the checks whose earlier findings stand.
+fn push_unjudged(sink: &ScanSink, checks: &[&'static str]) {
+    for id in checks {
+        ScanRow { part: "unjudged", check_id: Some(id), ..ScanRow::default() }.push(sink);
+    }
+}
+
+/// The checks that try passwords and hit a role, with what they say.
+fn guess(
+    subject: &Subject,
+    policy: &Policy,
+    by_server: &[Candidate],
+) -> Result<Vec<SubjectHit>, ErrorReport> {
+    let workers = guc::search_threads();
+    let hits = password_audit::guess_names(subject, policy, by_server, |search| {
+        search_threads::run(search, workers)
+    })?;
+    Ok(hits
+        .into_iter()
+        .filter_map(|check| {
+            let evidence = check.guess_evidence()?.to_owned();
+            Some(SubjectHit { check, severity: check.severity, evidence })
+        })
+        .collect())
+}
+
+fn scan_rows(
+    sink: &ScanSink,
+    source: &ServerText,
+    listed: Option<&str>,
+) -> Result<(), ErrorReport> {
+    let judge = Judge::new()?;
+    let open = Source::find(source)?.open(LOCK_WAIT)?;
+    let snapshot = open.snapshot();
+    let mut tally = Tally::of_rows(guc::audit_rows_listed());
+    open.read_all(&snapshot, |subject| {
+        let hits = password_audit::scan_subject(&subject, &judge.policy);
+        push_listed(sink, &subject, &hits, listed);
+        tally.add(&subject, hits);
+        let row = ScanRow { subject: Some(subject.name.clone()), ..ScanRow::default() };
+        judge.push_secret(sink, &subject, row);
+    })?;
+    for name in open.unread() {
+        ScanRow { subject: Some(name.to_display()), ..unreadable() }.push(sink);
+    }
+    tally.push(sink);
+    Ok(())
+}
+
+/// Writes a `row` if the check that the caller asked for is among the hits.
+fn push_listed(sink: &ScanSink, subject: &Subject, hits: &[SubjectHit], listed: Option<&str>) {
+    if let Some(hit) = hits.iter().find(|hit| listed == Some(hit.check.id)) {
+        ScanRow {
+            part: "row",
+            subject: Some(subject.name.clone()),
+            evidences: Some(vec![hit.evidence.clone()]),
+            ..ScanRow::default()
+        }
+        .push(sink);
+    }
+}
+
+/// A partition that is a foreign table; the subject is its name.
+fn unreadable() -> ScanRow {
+    let check = password_audit::check("source_unreadable");
+    ScanRow {
+        part: "finding",
+        check_id: check.map(|check| check.id),
+        severity: check.map(|check| check.severity.as_str()),
+        rows: Some(1),
+        ..ScanRow::default()
+    }
+}
+
+/// Equal for equal salts or verifiers of this cluster, and of no use for guessing.
 fn tag(key: &Key, part: &[u8]) -> i64 {
-    let digest = key.hmac(Mechanism::ScramSha256, &[b"shared\0", part]);
-    let mut tag = [0; 8];
-    tag.copy_from_slice(&digest.as_bytes()[..8]);
-    i64::from_be_bytes(tag)
+    first_bytes(key.hmac(Mechanism::ScramSha256, &[b"shared\0", part]).as_bytes())
+}
+
+/// The first eight bytes of a digest as a number.
+pub(super) fn first_bytes(digest: &[u8]) -> i64 {
+    let mut bytes = [0; 8];
+    bytes.iter_mut().zip(digest).for_each(|(to, from)| *to = *from);
+    i64::from_be_bytes(bytes)
 }

@@ -9,7 +9,9 @@ mod column;
 mod name;
 mod relation;
 mod scan;
+mod slice;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,10 +28,13 @@ use crate::pg::scram_secret;
 use crate::pg::text::ServerText;
 
 use column::{Columns, Value};
-use relation::Relation;
+use relation::{Member, Relation};
+pub(super) use scan::Snapshot;
 
-/// How long a relation's lock is waited for, if the run has as much time left.
-const LOCK_WAIT: Duration = Duration::from_secs(3);
+pub(super) use slice::{Position, Slice};
+
+/// How long a call waits for a relation's lock.
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(3);
 
 /// `$1` is the source's name. The registrant is known by OID; by name only where a restore found no
 /// such role.
@@ -132,49 +137,26 @@ impl Source {
         Ok(found.into_iter().next().ok_or(Error::SourceGone)?)
     }
 
-    /// Hands every row to `take`, a batch at a time; what `take` allocates of PostgreSQL's memory is
-    /// freed after each batch. Returns the names of partitions that are foreign tables: these are not read.
+    /// Opens the relation and all that inherits from it, under locks that stay until the transaction ends.
     ///
-    /// Everything that was asked at registration is asked again, under the lock, which stays until the
-    /// transaction ends. `wanted` decides by the shown name whether a row's secret is read at all.
-    ///
-    /// `until`: when the run's time is over. Then this raises 53400 after the batch in hand.
-    pub(super) fn read(
-        &self,
-        until: Option<Instant>,
-        wanted: impl Fn(&str) -> bool,
-        mut take: impl FnMut(Subject),
-    ) -> Result<Vec<ServerText>, ErrorReport> {
-        let lock_until = Instant::now() + LOCK_WAIT;
-        let lock_until = until.map_or(lock_until, |until| until.min(lock_until));
-
-        let root = Relation::open(self.relation, lock_until)?;
+    /// Everything that was asked at registration is asked again. Waits for locks no longer than this, and than
+    /// [`LOCK_WAIT`].
+    pub(super) fn open(self, lock_wait: Duration) -> Result<OpenSource, ErrorReport> {
+        let until = Instant::now() + lock_wait.min(LOCK_WAIT);
+        let root = Relation::open(self.relation, until)?;
         root.require_kind()?;
         let columns = Columns::find(&root, &self.subject_column, &self.secret_column)?;
         columns.require_types(&root, self.types)?;
         access::require(&root, &columns, &self.registrant)?;
-
-        let mut unread = Vec::new();
-        for member in root.members(lock_until)? {
-            let member = match member {
-                Ok(member) => member,
-                Err(partition) => {
-                    unread.push(partition);
-                    continue;
-                }
-            };
-            let columns = columns.in_child(&member)?;
-            scan::rows(&member, &columns, until, |name, secret| {
-                let (name, name_bytes) = name::shown(name);
-                if wanted(&name) {
-                    take(self.subject(name, name_bytes, secret()));
-                }
-            })?;
+        let members = root.members(until)?;
+        for member in &members {
+            member.require_populated()?;
         }
-        Ok(unread)
+        Ok(OpenSource { source: self, columns, members })
     }
 
-    fn subject(&self, name: String, name_bytes: Vec<u8>, secret: Value) -> Subject {
+    fn subject(&self, name: Value, secret: Value) -> Subject {
+        let (name, name_bytes) = name::shown(name);
         let secret = match secret {
             Value::Null => None,
             Value::Text(text) => Some(scram_secret::stored_secret(&text)),
@@ -184,5 +166,47 @@ impl Source {
         let expects_scram = self.expects_scram;
         let origin = Origin::Registered { name: name_of_source, client, expects_scram };
         Subject { name, name_bytes, origin, secret }
+    }
+}
+
+/// A registered source under its locks.
+pub(super) struct OpenSource {
+    source: Source,
+    /// Of the relation itself; a child may have other numbers for them.
+    columns: Columns,
+    /// By OID.
+    members: Vec<Member>,
+}
+
+impl OpenSource {
+    /// What the registration says about its rows, for a fingerprint.
+    pub(super) fn settings(&self) -> String {
+        format!("{:?}", self.source.client)
+    }
+
+    /// Names of partitions that are foreign tables: these are not read.
+    pub(super) fn unread(&self) -> impl Iterator<Item = &ServerText> {
+        self.members.iter().filter_map(|member| match member {
+            Member::Foreign { name, .. } => Some(name),
+            Member::Table(_) => None,
+        })
+    }
+
+    /// Hands every row to `take`, a batch at a time; the memory that `take` allocates from PostgreSQL is freed
+    /// after each batch.
+    pub(super) fn read_all(
+        &self,
+        snapshot: &Snapshot,
+        mut take: impl FnMut(Subject),
+    ) -> Result<(), ErrorReport> {
+        for member in &self.members {
+            let Member::Table(table) = member else { continue };
+            let columns = self.columns.in_child(table)?;
+            scan::rows(table, &columns, snapshot, None, |_, name, secret| {
+                take(self.source.subject(name, secret));
+                ControlFlow::Continue(())
+            });
+        }
+        Ok(())
     }
 }

@@ -82,24 +82,27 @@ mod tests {
     #[pg_test]
     fn audit_work_is_known_by_its_digest() {
         Spi::run("CREATE ROLE audit_digest LOGIN PASSWORD 'audit_digest'").expect("a role");
-        let digest = |query: &str| Spi::get_one::<Vec<u8>>(query).expect("a digest");
-        let stored = "SELECT digest FROM scram_internal.role_secrets() WHERE subject = 'audit_digest' AND candidates > 9";
+        let digest = |query: &str| Spi::get_one::<i64>(query).expect("a digest");
+        let stored = "SELECT digest FROM scram_internal.scan_source('role', false, NULL)
+                      WHERE part = 'secret' AND subject = 'audit_digest' AND by_name > 9";
         let before = digest(stored);
         assert!(before.is_some());
-        let tried = |source: &str, hit: &str| {
-            format!(
-                "SELECT s.digest FROM scram_internal.role_secrets() s, LATERAL scram_internal.guess(
-                     {source}, ARRAY[s.subject], ARRAY[s.digest], true, '{{0}}', 1000) t
-                 WHERE s.subject = 'audit_digest' AND {hit}"
-            )
-        };
-        assert_eq!(digest(&tried("'role'", "'password_is_name' = ANY (t.check_ids)")), before);
+        // Secrets are found by the role that a run stored.
+        Spi::run(
+            "INSERT INTO scram_internal.role_secret
+             SELECT s.role, s.subject, s.digest, now() FROM scram_internal.scan_source('role', false, NULL) s
+             WHERE s.part = 'secret' AND s.subject = 'audit_digest'",
+        )
+        .expect("a row");
+        let tried = "SELECT t.digest FROM scram_internal.guess('role', NULL, NULL, ARRAY[$1], true, '{0}', 1000) t
+                     WHERE 'password_is_name' = ANY (t.check_ids) AND t.subject = 'audit_digest'";
+        assert_eq!(Spi::get_one_with_args::<i64>(tried, &[before.into()]), Ok(before));
 
         Spi::run("ALTER ROLE audit_digest PASSWORD 'audit_digest'").expect("another salt");
         assert_ne!(digest(stored), before);
         let gone = Spi::get_one_with_args::<bool>(
             "SELECT t.tested IS NULL FROM scram_internal.guess(
-                 'role', '{audit_digest}', ARRAY[$1], true, '{0}', 1000) t",
+                 'role', NULL, NULL, ARRAY[$1], true, '{0}', 1000) t",
             &[before.into()],
         );
         assert_eq!(gone, Ok(Some(true)));

@@ -109,14 +109,14 @@ pub const CHECKS: &[AuditCheck] = &[
         severity: Severity::Warning,
         title: "the salt is shared",
         remedy: "Set the passwords of all of them again: a salt belongs to one password.",
-        kind: CheckKind::Cluster(secret::salt_shared),
+        kind: CheckKind::Shared,
     },
     AuditCheck {
         id: "verifier_shared",
         severity: Severity::Warning,
         title: "the verifier is shared, and so is the password",
         remedy: "Give each of them a password of its own.",
-        kind: CheckKind::Cluster(secret::verifier_shared),
+        kind: CheckKind::Shared,
     },
     AuditCheck {
         id: "password_plain_text",

@@ -45,6 +45,15 @@ pub fn candidates_by_name(subject: &Subject, policy: &Policy) -> Vec<Candidate> 
     candidates(|guess| (guess.by_name)(subject, policy))
 }
 
+/// How many [`candidates_by_name`] returns.
+pub fn count_by_name(subject: &Subject, policy: &Policy) -> usize {
+    let guesses = CHECKS.iter().filter_map(|check| match &check.kind {
+        CheckKind::Guess(guess) => Some(guess),
+        _ => None,
+    });
+    guesses.map(|guess| (guess.by_name)(subject, policy).len()).sum()
+}
+
 /// Candidates made from the server's settings, for every subject and all checks. The word list is
 /// not among them.
 pub fn candidates_by_server(policy: &Policy) -> Vec<Candidate> {
@@ -142,11 +151,26 @@ pub fn checks_of<'a, C>(
 /// `None` where there is no secret.
 pub fn secret_digest(key: &Key, subject: &Subject) -> Option<Key> {
     let secret = subject.secret.as_ref()?;
-    // All that is known of a value that was not read.
-    let unread = secret.unread_len().map(|bytes| format!("unread\0{bytes}"));
-    let secret = unread.as_deref().unwrap_or_else(|| secret.text()).as_bytes();
-    // Names hold no NUL in PostgreSQL.
-    let (source, name) = (subject.origin.name().as_bytes(), subject.name.as_bytes());
-    let parts = [b"audited secret\0", source, b"\0", name, b"\0", secret];
-    Some(key.hmac(Mechanism::ScramSha256, &parts))
+    let text = match secret.unread_len() {
+        Some(bytes) => Err(bytes),
+        None => Ok(secret.text()),
+    };
+    Some(text_digest(key, subject.origin.name(), &subject.name_bytes, text))
+}
+
+/// The same digest, of a secret that was not parsed. `text`: the stored text, or the length in bytes of
+/// one that is too long to be read.
+pub fn text_digest(key: &Key, source: &str, name: &[u8], text: Result<&str, usize>) -> Key {
+    let unread;
+    let text = match text {
+        Ok(text) => text,
+        Err(bytes) => {
+            unread = format!("unread\0{bytes}");
+            &unread
+        }
+    };
+    // A name of bytes can hold NUL; its length keeps two names apart.
+    let len = name.len().to_be_bytes();
+    let parts = [b"audited secret\0", source.as_bytes(), b"\0", &len, name, text.as_bytes()];
+    key.hmac(Mechanism::ScramSha256, &parts)
 }

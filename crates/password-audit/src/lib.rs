@@ -20,8 +20,8 @@ use scram_core::verifier::Minimum;
 pub use checks::CHECKS;
 pub use client_limits::ClientKind;
 pub use guess::{
-    Candidate, candidates_by_name, candidates_by_server, checks_of, guess, guess_version, is_tried,
-    secret_digest,
+    Candidate, candidates_by_name, candidates_by_server, checks_of, count_by_name, guess,
+    guess_version, is_tried, secret_digest, text_digest,
 };
 pub use hba::HbaRule;
 pub use identify::{Kind, identify};
@@ -46,15 +46,26 @@ pub struct AuditCheck {
     pub kind: CheckKind,
 }
 
+impl AuditCheck {
+    /// What a hit of a [`CheckKind::Guess`] says; `None` for other checks.
+    pub fn guess_evidence(&self) -> Option<&'static str> {
+        match &self.kind {
+            CheckKind::Guess(guess) => Some(guess.evidence),
+            _ => None,
+        }
+    }
+}
+
 /// The rule of a check, by the facts that it needs.
 #[derive(Debug)]
 pub enum CheckKind {
-    /// Compares all subjects with each other.
-    Cluster(fn(&[Subject], &Policy) -> Vec<Hit>),
     /// Tries passwords on one subject. Derives keys, so the stored iteration count sets the cost.
     Guess(Guess),
     /// Judges the server's settings and rules.
     Server(fn(&ServerConfig, &Policy) -> Vec<ServerHit>),
+    /// Compares the subjects of a source with each other. SQL finds these hits, because it can sort sources
+    /// that do not fit into memory.
+    Shared,
     /// Judges one subject at a time; returns the evidence of a hit.
     Subject(fn(&Subject, &Policy) -> Option<String>),
     /// Judges one subject at a time, and the server too.
@@ -77,15 +88,6 @@ pub struct Guess {
     pub evidence: &'static str,
 }
 
-/// A hit of a [`CheckKind::Cluster`] rule.
-#[derive(Debug)]
-pub struct Hit {
-    /// Index into the subjects.
-    pub subject: usize,
-    /// Evidence without key material.
-    pub evidence: String,
-}
-
 /// A hit of a [`CheckKind::Server`] rule.
 #[derive(Debug)]
 pub struct ServerHit {
@@ -95,6 +97,13 @@ pub struct ServerHit {
     pub subject: String,
     /// Evidence without key material.
     pub evidence: String,
+}
+
+impl ServerHit {
+    /// The severity of what was found.
+    pub fn severity(&self, check: &AuditCheck) -> Severity {
+        if self.lowered { check.severity.lowered() } else { check.severity }
+    }
 }
 
 /// The settings that the checks measure by.
@@ -130,157 +139,92 @@ impl Policy {
     }
 }
 
-/// A weakness that a check found.
+/// Checks that judge by the rules of pg_hba.conf.
+const READS_HBA: &[&str] =
+    &["hba_md5", "hba_password", "hba_trust", "login_without_password", "no_matching_hba_rule"];
+
+/// Ids of the checks that have no facts to judge by: those on the rules, where pg_hba.conf cannot be read.
+/// Their earlier findings are neither confirmed nor fixed.
+pub fn unjudged(server: &ServerConfig) -> &'static [&'static str] {
+    if server.hba_file.error.is_some() { READS_HBA } else { &[] }
+}
+
+/// A check that hit a subject.
 #[derive(Debug)]
-pub struct Finding {
-    /// `role`, `server`, or the name of a registered source.
-    pub source: String,
-    /// The name of the role, row, setting or rule.
-    pub subject: String,
+pub struct SubjectHit {
     /// The check.
     pub check: &'static AuditCheck,
-    /// The check's severity, or another one for what was found.
+    /// The check's severity, or another one for this subject.
     pub severity: Severity,
     /// Evidence without key material.
     pub evidence: String,
 }
 
-/// What the checks found, and what they could not judge.
-#[derive(Debug)]
-pub struct Outcome {
-    /// In the order of [`CHECKS`].
-    pub findings: Vec<Finding>,
-    /// Ids of the checks that had no facts. Their earlier findings are neither confirmed nor fixed.
-    pub unjudged: Vec<&'static str>,
+/// Runs the checks that look at one subject alone and derive no keys: microseconds. Returns the hits in the
+/// order of [`CHECKS`].
+pub fn scan_subject(subject: &Subject, policy: &Policy) -> Vec<SubjectHit> {
+    CHECKS
+        .iter()
+        .filter_map(|check| {
+            let evidence = match &check.kind {
+                CheckKind::Subject(rule) | CheckKind::SubjectOrServer(rule, _) => {
+                    rule(subject, policy)?
+                }
+                CheckKind::Guess(_)
+                | CheckKind::Server(_)
+                | CheckKind::Shared
+                | CheckKind::Unreadable => return None,
+            };
+            let (severity, evidence) = weighed(check, subject, evidence);
+            Some(SubjectHit { check, severity, evidence })
+        })
+        .collect()
 }
 
-/// Checks that judge by the rules of pg_hba.conf.
-const READS_HBA: &[&str] =
-    &["hba_md5", "hba_password", "hba_trust", "login_without_password", "no_matching_hba_rule"];
-
-/// The checks that have no facts to judge by: those on the rules, where pg_hba.conf cannot be read.
-pub fn unjudged(server: &ServerConfig) -> Vec<&'static str> {
-    if server.hba_file.error.is_some() { READS_HBA.to_vec() } else { Vec::new() }
+/// Runs the checks that look at the server, without the [`unjudged`] ones. Returns each check that hit, in the
+/// order of [`CHECKS`].
+pub fn scan_server(
+    server: &ServerConfig,
+    policy: &Policy,
+) -> Vec<(&'static AuditCheck, ServerHit)> {
+    let unjudged = unjudged(server);
+    CHECKS
+        .iter()
+        .filter(|check| !unjudged.contains(&check.id))
+        .filter_map(|check| match &check.kind {
+            CheckKind::Server(rule) | CheckKind::SubjectOrServer(_, rule) => {
+                Some(rule(server, policy).into_iter().map(move |hit| (check, hit)))
+            }
+            CheckKind::Guess(_)
+            | CheckKind::Shared
+            | CheckKind::Subject(_)
+            | CheckKind::Unreadable => None,
+        })
+        .flatten()
+        .collect()
 }
 
-/// Runs every check except the word list, in the order of [`CHECKS`].
+/// Tries the passwords that names suggest on one subject: all candidates but the word list. Returns the
+/// checks that hit. `by_server`: the result of [`candidates_by_server`].
 ///
 /// # Errors
 ///
 /// Returns the errors of `search`, which runs each [`Search`] to its end on any number of threads.
-pub fn run<E>(
-    subjects: &[Subject],
-    server: &ServerConfig,
+pub fn guess_names<E>(
+    subject: &Subject,
     policy: &Policy,
-    mut search: impl FnMut(&Search<'_, Candidate>) -> Result<(), E>,
-) -> Result<Outcome, E> {
-    let by_server = candidates_by_server(policy);
-    let mut guessed = Vec::new();
-    for subject in subjects.iter().filter(|subject| is_tried(subject, policy)) {
-        let mut candidates = candidates_by_name(subject, policy);
-        candidates.extend_from_slice(&by_server);
-        let hits = guess::guess(subject, policy, &candidates, &mut search)?;
-        let checks = checks_of(&candidates, &hits, |candidate| candidate.check);
-        guessed.extend(checks.into_iter().map(|check| (check, subject)));
-    }
-    Ok(outcome(server, |check| match &check.kind {
-        CheckKind::Guess(guess) => guessed
-            .iter()
-            .filter(|(hit, _)| hit.id == check.id)
-            .map(|(_, subject)| finding(check, subject, guess.evidence.to_owned()))
-            .collect(),
-        _ => scan_check(check, subjects, server, policy),
-    }))
-}
-
-/// Runs the checks that derive no keys: linear in the subjects, microseconds for each.
-pub fn scan(subjects: &[Subject], server: &ServerConfig, policy: &Policy) -> Outcome {
-    outcome(server, |check| scan_check(check, subjects, server, policy))
-}
-
-fn outcome(server: &ServerConfig, judge: impl Fn(&'static AuditCheck) -> Vec<Finding>) -> Outcome {
-    let unjudged = unjudged(server);
-    let judged = CHECKS.iter().filter(|check| !unjudged.contains(&check.id));
-    Outcome { findings: judged.flat_map(judge).collect(), unjudged }
-}
-
-/// Runs the checks that look at one subject alone and derive no keys.
-///
-/// For sources of any size, which are never in memory as a whole.
-pub fn scan_one(subject: &Subject, policy: &Policy) -> Vec<(&'static AuditCheck, String)> {
-    CHECKS
-        .iter()
-        .filter_map(|check| match &check.kind {
-            CheckKind::Subject(rule) | CheckKind::SubjectOrServer(rule, _) => {
-                Some((check, rule(subject, policy)?))
-            }
-            CheckKind::Cluster(_)
-            | CheckKind::Guess(_)
-            | CheckKind::Server(_)
-            | CheckKind::Unreadable => None,
-        })
-        .collect()
+    by_server: &[Candidate],
+    search: impl FnMut(&Search<'_, Candidate>) -> Result<(), E>,
+) -> Result<Vec<&'static AuditCheck>, E> {
+    let mut candidates = candidates_by_name(subject, policy);
+    candidates.extend_from_slice(by_server);
+    let hits = guess::guess(subject, policy, &candidates, search)?;
+    Ok(checks_of(&candidates, &hits, |candidate| candidate.check))
 }
 
 /// The check with this id.
 pub fn check(id: &str) -> Option<&'static AuditCheck> {
     CHECKS.iter().find(|check| check.id == id)
-}
-
-fn scan_check(
-    check: &'static AuditCheck,
-    subjects: &[Subject],
-    server: &ServerConfig,
-    policy: &Policy,
-) -> Vec<Finding> {
-    match &check.kind {
-        CheckKind::Cluster(rule) => rule(subjects, policy)
-            .into_iter()
-            .filter_map(|Hit { subject, evidence }| {
-                Some(finding(check, subjects.get(subject)?, evidence))
-            })
-            .collect(),
-        CheckKind::Guess(_) | CheckKind::Unreadable => Vec::new(),
-        CheckKind::Server(rule) => on_server(check, rule(server, policy)),
-        CheckKind::Subject(rule) => on_subjects(check, subjects, |subject| rule(subject, policy)),
-        CheckKind::SubjectOrServer(subject_rule, server_rule) => {
-            let mut findings =
-                on_subjects(check, subjects, |subject| subject_rule(subject, policy));
-            findings.extend(on_server(check, server_rule(server, policy)));
-            findings
-        }
-    }
-}
-
-fn on_subjects(
-    check: &'static AuditCheck,
-    subjects: &[Subject],
-    rule: impl Fn(&Subject) -> Option<String>,
-) -> Vec<Finding> {
-    subjects.iter().filter_map(|subject| Some(finding(check, subject, rule(subject)?))).collect()
-}
-
-fn on_server(check: &'static AuditCheck, hits: Vec<ServerHit>) -> Vec<Finding> {
-    hits.into_iter()
-        .map(|ServerHit { lowered, subject, evidence }| Finding {
-            source: "server".to_owned(),
-            subject,
-            check,
-            severity: if lowered { check.severity.lowered() } else { check.severity },
-            evidence,
-        })
-        .collect()
-}
-
-fn finding(check: &'static AuditCheck, subject: &Subject, evidence: String) -> Finding {
-    let (severity, evidence) = weighed(check, subject, evidence);
-    Finding {
-        source: subject.origin.name().to_owned(),
-        subject: subject.name.clone(),
-        check,
-        severity,
-        evidence,
-    }
 }
 
 /// The severity for this role: one step up for what it can do beyond its own data, one step down if it

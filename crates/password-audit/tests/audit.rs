@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use std::num::NonZeroU32;
 
 use password_audit::{
-    self, CHECKS, CheckKind, ClientKind, Finding, FirstSeen, HbaRule, Origin, ParsedSecret, Policy,
-    RoleFacts, ServerConfig, Severity, StoredSecret, Subject, ValidUntil,
+    self, AuditCheck, CHECKS, CheckKind, ClientKind, FirstSeen, HbaRule, Origin, ParsedSecret,
+    Policy, RoleFacts, ServerConfig, Severity, StoredSecret, Subject, ValidUntil,
 };
 use scram_core::keys::Key;
 use scram_core::{Mechanism, Parameters, Password, Verifier};
@@ -162,8 +162,8 @@ fn weighed() {
         if let Origin::Role(role) = &mut subject.origin {
             change(role);
         }
-        let outcome = password_audit::scan(&[subject], &ServerConfig::default(), &policy());
-        let found = outcome.findings.into_iter().find(|f| f.check.id == "salt_short");
+        let hits = password_audit::scan_subject(&subject, &policy());
+        let found = hits.into_iter().find(|f| f.check.id == "salt_short");
         let found = found.expect("a finding");
         let why = found.evidence.split_once("bytes only").expect("the evidence").1.to_owned();
         (found.severity.as_str(), why)
@@ -209,20 +209,6 @@ fn weighed() {
 }
 
 #[test]
-fn shared() {
-    let (same, other) = (|| strict("pw", 4096, SALT), strict("other", 4096, SALT));
-    let subjects = [role("a", same()), role("b", same())];
-    assert_eq!(found(&subjects, &ServerConfig::default()), ["verifier_shared"; 2]);
-    let subjects = [role("a", same()), role("b", other), role("c", None)];
-    let expected = ["salt_shared", "salt_shared", "login_without_password"];
-    assert_eq!(found(&subjects, &ServerConfig::default()), expected);
-
-    let many: Vec<_> = (0..9).map(|i| role(&format!("r{i}"), same())).collect();
-    let findings = password_audit::scan(&many, &ServerConfig::default(), &policy()).findings;
-    assert_eq!(findings[0].evidence, r#"same verifier as "r1", "r2", "r3" and 5 more"#);
-}
-
-#[test]
 fn server() {
     let rule = |line: u8, method: &str| HbaRule {
         location: format!("pg_hba.conf:{line}"),
@@ -253,13 +239,8 @@ fn server() {
     ];
     assert_eq!(found(&[], &server), expected);
 
-    let findings = password_audit::scan(
-        &[],
-        &ServerConfig::default(),
-        &Policy { server_iterations: 4095, ..policy() },
-    )
-    .findings;
-    assert_eq!(findings[0].check.id, "iterations_setting_low");
+    let low = Policy { server_iterations: 4095, ..policy() };
+    assert_eq!(ids(&run(&[], &ServerConfig::default(), &low)), ["iterations_setting_low"]);
 }
 
 /// A digest depends on the secret, its subject and its source, and on nothing else.
@@ -370,8 +351,10 @@ fn sources() {
     let policy = Policy { client_max_iterations: 20_000, max_iterations: 20_000, ..policy() };
     for (subject, expected) in cases {
         let printed = format!("{subject:?}");
-        let one: Vec<_> =
-            password_audit::scan_one(&subject, &policy).iter().map(|(c, _)| c.id).collect();
+        let one: Vec<_> = password_audit::scan_subject(&subject, &policy)
+            .iter()
+            .map(|hit| hit.check.id)
+            .collect();
         let found = run(&[subject], &ServerConfig::default(), &policy);
         assert_eq!(ids(&found), expected, "{printed}");
         let derived = |id: &&str| *id != "password_is_name";
@@ -435,7 +418,7 @@ fn names_in_another_encoding() {
 fn a_search_can_fail() {
     let subjects = [role("abc", strict("pw", 4096, SALT))];
     let mut searches = 0;
-    let result = password_audit::run(&subjects, &ServerConfig::default(), &policy(), |search| {
+    let result = password_audit::guess_names(&subjects[0], &policy(), &[], |search| {
         searches += 1;
         search.stop();
         Err("cancelled")
@@ -458,16 +441,48 @@ fn found(subjects: &[Subject], server: &ServerConfig) -> Vec<&'static str> {
     ids(&run(subjects, server, &policy()))
 }
 
-fn ids(findings: &[Finding]) -> Vec<&'static str> {
+fn ids(findings: &[Found]) -> Vec<&'static str> {
     findings.iter().map(|finding| finding.check.id).collect()
 }
 
-fn run(subjects: &[Subject], server: &ServerConfig, policy: &Policy) -> Vec<Finding> {
-    let found: Result<_, Infallible> = password_audit::run(subjects, server, policy, |search| {
-        search.work(|| ());
-        Ok(())
-    });
-    found.expect("it cannot fail").findings
+/// A hit of a check.
+struct Found {
+    check: &'static AuditCheck,
+    severity: Severity,
+    evidence: String,
+}
+
+/// Every check on these subjects and this server, in the order of the report; the word list apart.
+fn run(subjects: &[Subject], server: &ServerConfig, policy: &Policy) -> Vec<Found> {
+    let by_server = password_audit::candidates_by_server(policy);
+    let mut found = Vec::new();
+    for subject in subjects {
+        let guessed: Result<_, Infallible> =
+            password_audit::guess_names(subject, policy, &by_server, |search| {
+                search.work(|| ());
+                Ok(())
+            });
+        found.extend(guessed.expect("it cannot fail").into_iter().map(|check| Found {
+            check,
+            severity: check.severity,
+            evidence: check.guess_evidence().unwrap_or_default().to_owned(),
+        }));
+        let scanned = password_audit::scan_subject(subject, policy);
+        found.extend(scanned.into_iter().map(|hit| Found {
+            check: hit.check,
+            severity: hit.severity,
+            evidence: hit.evidence,
+        }));
+    }
+    let server = password_audit::scan_server(server, policy);
+    found.extend(server.into_iter().map(|(check, hit)| Found {
+        check,
+        severity: hit.severity(check),
+        evidence: hit.evidence,
+    }));
+    let place = |found: &Found| CHECKS.iter().position(|check| check.id == found.check.id);
+    found.sort_by_key(place);
+    found
 }
 
 fn policy() -> Policy {

@@ -188,8 +188,8 @@ fn roles_that_a_rule_decides_about() {
         |names: &[&str]| Matches::Roles(names.iter().map(|&name| name.to_owned()).collect());
     let roles: Vec<_> = server.hba.iter().map(|rule| &rule.roles).collect();
     assert_eq!(roles, [&names(&["ann"]), &names(&["bob"]), &names(&[]), &names(&["ann"])]);
-    let evidence = password_audit::scan(&[], &server, &policy()).findings;
-    let evidence: Vec<_> = evidence.iter().map(|finding| &*finding.evidence).collect();
+    let evidence = password_audit::scan_server(&server, &policy());
+    let evidence: Vec<_> = evidence.iter().map(|(_, hit)| &*hit.evidence).collect();
     assert_eq!(
         evidence,
         [
@@ -223,8 +223,9 @@ fn superusers_only() {
         role.superuser = true;
     }
     hba::join(&mut server, &mut [superuser, role("ann", Some(SCRAM))], &listen());
-    let findings = password_audit::scan(&[], &server, &policy()).findings;
-    let found: Vec<_> = findings.iter().map(|f| (f.severity.as_str(), &*f.evidence)).collect();
+    let hits = password_audit::scan_server(&server, &policy());
+    let found: Vec<_> =
+        hits.iter().map(|(check, hit)| (hit.severity(check).as_str(), &*hit.evidence)).collect();
     assert_eq!(
         found,
         [
@@ -243,18 +244,18 @@ fn a_file_that_does_not_load() {
         error: Some("line 3: invalid".to_owned()),
         is_newer: true,
     };
-    let outcome = password_audit::scan(&[role("ann", None)], &server, &policy());
-    let found: Vec<_> = outcome.findings.iter().map(|f| (f.check.id, &*f.subject)).collect();
+    let hits = password_audit::scan_server(&server, &policy());
+    let found: Vec<_> = hits.iter().map(|(check, hit)| (check.id, &*hit.subject)).collect();
     assert_eq!(found, [("hba_unreadable", "pg_hba.conf"), ("hba_not_loaded", "pg_hba.conf")]);
-    assert!(outcome.findings[0].evidence.starts_with("line 3: invalid; "));
+    assert!(hits[0].1.evidence.starts_with("line 3: invalid; "));
     let unjudged =
         ["hba_md5", "hba_password", "hba_trust", "login_without_password", "no_matching_hba_rule"];
-    assert_eq!(outcome.unjudged, unjudged);
+    assert_eq!(password_audit::unjudged(&server), unjudged);
 
     server.hba_file.error = None;
-    let outcome = password_audit::scan(&[], &server, &policy());
-    assert_eq!(outcome.unjudged, [""; 0]);
-    let ids: Vec<_> = outcome.findings.iter().map(|f| f.check.id).collect();
+    assert_eq!(password_audit::unjudged(&server), [""; 0]);
+    let hits = password_audit::scan_server(&server, &policy());
+    let ids: Vec<_> = hits.iter().map(|(check, _)| check.id).collect();
     assert_eq!(ids, ["hba_not_loaded", "hba_trust"]);
 }
 
@@ -422,8 +423,13 @@ fn role(name: &str, secret: Option<&str>) -> Subject {
 }
 
 fn evidence(subjects: &[Subject], server: &ServerConfig, id: &str) -> Option<String> {
-    let findings = password_audit::scan(subjects, server, &policy()).findings;
-    findings.into_iter().find(|finding| finding.check.id == id).map(|finding| finding.evidence)
+    let on_subjects = subjects
+        .iter()
+        .flat_map(|subject| password_audit::scan_subject(subject, &policy()))
+        .map(|hit| (hit.check, hit.evidence));
+    let on_server = password_audit::scan_server(server, &policy());
+    let on_server = on_server.into_iter().map(|(check, hit)| (check, hit.evidence));
+    on_subjects.chain(on_server).find(|(check, _)| check.id == id).map(|(_, evidence)| evidence)
 }
 
 fn policy() -> Policy {

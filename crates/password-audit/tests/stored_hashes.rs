@@ -153,9 +153,9 @@ fn found(text: &str) -> Option<(&'static str, String)> {
         origin: Origin::Registered { name: "app".into(), client: None, expects_scram: false },
         secret: Some(StoredSecret::read(Zeroizing::new(text.to_owned()), |_| None)),
     };
-    let found = password_audit::scan_one(&subject, &policy());
+    let found = password_audit::scan_subject(&subject, &policy());
     assert!(found.len() < 2, "{text}: {found:?}");
-    found.into_iter().next().map(|(check, evidence)| (check.id, evidence))
+    found.into_iter().next().map(|hit| (hit.check.id, hit.evidence))
 }
 
 fn policy() -> Policy {

@@ -20,6 +20,35 @@ unsafe extern "C-unwind" {
     ) -> *mut pg_sys::List;
 }
 
+/// A relation with rows of a source.
+pub(super) enum Member {
+    /// A partition or child that is a foreign table, and is not read.
+    Foreign {
+        oid: pg_sys::Oid,
+        name: ServerText,
+    },
+    Table(Relation),
+}
+
+impl Member {
+    pub(super) fn oid(&self) -> pg_sys::Oid {
+        match self {
+            Self::Foreign { oid, .. } => *oid,
+            Self::Table(table) => table.oid(),
+        }
+    }
+
+    /// Raises 55000 for a materialized view without data.
+    pub(super) fn require_populated(&self) -> Result<(), Error> {
+        match self {
+            Self::Table(table) if !table.class().relispopulated => {
+                Err(Error::SourceNotPopulated { relation: table.name() })
+            }
+            Self::Foreign { .. } | Self::Table(_) => Ok(()),
+        }
+    }
+}
+
 /// The lock of a reader.
 const LOCK: pg_sys::LOCKMODE = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
 
@@ -142,14 +171,13 @@ impl Relation {
         }
     }
 
-    /// Everything with rows of this relation: itself and all that inherits from it, locked and open
-    /// one after the other; `Err` is the name of one that is no table. Temporary children belong to one
+    /// This relation and all that inherits from it, locked and open, by OID. Temporary children belong to one
     /// session, and are left out.
-    pub(super) fn members(self, until: Instant) -> Result<Vec<Result<Self, ServerText>>, Error> {
+    pub(super) fn members(self, until: Instant) -> Result<Vec<Member>, Error> {
         let children = self.inheritors();
         let mut members = Vec::with_capacity(children.len());
         let root = self.oid();
-        members.push(Ok(self));
+        members.push(Member::Table(self));
         for oid in children.into_iter().filter(|oid| *oid != root) {
             let child = match Self::open(oid, until) {
                 Ok(child) => child,
@@ -163,11 +191,30 @@ impl Relation {
                 continue;
             }
             members.push(match child.kind() {
-                pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => Ok(child),
-                _ => Err(qualified_name(oid)),
+                pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => {
+                    Member::Table(child)
+                }
+                _ => Member::Foreign { oid, name: qualified_name(oid) },
             });
         }
+        members.sort_by_key(|member| member.oid().to_u32());
         Ok(members)
+    }
+
+    /// Blocks of the relation now; 0 for a partitioned table, which has no rows of its own.
+    pub(super) fn blocks(&self) -> u32 {
+        if self.kind() == pg_sys::RELKIND_PARTITIONED_TABLE {
+            return 0;
+        }
+        // SAFETY: the relation is open and has storage.
+        unsafe {
+            pg_sys::RelationGetNumberOfBlocksInFork(self.relation, pg_sys::ForkNumber::MAIN_FORKNUM)
+        }
+    }
+
+    /// Whether the relation is of PostgreSQL's own kind of table, whose blocks can be read in part.
+    pub(super) fn is_heap(&self) -> bool {
+        self.class().relam == pg_sys::HEAP_TABLE_AM_OID
     }
 
     /// The OIDs of this relation and all that inherits from it. Takes no lock.

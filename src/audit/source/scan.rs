@@ -1,47 +1,61 @@
 //! The rows of one relation, from storage.
 
 use core::ptr;
-use std::time::Instant;
+use std::ops::{ControlFlow, Range};
 
 use pgrx::pg_sys;
-use pgrx::pg_sys::panic::ErrorReport;
 
 use super::column::{Columns, Value};
 use super::relation::Relation;
-use crate::error::Error;
 use crate::pg::interrupt;
 
-/// Rows between two looks at the clock and at interrupts, at most. Their memory is freed together.
-const BATCH: usize = 1024;
+/// Rows between two looks at interrupts, at most. Their memory is freed together.
+const ROWS_PER_BATCH: usize = 1024;
 
 /// Bytes after which a batch ends early: a value may be printed in many times its own length.
-const BATCH_BYTES: usize = 16 * 1024 * 1024;
+const BYTES_PER_BATCH: usize = 16 * 1024 * 1024;
 
-/// Hands the name of every row that is visible now to `take`, with what reads the row's secret.
+/// Hands the block, name and secret of every row that the snapshot shows to `take`, until `take` breaks.
 ///
-/// A partitioned table has no rows of its own. Raises 53400 where `until` has passed after a batch.
+/// `blocks`: the part of a heap that is read; `None` for all. The relation has storage, or no rows.
 pub(super) fn rows(
     relation: &Relation,
     columns: &Columns,
-    until: Option<Instant>,
-    mut take: impl FnMut(Value, &mut dyn FnMut() -> Value),
-) -> Result<(), ErrorReport> {
+    snapshot: &Snapshot,
+    blocks: Option<Range<u32>>,
+    mut take: impl FnMut(u32, Value, Value) -> ControlFlow<()>,
+) {
     if relation.class().relkind.cast_unsigned() == pg_sys::RELKIND_PARTITIONED_TABLE {
-        return Ok(());
+        return;
     }
-    if !relation.class().relispopulated {
-        return Err(Error::SourceNotPopulated { relation: relation.name() }.into());
-    }
-    let mut scan = Scan::begin(relation);
+    let mut scan = Scan::begin(relation, snapshot, blocks);
     let memory = Batch::new();
     loop {
-        let more = memory.run(|| scan.batch(columns, &mut take));
+        let next = memory.run(|| scan.batch(columns, &mut take));
         interrupt::check();
-        if !more {
-            return Ok(());
+        if next.is_break() {
+            return;
         }
-        if until.is_some_and(|until| Instant::now() >= until) {
-            return Err(Error::SourceOutOfTime.into());
+    }
+}
+
+/// What is visible now, for as long as this lives.
+pub(in crate::audit) struct Snapshot(pg_sys::Snapshot);
+
+impl Snapshot {
+    pub(super) fn latest() -> Self {
+        // SAFETY: the snapshot is released when this is dropped.
+        Self(unsafe { pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot()) })
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        // SAFETY: registered when this was made; after an error the abort has released it already.
+        unsafe {
+            if !std::thread::panicking() {
+                pg_sys::UnregisterSnapshot(self.0);
+            }
         }
     }
 }
@@ -50,32 +64,44 @@ pub(super) fn rows(
 struct Scan {
     scan: pg_sys::TableScanDesc,
     slot: *mut pg_sys::TupleTableSlot,
-    snapshot: pg_sys::Snapshot,
 }
 
 impl Scan {
-    fn begin(relation: &Relation) -> Self {
-        // SAFETY: the relation is open and locked, and outlives the scan; it has storage.
+    fn begin(relation: &Relation, snapshot: &Snapshot, blocks: Option<Range<u32>>) -> Self {
+        // SAFETY: the relation is open and locked, and outlives the scan, as the snapshot does; it has storage.
+        // The limits are set before the first row is asked for, on a heap, without a synchronized start.
         unsafe {
-            let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
             let slot = pg_sys::table_slot_create(relation.as_ptr(), ptr::null_mut());
-            let scan = pg_sys::table_beginscan(relation.as_ptr(), snapshot, 0, ptr::null_mut());
-            Self { scan, slot, snapshot }
+            // A range of TIDs would be the usual way to read a part, but such a scan has no ring of buffers, and
+            // reading a large table would empty the server's cache.
+            let scan = pg_sys::table_beginscan_strat(
+                relation.as_ptr(),
+                snapshot.0,
+                0,
+                ptr::null_mut(),
+                true,
+                blocks.is_none(),
+            );
+            if let Some(blocks) = blocks {
+                let count = blocks.end.saturating_sub(blocks.start);
+                pg_sys::heap_setscanlimits(scan, blocks.start, count);
+            }
+            Self { scan, slot }
         }
     }
 
-    /// False at the end.
+    /// Breaks at the end.
     fn batch(
         &mut self,
         columns: &Columns,
-        take: &mut impl FnMut(Value, &mut dyn FnMut() -> Value),
-    ) -> bool {
-        for _ in 0..BATCH {
+        take: &mut impl FnMut(u32, Value, Value) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        for _ in 0..ROWS_PER_BATCH {
             // SAFETY: the scan has begun and not ended; the columns are of this relation.
             unsafe {
                 let forward = pg_sys::ScanDirection::ForwardScanDirection;
                 if !pg_sys::table_scan_getnextslot(self.scan, forward, self.slot) {
-                    return false;
+                    return ControlFlow::Break(());
                 }
                 let slot = self.slot;
                 let value = |column: &super::column::Column| {
@@ -83,15 +109,17 @@ impl Scan {
                     let datum = pg_sys::slot_getattr(slot, column.number.into(), &mut is_null);
                     column.value(datum, is_null)
                 };
-                take(value(&columns.subject), &mut || value(&columns.secret));
+                let id = (*slot).tts_tid.ip_blkid;
+                let block = u32::from(id.bi_hi) << 16 | u32::from(id.bi_lo);
+                take(block, value(&columns.subject), value(&columns.secret))?;
                 if pg_sys::MemoryContextMemAllocated(pg_sys::CurrentMemoryContext, true)
-                    > BATCH_BYTES
+                    > BYTES_PER_BATCH
                 {
-                    return true;
+                    return ControlFlow::Continue(());
                 }
             }
         }
-        true
+        ControlFlow::Continue(())
     }
 }
 
@@ -102,7 +130,6 @@ impl Drop for Scan {
             if !std::thread::panicking() {
                 pg_sys::table_endscan(self.scan);
                 pg_sys::ExecDropSingleTupleTableSlot(self.slot);
-                pg_sys::UnregisterSnapshot(self.snapshot);
             }
         }
     }

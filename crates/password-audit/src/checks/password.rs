@@ -33,7 +33,9 @@ fn variations(name: &str, name_bytes: &[u8], year: i32) -> Vec<Vec<u8>> {
         [name.to_lowercase(), name.to_uppercase(), name.chars().rev().collect()]
             .map(String::into_bytes)
             .into();
-    for name in [name.as_bytes(), name_bytes] {
+    let mut names = vec![name.as_bytes(), name_bytes];
+    names.dedup();
+    for name in names {
         candidates.push(name.repeat(2));
         let years = [year, year - 1].map(|year| year.to_string());
         for suffix in ["", "1", "123", "!", &years[0], &years[1]] {

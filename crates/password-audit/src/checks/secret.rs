@@ -1,11 +1,7 @@
 //! Rules on a stored secret, of a role or of a registered source.
 
-use std::collections::HashMap;
-use std::hash::Hash;
-
 use crate::identify::{Kind, hash, is_locked};
-use crate::{Hit, Origin, Policy, StoredSecret, Subject, client_limits};
-use scram_core::verifier::Verifier;
+use crate::{Origin, Policy, StoredSecret, Subject, client_limits};
 
 pub(super) fn md5_hash(subject: &Subject, _: &Policy) -> Option<String> {
     (subject.secret.as_ref()?.kind() == Kind::Md5).then(|| "stored as md5".to_owned())
@@ -106,69 +102,4 @@ pub(super) fn iterations_reveal_role(subject: &Subject, policy: &Policy) -> Opti
         let mock = policy.mock_iterations;
         format!("iteration count {iterations}, the server answers {mock} for an unknown role")
     })
-}
-
-/// Silent about subjects that share the whole verifier: [`verifier_shared`] speaks of them.
-pub(super) fn salt_shared(subjects: &[Subject], _: &Policy) -> Vec<Hit> {
-    let by_salt = grouped(subjects, |secret| secret.salt().filter(|salt| !salt.is_empty()));
-    by_salt
-        .into_iter()
-        .filter(|group| {
-            // A group that shares everything is the other rule's.
-            group.windows(2).any(|pair| keys(subjects, pair[0]) != keys(subjects, pair[1]))
-        })
-        .flat_map(|group| hits(subjects, &group, "salt"))
-        .collect()
-}
-
-pub(super) fn verifier_shared(subjects: &[Subject], _: &Policy) -> Vec<Hit> {
-    let by_keys = grouped(subjects, |secret| secret.verifier().map(stored_key));
-    by_keys.into_iter().flat_map(|group| hits(subjects, &group, "verifier")).collect()
-}
-
-fn keys(subjects: &[Subject], index: usize) -> Option<&[u8]> {
-    subjects.get(index)?.secret.as_ref()?.verifier().map(stored_key)
-}
-
-fn stored_key(verifier: &Verifier) -> &[u8] {
-    verifier.stored_key().as_bytes()
-}
-
-/// Groups of two and more subjects with the same value, in the order of the subjects.
-fn grouped<'a, T: Eq + Hash>(
-    subjects: &'a [Subject],
-    value: impl Fn(&'a StoredSecret) -> Option<T>,
-) -> Vec<Vec<usize>> {
-    let mut groups: HashMap<T, Vec<usize>> = HashMap::new();
-    for (index, subject) in subjects.iter().enumerate() {
-        if let Some(value) = subject.secret.as_ref().and_then(&value) {
-            groups.entry(value).or_default().push(index);
-        }
-    }
-    let mut groups: Vec<_> = groups.into_values().filter(|group| group.len() > 1).collect();
-    groups.sort_unstable();
-    groups
-}
-
-/// One hit for each member, which names some of the others.
-fn hits(subjects: &[Subject], group: &[usize], what: &str) -> Vec<Hit> {
-    const NAMED: usize = 3;
-
-    group
-        .iter()
-        .map(|&subject| {
-            // Bounded: a group of a million is not listed a million times.
-            let others = group.iter().filter(|&&other| other != subject).take(NAMED);
-            let names = others
-                .filter_map(|&other| subjects.get(other))
-                .map(|other| format!("\"{}\"", other.name))
-                .collect::<Vec<_>>()
-                .join(", ");
-            let more = match (group.len() - 1).saturating_sub(NAMED) {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
-            Hit { subject, evidence: format!("same {what} as {names}{more}") }
-        })
-        .collect()
 }

@@ -1,4 +1,4 @@
--- Tables of stored audits. The checks in the library decide about findings; the procedure in run.sql stores them.
+-- Tables of stored audits. The checks in the library decide about findings; the procedure in audit_run.sql stores them.
 
 CREATE TABLE scram.audit_run (
     run_id bigserial PRIMARY KEY,
@@ -27,7 +27,10 @@ CREATE TABLE scram.audit_finding (
     accepted_until timestamptz,
     note text CHECK (octet_length(note) <= 8192),
     -- Earlier states of the finding: {"until_run", "severity", "evidence"} for each change, oldest first.
-    earlier jsonb NOT NULL DEFAULT '[]'
+    earlier jsonb NOT NULL DEFAULT '[]',
+    -- The source whose reading decides whether the finding still stands. It differs from "source" where a registered source
+    -- cannot be read, because that is a finding on the server.
+    decided_by text NOT NULL
 );
 CREATE UNIQUE INDEX audit_finding_current ON scram.audit_finding (source, subject, check_id) WHERE status <> 'fixed';
 
@@ -55,30 +58,120 @@ CREATE TABLE scram.audit_source (
 -- Own words by INSERT or COPY. The longest have room in the index.
 CREATE TABLE scram.wordlist (word text PRIMARY KEY CHECK (octet_length(word) <= 1024));
 
--- One row for each stored secret, by a keyed digest: when an audit first saw the secret, and which passwords were tried
--- on it. pg_dump leaves the table out, because the digests belong to this cluster.
-CREATE TABLE scram_internal.stored_secret (
-    source text NOT NULL,
-    subject text NOT NULL,
-    digest bytea NOT NULL,
-    first_seen timestamptz NOT NULL,
-    -- Passwords that its own name suggests; 0 where nothing is tried.
-    candidates integer NOT NULL,
-    -- The edition of these (scram_internal.guess_version) that was tried; 0 for none.
-    own_edition integer NOT NULL DEFAULT 0,
-    -- The last word that was tried.
-    words_through bigint NOT NULL DEFAULT 0,
-    -- The checks that were hit, with their evidence.
-    hits jsonb NOT NULL DEFAULT '{}',
-    PRIMARY KEY (source, subject, digest)
+-- How far the audit has read each source: server, role, and the registered ones. The next step of a run follows from this
+-- table, so that a run that was killed needs no other state to be resumed.
+CREATE TABLE scram_internal.source_state (
+    source text PRIMARY KEY,
+    -- The run that last began to read it, committed before it reads. A source that made the last run fail is thus the last
+    -- one of the next run.
+    claimed_run bigint,
+    -- The run whose turn with it last ended: everything was read, or as much as its time allowed, or it failed.
+    read_run bigint,
+    -- Each reading from the first slice to the last one is a cycle. A large source can take several runs for one.
+    cycle bigint NOT NULL DEFAULT 1,
+    -- Whether a slice of this cycle differed from the cycle before.
+    is_changed boolean NOT NULL DEFAULT false,
+    -- Where the next slice begins; NULL between two cycles.
+    next_relation oid,
+    next_block bigint,
+    -- Why it cannot be read; NULL if it can.
+    failure text,
+    -- Whether all passwords were tried on all its secrets once. Before, as after a restore, findings without a row in
+    -- guess_hit stand.
+    is_settled boolean NOT NULL DEFAULT false
 );
-CREATE INDEX stored_secret_by_name ON scram_internal.stored_secret (own_edition, source) WHERE candidates > 0;
-CREATE INDEX stored_secret_words ON scram_internal.stored_secret (words_through, source) WHERE candidates > 0;
+
+-- A part of a source that is read and committed at once. whole: server or role. blocks: rows of a registered source in a
+-- range of blocks. rest: findings that no single slice has, and secrets that the present cycle has not found where the cycle
+-- before found them; the cycle's end removes those that it has not met in another slice.
+CREATE TABLE scram_internal.source_slice (
+    slice_id serial PRIMARY KEY,
+    source text NOT NULL,
+    part text NOT NULL CHECK (part IN ('whole', 'blocks', 'rest')),
+    relation oid,
+    block bigint,
+    -- A keyed hash of its rows and of all settings that the checks look at. While it is the same, the slice need not be
+    -- judged again.
+    fingerprint bytea,
+    -- The cycle that last read it; NULL before the first one has.
+    cycle bigint,
+    subjects bigint NOT NULL DEFAULT 0,
+    -- The least of its secrets, to find the next work without reading all secrets; NULL if no password is tried on any.
+    guess_version integer,
+    last_word_id integer,
+    UNIQUE NULLS NOT DISTINCT (source, part, relation, block)
+);
+
+-- What the checks found in a slice. A row with a subject names one; a row without counts the rows with secrets of one kind.
+CREATE TABLE scram_internal.slice_finding (
+    entry bigserial PRIMARY KEY,
+    slice_id integer NOT NULL REFERENCES scram_internal.source_slice ON DELETE CASCADE,
+    check_id text NOT NULL,
+    severity text NOT NULL,
+    kind text,
+    subject text,
+    rows bigint NOT NULL,
+    evidences text[] NOT NULL,
+    names text[]
+);
+CREATE INDEX slice_finding_slice ON scram_internal.slice_finding (slice_id);
+
+-- The inventory of a slice: how many secrets of which kind.
+CREATE TABLE scram_internal.slice_kind (
+    entry bigserial PRIMARY KEY,
+    slice_id integer NOT NULL REFERENCES scram_internal.source_slice ON DELETE CASCADE,
+    kind text NOT NULL,
+    iterations integer,
+    subjects bigint NOT NULL
+);
+CREATE INDEX slice_kind_slice ON scram_internal.slice_kind (slice_id);
+
+-- One row for each stored secret on which passwords are tried or that could be shared, by a keyed digest of source, name and
+-- secret. A source of a million rows makes a million rows here, so the columns are few, and their order leaves no gaps.
+-- pg_dump leaves the table out, because the digests belong to this cluster.
+CREATE TABLE scram_internal.stored_secret (
+    digest bigint PRIMARY KEY,
+    -- Keyed hashes: equal where the salts, or the verifiers, are.
+    salt_tag bigint,
+    verifier_tag bigint,
+    slice_id integer NOT NULL,
+    -- The last word that was tried.
+    last_word_id integer NOT NULL DEFAULT 0,
+    -- The version (scram_internal.guess_version) of the passwords suggested by its name that were tried; 0 for none.
+    guess_version integer NOT NULL DEFAULT 0,
+    -- How many passwords its name suggests; 0 if none is tried.
+    by_name smallint NOT NULL,
+    -- Whether two slices had it, so that one that loses it does not tell whether the other one still has it.
+    is_copied boolean NOT NULL DEFAULT false
+);
+-- The rows of a slice are written together.
+CREATE INDEX stored_secret_slice ON scram_internal.stored_secret USING brin (slice_id) WITH (pages_per_range = 16);
+
+-- The checks whose passwords were hit. No record says which word it was.
+CREATE TABLE scram_internal.guess_hit (
+    digest bigint NOT NULL,
+    check_id text NOT NULL,
+    source text NOT NULL,
+    -- The name; NULL for rows of a source beyond scram.audit_rows_listed.
+    subject text,
+    -- False while the passwords are tried again: the finding stands until they all were.
+    is_confirmed boolean NOT NULL DEFAULT true,
+    PRIMARY KEY (digest, check_id)
+);
+CREATE INDEX guess_hit_source ON scram_internal.guess_hit (source, check_id);
+
+-- The present secret of each role, and when an audit first saw it.
+CREATE TABLE scram_internal.role_secret (
+    role oid PRIMARY KEY,
+    subject text NOT NULL,
+    digest bigint NOT NULL,
+    first_seen timestamptz NOT NULL
+);
 
 -- Passwords that the audit tries on every secret: the word list, and passwords that the names of this server suggest. A
 -- word that is added later has a higher number, so that one number tells which words were tried on a secret.
 CREATE TABLE scram_internal.candidate (
-    word_id bigserial PRIMARY KEY,
+    word_id serial PRIMARY KEY,
     check_id text NOT NULL,
     word bytea NOT NULL,
     UNIQUE (check_id, word)
@@ -90,11 +183,11 @@ CREATE UNLOGGED TABLE scram_internal.step_finding (
     subject text NOT NULL,
     check_id text NOT NULL,
     severity text NOT NULL,
-    evidence text NOT NULL
+    evidence text NOT NULL,
+    -- False for a guess that is to be tried again: the finding stands, and this run says nothing about it yet.
+    is_judged boolean NOT NULL DEFAULT true,
+    PRIMARY KEY (source, subject, check_id)
 );
-
--- The run that last began to read each source. A source that made the last run fail is thus the last one of the next run.
-CREATE TABLE scram_internal.source_claim (source text PRIMARY KEY, run_id bigint NOT NULL);
 
 -- Exactly one row: the run in progress. Each step locks it, which keeps a second run out; an advisory lock would not do,
 -- because any user could take it. If the recorded backend is gone or runs another statement, the run was interrupted.
@@ -105,9 +198,6 @@ CREATE TABLE scram_internal.current_run (
     backend_start timestamptz,
     query_start timestamptz,
     deadline timestamptz,
-    stage text CHECK (stage IN ('roles', 'sources', 'passwords')),
-    -- To be read in the next step.
-    source text,
     -- The last run that came to its end, pruned or not: what is new is new since then.
     last_finished bigint
 );
@@ -150,11 +240,20 @@ COMMENT ON COLUMN scram.audit_source.enabled IS 'whether the audit reads it';
 COMMENT ON COLUMN scram.audit_source.client IS 'whose client limits apply: kafka, or NULL for PostgreSQL';
 COMMENT ON COLUMN scram.audit_source.expects IS 'scram: another hash is a finding; any: a good hash is none';
 COMMENT ON TABLE scram.wordlist IS 'passwords that the audit tries on every secret';
+COMMENT ON COLUMN scram.audit_finding.decided_by IS 'the source whose reading decides whether it stands';
+COMMENT ON TABLE scram_internal.source_state IS 'internal to scram.run_audit(): how far each source was read';
+COMMENT ON TABLE scram_internal.source_slice IS 'internal to scram.run_audit(): parts of sources, each read at once';
+COMMENT ON SEQUENCE scram_internal.source_slice_slice_id_seq IS 'numbers scram_internal.source_slice';
+COMMENT ON TABLE scram_internal.slice_finding IS 'internal to scram.run_audit(): what the checks found in a slice';
+COMMENT ON SEQUENCE scram_internal.slice_finding_entry_seq IS 'numbers scram_internal.slice_finding';
+COMMENT ON TABLE scram_internal.slice_kind IS 'internal to scram.run_audit(): kinds of secrets in a slice';
+COMMENT ON SEQUENCE scram_internal.slice_kind_entry_seq IS 'numbers scram_internal.slice_kind';
 COMMENT ON TABLE scram_internal.stored_secret IS 'internal to scram.run_audit(): secrets that were seen, and what was tried on them';
+COMMENT ON TABLE scram_internal.guess_hit IS 'internal to scram.run_audit(): checks whose passwords were hit';
+COMMENT ON TABLE scram_internal.role_secret IS 'internal to scram.run_audit(): the secret of each role, and since when';
 COMMENT ON TABLE scram_internal.candidate IS 'internal to scram.run_audit(): what is tried on every secret, numbered';
 COMMENT ON SEQUENCE scram_internal.candidate_word_id_seq IS 'numbers scram_internal.candidate';
 COMMENT ON TABLE scram_internal.step_finding IS 'internal to scram.run_audit(): what a step has found';
-COMMENT ON TABLE scram_internal.source_claim IS 'internal to scram.run_audit(): the run that last began to read a source';
 COMMENT ON TABLE scram_internal.current_run IS 'internal to scram.run_audit(): the run that is going on';
 -- Without arguments there is no NULL to be strict about.
 ALTER FUNCTION scram.audit_checks() CALLED ON NULL INPUT;
@@ -162,10 +261,11 @@ COMMENT ON FUNCTION scram.audit_checks() IS 'the checks that the audit knows';
 COMMENT ON FUNCTION scram_internal.candidates_by_server() IS 'internal to scram.run_audit(): passwords that this server''s names suggest';
 COMMENT ON FUNCTION scram_internal.guess_version() IS 'internal to scram.run_audit(): tells when what names suggest has changed';
 COMMENT ON FUNCTION scram_internal.guess_checks() IS 'internal to scram.run_audit(): the checks that try passwords';
-COMMENT ON FUNCTION scram_internal.read_source(text, integer) IS 'internal to scram.audit(): the rows of a registered source, judged';
+COMMENT ON FUNCTION scram_internal.scan_source(text, boolean, text) IS 'internal to scram.audit(): a whole source, judged';
+COMMENT ON FUNCTION scram_internal.scan_slice(text, oid, bigint, bytea, integer) IS
+    'internal to scram.run_audit(): a part of a registered source, judged';
+COMMENT ON FUNCTION scram_internal.names(text, oid, bigint, bigint[]) IS 'internal to scram.run_audit(): names of rows of a slice';
 COMMENT ON FUNCTION scram_internal.require_top_level() IS 'internal to scram.run_audit(): raises where it could not commit or store';
-COMMENT ON FUNCTION scram_internal.cluster_findings(boolean) IS 'internal to scram.audit(): what the checks find on roles and server';
-COMMENT ON FUNCTION scram_internal.role_secrets() IS 'internal to scram.run_audit(): digests of the roles'' secrets';
-COMMENT ON FUNCTION scram_internal.guess(text, text[], bytea[], boolean, bigint[], integer) IS
+COMMENT ON FUNCTION scram_internal.guess(text, oid, bigint, bigint[], boolean, integer[], integer) IS
     'internal to scram.run_audit(): tries passwords for a time';
 COMMENT ON FUNCTION scram_internal.builtin_words() IS 'internal to scram.load_wordlist(): the built-in list';

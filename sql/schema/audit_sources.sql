@@ -91,101 +91,6 @@ BEGIN
 END
 $$;
 
--- Returns one row with a NULL check_id for each row of the source, and one more for each finding; findings that the source
--- cannot be read as a whole come with found_in 'server'. Shared salts and verifiers are found here, not in Rust, because
--- PostgreSQL can sort sources that do not fit into memory. Internal.
-CREATE FUNCTION scram_internal.source_findings(source text, milliseconds integer)
-RETURNS TABLE (
-    found_in text, subject text, check_id text, evidence text, digest bytea, candidates integer, kind text,
-    iterations integer
-)
-LANGUAGE sql STABLE ROWS 100000
-SET search_path = pg_catalog, pg_temp
-AS $$
-    WITH seen AS MATERIALIZED (
-        SELECT r.* FROM scram_internal.read_source(source, milliseconds) r
-    ), member AS (
-        SELECT 'salt_shared' AS check_id, 'salt' AS what, s.subject, s.salt_tag AS tag, s.verifier_tag
-        FROM seen s
-        WHERE s.salt_tag IS NOT NULL
-        UNION ALL
-        SELECT 'verifier_shared', 'verifier', s.subject, s.verifier_tag, s.verifier_tag
-        FROM seen s
-        WHERE s.verifier_tag IS NOT NULL
-    ), shared AS (
-        -- A group that shares the whole verifier is that check's alone.
-        SELECT m.check_id, m.tag, count(*) AS members
-        FROM member m
-        GROUP BY m.check_id, m.tag
-        HAVING count(*) > 1
-            AND (m.check_id = 'verifier_shared' OR min(m.verifier_tag) IS DISTINCT FROM max(m.verifier_tag))
-    ), numbered AS (
-        SELECT m.check_id, m.what, m.tag, m.subject, s.members,
-               row_number() OVER (PARTITION BY m.check_id, m.tag ORDER BY m.subject) AS number
-        FROM member m
-        JOIN shared s USING (check_id, tag)
-    ), firsts AS (
-        SELECT n.check_id, n.tag, array_agg(n.subject ORDER BY n.number) AS subjects
-        FROM numbered n
-        WHERE n.number <= 4
-        GROUP BY n.check_id, n.tag
-    )
-    SELECT source, s.subject, NULL, NULL, s.digest, s.candidates, s.kind, s.iterations
-    FROM seen s
-    WHERE s.subject IS NOT NULL
-    UNION ALL
-    SELECT source, s.subject, c.check_id, c.evidence, NULL, NULL, NULL, NULL
-    FROM seen s
-    CROSS JOIN unnest(s.check_ids, s.evidences) AS c(check_id, evidence)
-    WHERE s.subject IS NOT NULL
-    UNION ALL
-    -- A row without a subject stands for a partition that is not read, named by the evidence.
-    SELECT 'server', format('source %I, partition %s', source, c.evidence), c.check_id,
-           format('%s is a foreign table', c.evidence), NULL, NULL, NULL, NULL
-    FROM seen s
-    CROSS JOIN unnest(s.check_ids, s.evidences) AS c(check_id, evidence)
-    WHERE s.subject IS NULL
-    UNION ALL
-    SELECT source, n.subject, n.check_id,
-           format('same %s as %s%s', n.what,
-                  (SELECT string_agg(format('"%s"', o.subject), ', ')
-                   FROM (SELECT u.subject FROM unnest(f.subjects) WITH ORDINALITY AS u(subject, number)
-                         WHERE u.number <> n.number ORDER BY u.number LIMIT 3) o),
-                  CASE WHEN n.members > 4 THEN format(' and %s more', n.members - 4) ELSE '' END),
-           NULL, NULL, NULL, NULL
-    FROM numbered n
-    JOIN firsts f USING (check_id, tag)
-$$;
-
--- The finding on a source that cannot be read. The message is the extension's own: no code of another role runs. Internal.
-CREATE FUNCTION scram_internal.unreadable_finding(source text, state text, message text)
-RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text)
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT 'server', 'source ' || quote_ident($1), c.check_id, c.severity, format('%s (SQLSTATE %s)', $3, $2)
-    FROM scram.audit_checks() c
-    WHERE c.check_id = 'source_unreadable'
-$$;
-
--- How many roles can read the stored secrets of each source: one notice a source. The owner and superusers are expected to.
--- Internal.
-CREATE FUNCTION scram_internal.source_readers()
-RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text)
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT 'server', 'source ' || quote_ident(s.name), 'hash_readable', 'notice',
-           format('%s role%s can read column "%s" of "%s"', count(*), CASE WHEN count(*) > 1 THEN 's' END, a.attname, c.relname)
-    FROM scram.audit_source s
-    JOIN pg_class c ON c.oid = s.relation
-    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = s.secret_column AND a.attnum > 0
-    JOIN pg_roles r ON NOT r.rolsuper AND r.oid >= 16384 AND r.oid <> c.relowner
-        AND has_schema_privilege(r.oid, c.relnamespace, 'USAGE')
-        AND has_column_privilege(r.oid, c.oid, a.attnum, 'SELECT')
-    GROUP BY s.name, a.attname, c.relname
-$$;
-
 CREATE FUNCTION scram.audit()
 RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -199,23 +104,97 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    registered text;
+    this_source text;
     state text;
     message text;
 BEGIN
-    RETURN QUERY SELECT n.source, n.subject, n.check_id, n.severity, n.evidence FROM scram_internal.cluster_findings(true) n;
-    RETURN QUERY SELECT n.* FROM scram_internal.source_readers() n;
-    FOR registered IN SELECT s.name FROM scram.audit_source s WHERE s.enabled ORDER BY s.name LOOP
+    FOR this_source IN
+        SELECT o.source
+        FROM (SELECT 1 AS place, 'server' AS source
+              UNION ALL SELECT 2, 'role'
+              UNION ALL SELECT 3, s.name FROM scram.audit_source s WHERE s.enabled) o
+        ORDER BY o.place, o.source
+    LOOP
         BEGIN
             RETURN QUERY
-            SELECT j.found_in, j.subject, j.check_id, c.severity, j.evidence
-            FROM scram_internal.source_findings(registered, NULL) j
-            JOIN scram.audit_checks() c ON c.check_id = j.check_id;
+            SELECT f.source, f.subject, f.check_id, f.severity, f.evidence
+            FROM (SELECT n.* FROM scram_internal.source_findings(this_source, true, NULL) n
+                  UNION ALL
+                  SELECT r.* FROM scram_internal.source_readers() r WHERE this_source = 'server') f
+            JOIN scram.audit_checks() WITH ORDINALITY AS c(check_id, severity, title, remedy, place)
+                ON c.check_id = f.check_id
+            ORDER BY c.place, f.subject;
         EXCEPTION WHEN OTHERS THEN
+            IF this_source IN ('role', 'server') THEN
+                RAISE;
+            END IF;
             GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
-            RETURN QUERY SELECT u.* FROM scram_internal.unreadable_finding(registered, state, message) u;
+            RETURN QUERY SELECT u.*
+            FROM scram_internal.unreadable_finding(this_source, format('%s (SQLSTATE %s)', message, state)) u;
         END;
     END LOOP;
+END
+$$;
+
+-- All subjects that a check hits: a finding that counts rows names only some of them.
+CREATE FUNCTION scram.audit_source_rows(source text, check_id text) RETURNS TABLE (subject text, evidence text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET debug_print_parse = off
+SET debug_print_rewritten = off
+SET debug_print_plan = off
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    this_source CONSTANT text := audit_source_rows.source;
+    this_check CONSTANT text := audit_source_rows.check_id;
+    guess_evidence CONSTANT text := (SELECT g.evidence FROM scram_internal.guess_checks() g WHERE g.check_id = this_check);
+BEGIN
+    IF this_source IS NULL OR this_check IS NULL THEN
+        RAISE null_value_not_allowed USING MESSAGE = '"source" and "check_id" must not be null';
+    END IF;
+    IF NOT EXISTS (SELECT FROM scram.audit_checks() c WHERE c.check_id = this_check) THEN
+        RAISE undefined_object USING
+            MESSAGE = format('check "%s" does not exist', this_check),
+            HINT = 'scram.audit_checks() lists the checks.';
+    END IF;
+    IF this_source NOT IN ('role', 'server') AND NOT EXISTS (SELECT FROM scram.audit_source s WHERE s.name = this_source) THEN
+        RAISE undefined_object USING MESSAGE = format('source "%s" does not exist', this_source);
+    END IF;
+    IF guess_evidence IS NOT NULL THEN
+        -- Passwords are not tried here: the stored runs know which secrets were hit.
+        RETURN QUERY
+        SELECT s.subject, guess_evidence
+        FROM scram_internal.scan_source(this_source, false, NULL) s
+        JOIN scram_internal.guess_hit h ON h.digest = s.digest AND h.check_id = this_check
+        WHERE s.part = 'secret'
+        ORDER BY s.subject;
+    ELSIF this_check IN ('salt_shared', 'verifier_shared') THEN
+        RETURN QUERY
+        WITH tag AS MATERIALIZED (
+            SELECT s.subject, s.verifier_tag, CASE this_check WHEN 'salt_shared' THEN s.salt_tag ELSE s.verifier_tag END AS tag
+            FROM scram_internal.scan_source(this_source, false, NULL) s
+            WHERE s.part = 'secret'
+        ), shared AS (
+            SELECT t.tag, count(*) AS members, dense_rank() OVER (ORDER BY min(t.subject), t.tag) AS number
+            FROM tag t
+            WHERE t.tag IS NOT NULL
+            GROUP BY t.tag
+            HAVING count(*) > 1
+                AND (this_check = 'verifier_shared' OR min(t.verifier_tag) IS DISTINCT FROM max(t.verifier_tag))
+        )
+        SELECT t.subject, format('group %s of %s subjects', s.number, s.members)
+        FROM tag t
+        JOIN shared s ON s.tag = t.tag
+        ORDER BY s.number, t.subject;
+    ELSE
+        RETURN QUERY
+        SELECT s.subject, s.evidences[1]
+        FROM scram_internal.scan_source(this_source, false, this_check) s
+        WHERE s.part = 'row'
+        ORDER BY s.subject;
+    END IF;
 END
 $$;
 
@@ -236,12 +215,9 @@ $$;
 COMMENT ON FUNCTION scram.add_audit_source(text, regclass, name, name) IS
     'has the audit read stored passwords in a table or materialized view';
 COMMENT ON FUNCTION scram.audit() IS 'what the audit finds now, nothing stored';
-COMMENT ON FUNCTION scram_internal.source_findings(text, integer) IS 'internal to scram.audit(): a registered source, judged';
+COMMENT ON FUNCTION scram.audit_source_rows(text, text) IS 'all subjects of a source that a check hits';
 COMMENT ON FUNCTION scram_internal.require_registration() IS 'internal: checks a registration and its registrant';
 COMMENT ON FUNCTION scram_internal.require_readable_source(oid, name, name, name) IS
     'internal: raises unless the audit can read these columns for this registrant';
-COMMENT ON FUNCTION scram_internal.source_readers() IS
-    'internal to scram.audit(): how many roles can read the secrets of each source';
-COMMENT ON FUNCTION scram_internal.unreadable_finding(text, text, text) IS 'internal to scram.audit(): the finding on a source that fails';
 COMMENT ON FUNCTION scram.drop_audit_source(text) IS 'has the audit read a source no longer';
 COMMENT ON FUNCTION scram.load_wordlist() IS 'adds the built-in list of common passwords to scram.wordlist';

@@ -1,5 +1,5 @@
 -- The stored audit: a procedure that commits after each step, and the functions that begin and end a run. The steps in
--- between are in steps.sql and tries.sql.
+-- between are in audit_steps.sql and audit_guesses.sql.
 
 -- No SET clause and no SECURITY DEFINER, because with either of them a procedure cannot commit. So the procedure qualifies
 -- all names and holds only calls and COMMIT; the work is in functions that have a pinned search_path.
@@ -67,7 +67,7 @@ BEGIN
     INSERT INTO scram.audit_run (started_at, status) VALUES (clock_timestamp(), 'running')
     RETURNING audit_run.run_id INTO run;
     UPDATE scram_internal.current_run p
-    SET run_id = run, pid = a.pid, backend_start = a.backend_start, query_start = a.query_start, stage = 'roles', source = NULL,
+    SET run_id = run, pid = a.pid, backend_start = a.backend_start, query_start = a.query_start,
         deadline = clock_timestamp()
             + least(coalesce(budget, current_setting('scram.audit_budget')::interval), longest)
     FROM pg_stat_activity a
@@ -89,6 +89,7 @@ SET jit = off
 AS $$
 DECLARE
     progress scram_internal.current_run;
+    claimed text;
 BEGIN
     SELECT p.* INTO progress FROM scram_internal.current_run p WHERE p.run_id = run AND p.pid = pg_backend_pid() FOR UPDATE;
     IF NOT FOUND THEN
@@ -96,14 +97,12 @@ BEGIN
             USING MESSAGE = 'this session runs no audit', HINT = 'Use CALL scram.run_audit().';
     END IF;
 
-    IF progress.stage = 'roles' THEN
-        PERFORM scram_internal.scan_cluster(run);
-        UPDATE scram_internal.current_run SET stage = 'sources';
-    ELSIF progress.stage = 'sources' THEN
-        IF progress.source IS NOT NULL THEN
-            PERFORM scram_internal.scan_source(run, progress.source, progress.deadline);
-        END IF;
-        PERFORM scram_internal.claim_source(run, progress.deadline);
+    -- A source that was claimed and whose turn has not ended.
+    claimed := (SELECT s.source FROM scram_internal.source_state s WHERE s.claimed_run = run AND s.read_run IS DISTINCT FROM run);
+    IF claimed IS NOT NULL THEN
+        PERFORM scram_internal.scan(run, claimed, progress.deadline);
+    ELSIF scram_internal.claim_source(run, progress.deadline) THEN
+        NULL; -- The next step reads it, after the commit.
     ELSIF scram_internal.guess_some(run, progress.deadline) THEN
         PERFORM scram_internal.finish_run(run);
         RETURN false;
@@ -123,17 +122,18 @@ DECLARE
     last_finished CONSTANT bigint := greatest(
         (SELECT max(r.run_id) FROM scram.audit_run r WHERE r.status IN ('done', 'partial')),
         (SELECT p.last_finished FROM scram_internal.current_run p), 0);
-    left_over CONSTANT bigint := scram_internal.candidates_left();
+    left_over CONSTANT bigint := (SELECT r.candidates_left FROM scram.audit_run r WHERE r.run_id = run);
+    -- A source that this run did not reach, or not to its end.
     unread CONSTANT boolean := EXISTS (
         SELECT FROM scram.audit_source s
-        WHERE s.enabled AND NOT EXISTS (
-            SELECT FROM scram_internal.source_claim r WHERE r.source = s.name AND r.run_id = run));
+        LEFT JOIN scram_internal.source_state t ON t.source = s.name
+        WHERE s.enabled
+            AND (t.read_run IS DISTINCT FROM run OR t.failure IS NULL AND t.next_relation IS NOT NULL));
     fresh record;
 BEGIN
-    -- This run did not reach these findings, so nothing says that they are fixed.
-    UPDATE scram.audit_finding f SET last_run = run WHERE f.status <> 'fixed' AND f.last_run < run
-        AND f.check_id <> 'source_unreadable';
-    UPDATE scram.audit_finding f SET status = 'fixed' WHERE f.status <> 'fixed' AND f.last_run < run;
+    -- This run did not judge these findings, so nothing says that they are fixed.
+    UPDATE scram.audit_finding f SET last_run = run WHERE f.status <> 'fixed' AND f.last_run < run;
+    PERFORM scram_internal.take_inventory(run);
 
     SELECT count(*) AS total,
            count(*) FILTER (WHERE f.severity = 'critical') AS critical,
@@ -151,8 +151,7 @@ BEGIN
         findings_open = (SELECT count(*) FROM scram.audit_finding f WHERE f.status = 'open')
     WHERE r.run_id = run;
     UPDATE scram_internal.current_run p
-    SET run_id = NULL, pid = NULL, backend_start = NULL, query_start = NULL, deadline = NULL, stage = NULL, source = NULL,
-        last_finished = run;
+    SET run_id = NULL, pid = NULL, backend_start = NULL, query_start = NULL, deadline = NULL, last_finished = run;
 
     IF fresh.total > 0 THEN
         -- Any role may LISTEN, so send counts and no names.

@@ -1,0 +1,200 @@
+-- What the checks found, as findings: for scram.audit() of what is there now, for scram.run_audit() of what the slices have
+-- stored.
+
+-- The findings on a source. live: judged now, as scram.audit() shows them. Else as the slices have stored them, and "part"
+-- says which: what was found in single slices ("finding"), or what secrets have in common ("secret").
+--
+-- Shared salts and verifiers are found here, not in Rust, because PostgreSQL can sort sources that do not fit into memory.
+-- Internal.
+CREATE FUNCTION scram_internal.source_findings(source text, live boolean, part text)
+RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text)
+LANGUAGE sql STABLE ROWS 1000
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH part AS MATERIALIZED (
+        SELECT s.part, s.subject, s.check_id, s.severity, s.kind, s.rows, s.evidences, s.names, s.digest, s.salt_tag,
+               s.verifier_tag, NULL::integer AS slice_id
+        FROM scram_internal.scan_source($1, true, NULL) s
+        WHERE $2 AND s.part IN ('finding', 'secret')
+      UNION ALL
+        SELECT 'finding', f.subject, f.check_id, f.severity, f.kind, f.rows, f.evidences, f.names, NULL, NULL, NULL, NULL
+        FROM scram_internal.slice_finding f
+        JOIN scram_internal.source_slice s ON s.slice_id = f.slice_id
+        WHERE NOT $2 AND $3 = 'finding' AND s.source = $1
+      UNION ALL
+        SELECT 'secret', r.subject, NULL, NULL, NULL, NULL, NULL, NULL, t.digest, t.salt_tag, t.verifier_tag, t.slice_id
+        FROM scram_internal.stored_secret t
+        JOIN scram_internal.source_slice s ON s.slice_id = t.slice_id
+        -- Most secrets share nothing, and must not take part in what follows.
+        LEFT JOIN (
+            SELECT u.salt_tag FROM scram_internal.stored_secret u
+            JOIN scram_internal.source_slice o ON o.slice_id = u.slice_id
+            WHERE o.source = $1 AND u.salt_tag IS NOT NULL
+            GROUP BY u.salt_tag HAVING count(*) > 1
+        ) a ON a.salt_tag = t.salt_tag
+        LEFT JOIN (
+            SELECT u.verifier_tag FROM scram_internal.stored_secret u
+            JOIN scram_internal.source_slice o ON o.slice_id = u.slice_id
+            WHERE o.source = $1 AND u.verifier_tag IS NOT NULL
+            GROUP BY u.verifier_tag HAVING count(*) > 1
+        ) b ON b.verifier_tag = t.verifier_tag
+        LEFT JOIN scram_internal.role_secret r ON r.digest = t.digest AND $1 = 'role'
+        WHERE NOT $2 AND $3 = 'secret' AND s.source = $1 AND (a.salt_tag IS NOT NULL OR b.verifier_tag IS NOT NULL)
+    ), tag AS (
+        SELECT 'salt_shared' AS check_id, p.salt_tag AS tag, p.verifier_tag, p.digest, p.subject, p.slice_id
+        FROM part p
+        WHERE p.part = 'secret' AND p.salt_tag IS NOT NULL
+      UNION ALL
+        SELECT 'verifier_shared', p.verifier_tag, p.verifier_tag, p.digest, p.subject, p.slice_id
+        FROM part p
+        WHERE p.part = 'secret' AND p.verifier_tag IS NOT NULL
+    ), shared AS (
+        -- Members that share the whole verifier are for that check alone.
+        SELECT t.check_id, t.tag, count(*) AS members
+        FROM tag t
+        GROUP BY t.check_id, t.tag
+        HAVING count(*) > 1
+            AND (t.check_id = 'verifier_shared' OR min(t.verifier_tag) IS DISTINCT FROM max(t.verifier_tag))
+    ), member AS MATERIALIZED (
+        SELECT t.check_id, t.tag, t.digest, t.subject, t.slice_id, s.members,
+               row_number() OVER (PARTITION BY t.check_id, t.tag ORDER BY t.subject, t.digest) AS number,
+               row_number() OVER (PARTITION BY t.check_id ORDER BY t.digest) AS sample
+        FROM tag t
+        JOIN shared s USING (check_id, tag)
+    ), firsts AS (
+        SELECT m.check_id, m.tag, array_agg(m.subject ORDER BY m.number) AS subjects
+        FROM member m
+        WHERE m.number <= 4 AND $1 = 'role'
+        GROUP BY m.check_id, m.tag
+    ), named AS (
+        -- Stored secrets have no names. Ask the slices for the names of the few that the evidence shows.
+        SELECT m.check_id, m.subject FROM member m WHERE m.sample <= 20 AND m.subject IS NOT NULL
+      UNION ALL
+        SELECT a.check_id, n.subject
+        FROM (
+            SELECT m.check_id, m.slice_id, array_agg(m.digest) AS digests
+            FROM member m
+            WHERE m.sample <= 20 AND m.subject IS NULL
+            GROUP BY m.check_id, m.slice_id
+        ) a
+        JOIN scram_internal.source_slice s ON s.slice_id = a.slice_id AND s.part = 'blocks'
+        CROSS JOIN LATERAL scram_internal.names($1, s.relation, s.block, a.digests) n
+    ), what AS (
+        VALUES ('salt_shared', 'salt'), ('verifier_shared', 'verifier')
+    ), single AS (
+        SELECT p.check_id, p.severity, p.subject, min(p.kind) AS kind, sum(p.rows) AS rows, min(p.evidences[1]) AS evidence,
+               row_number() OVER (PARTITION BY p.check_id ORDER BY p.subject COLLATE "C") <= CASE
+                   WHEN $1 IN ('role', 'server') OR p.check_id = 'source_unreadable' THEN 2147483647
+                   ELSE current_setting('scram.audit_rows_listed')::integer
+               END AS is_listed
+        FROM part p
+        WHERE p.part = 'finding' AND p.subject IS NOT NULL
+        GROUP BY p.check_id, p.severity, p.subject
+    ), counted AS (
+        SELECT p.check_id, p.severity, p.kind, p.rows, p.evidences, p.names
+        FROM part p
+        WHERE p.part = 'finding' AND p.subject IS NULL
+      UNION ALL
+        SELECT s.check_id, s.severity, s.kind, s.rows, ARRAY[s.evidence], ARRAY[s.subject]
+        FROM single s
+        WHERE NOT s.is_listed
+    )
+    SELECT $1, s.subject, s.check_id, s.severity,
+           s.evidence || CASE WHEN s.rows > 1 THEN format(' (and %s more rows of this name)', s.rows - 1) ELSE '' END
+    FROM single s
+    WHERE s.is_listed AND (s.check_id <> 'source_unreadable' OR $1 IN ('role', 'server'))
+  UNION ALL
+    SELECT 'server', format('source %I, partition %s', $1, s.subject), s.check_id, s.severity,
+           format('%s is a foreign table', s.subject)
+    FROM single s
+    WHERE s.check_id = 'source_unreadable' AND $1 NOT IN ('role', 'server')
+  UNION ALL
+    SELECT $1,
+           CASE WHEN bool_or(s.check_id IS NOT NULL) THEN 'further ' ELSE '' END || c.kind || ' rows',
+           c.check_id, c.severity,
+           scram_internal.counted_evidence(
+               sum(c.rows)::bigint,
+               (SELECT array_agg(DISTINCT e.evidence) FROM counted o, unnest(o.evidences) AS e(evidence)
+                WHERE (o.check_id, o.kind) = (c.check_id, c.kind)),
+               (SELECT array_agg(DISTINCT n.name) FROM counted o, unnest(o.names) AS n(name)
+                WHERE (o.check_id, o.kind) = (c.check_id, c.kind)))
+    FROM counted c
+    LEFT JOIN (SELECT DISTINCT s.check_id FROM single s) s ON s.check_id = c.check_id
+    GROUP BY c.check_id, c.severity, c.kind
+  UNION ALL
+    -- Each role has a finding of its own, which names others.
+    SELECT $1, m.subject, m.check_id, k.severity,
+           format('same %s as %s%s', w.column2,
+                  (SELECT string_agg(format('"%s"', o.subject), ', ' ORDER BY o.number)
+                   FROM (SELECT u.subject, u.number FROM unnest(f.subjects) WITH ORDINALITY AS u(subject, number)
+                         WHERE u.number <> m.number ORDER BY u.number LIMIT 3) o),
+                  CASE WHEN m.members > 4 THEN format(' and %s more', m.members - 4) ELSE '' END)
+    FROM member m
+    JOIN firsts f ON (f.check_id, f.tag) = (m.check_id, m.tag)
+    JOIN what w ON w.column1 = m.check_id
+    JOIN scram.audit_checks() k ON k.check_id = m.check_id
+    WHERE $1 = 'role'
+  UNION ALL
+    SELECT $1, 'rows', m.check_id, k.severity,
+           scram_internal.counted_evidence(
+               count(*),
+               ARRAY[format('%s %s%s in common', count(DISTINCT m.tag), w.column2, CASE WHEN count(DISTINCT m.tag) > 1 THEN 's' ELSE '' END)],
+               (SELECT array_agg(DISTINCT n.subject) FROM named n WHERE n.check_id = m.check_id))
+    FROM member m
+    JOIN what w ON w.column1 = m.check_id
+    JOIN scram.audit_checks() k ON k.check_id = m.check_id
+    WHERE $1 <> 'role'
+    GROUP BY m.check_id, k.severity, w.column2
+$$;
+
+-- The evidence of a finding that counts rows: up to four different evidences and 20 names, the smallest. Internal.
+CREATE FUNCTION scram_internal.counted_evidence(rows bigint, evidences text[], names text[]) RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('%s row%s: %s%s', $1, CASE WHEN $1 > 1 THEN 's' ELSE '' END,
+        (SELECT string_agg(e.evidence, '; ' ORDER BY e.number)
+         FROM (SELECT CASE u.number WHEN 5 THEN 'and others' ELSE u.evidence END AS evidence, u.number
+               FROM (SELECT s.evidence, row_number() OVER (ORDER BY s.evidence COLLATE "C") AS number
+                     FROM unnest($2) AS s(evidence)) u
+               WHERE u.number <= 5) e),
+        (SELECT format(' (%s%s)', string_agg(format('"%s"', n.name), ', ' ORDER BY n.name COLLATE "C"),
+                       CASE WHEN $1 > count(*) THEN ', ...' ELSE '' END)
+         FROM (SELECT s.name FROM unnest($3) AS s(name) ORDER BY s.name COLLATE "C" LIMIT 20) n))
+$$;
+
+-- The finding on a source that cannot be read. The message is the extension's own: no code of another role runs. Internal.
+CREATE FUNCTION scram_internal.unreadable_finding(source text, failure text)
+RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'server', 'source ' || quote_ident($1), c.check_id, c.severity, $2
+    FROM scram.audit_checks() c
+    WHERE c.check_id = 'source_unreadable'
+$$;
+
+-- How many roles can read the stored secrets of each source: one notice a source. The owner and superusers are expected to.
+-- Internal.
+CREATE FUNCTION scram_internal.source_readers()
+RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'server', 'source ' || quote_ident(s.name), 'hash_readable', 'notice',
+           format('%s role%s can read column "%s" of "%s"', count(*), CASE WHEN count(*) > 1 THEN 's' END, a.attname, c.relname)
+    FROM scram.audit_source s
+    JOIN pg_class c ON c.oid = s.relation
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = s.secret_column AND a.attnum > 0
+    JOIN pg_roles r ON NOT r.rolsuper AND r.oid >= 16384 AND r.oid <> c.relowner
+        AND has_schema_privilege(r.oid, c.relnamespace, 'USAGE')
+        AND has_column_privilege(r.oid, c.oid, a.attnum, 'SELECT')
+    GROUP BY s.name, a.attname, c.relname
+$$;
+
+COMMENT ON FUNCTION scram_internal.source_findings(text, boolean, text) IS 'internal to scram.audit(): the findings on a source';
+COMMENT ON FUNCTION scram_internal.counted_evidence(bigint, text[], text[]) IS
+    'internal to scram.audit(): the evidence of a finding that counts rows';
+COMMENT ON FUNCTION scram_internal.source_readers() IS
+    'internal to scram.audit(): how many roles can read the secrets of each source';
+COMMENT ON FUNCTION scram_internal.unreadable_finding(text, text) IS 'internal to scram.audit(): the finding on a source that fails';
