@@ -53,7 +53,7 @@ const ROLES: &[u8] = b"roles";
 pub(crate) struct ClusterKeys(RootKey);
 
 impl ClusterKeys {
-    pub(crate) fn of_this_cluster() -> Self {
+    pub(crate) fn load() -> Self {
         Self(RootKey::new(mock_nonce()))
     }
 

@@ -51,7 +51,7 @@ fn handshake_start(
     channel_binding_data: Option<&[u8]>,
     verifier_alt: Option<ServerText>,
 ) -> Result<Record<3>, ErrorReport> {
-    let keys = ClusterKeys::of_this_cluster();
+    let keys = ClusterKeys::load();
     let seal = keys.seal(Purpose::HandshakeState);
     let given = GivenVerifiers::parse(verifier.as_ref(), verifier_alt.as_ref())?;
     let binding = binding(channel_binding_type.as_ref(), channel_binding_data)?;
@@ -94,7 +94,7 @@ fn handshake_finish(
     verifier: Option<ServerText>,
     verifier_alt: Option<ServerText>,
 ) -> Result<Record<5>, ErrorReport> {
-    let keys = ClusterKeys::of_this_cluster();
+    let keys = ClusterKeys::load();
     let seal = keys.seal(Purpose::HandshakeState);
     let state = open(&seal, state)?;
     let given = GivenVerifiers::parse(verifier.as_ref(), verifier_alt.as_ref())?;

@@ -122,7 +122,7 @@ fn every_form_is_judged() {
             "topic",
             "scram-sha-256 rows",
             "iterations_above_clients",
-            r#"2 rows: iteration count 16385, refused by Kafka above 16384 ("NULL", "broker")"#,
+            r#"2 rows: iteration count 16385, refused by Kafka above 16384 ("a row without a name", "broker")"#,
         ),
     ] {
         let sql = format!(

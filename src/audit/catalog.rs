@@ -220,7 +220,7 @@ fn mock_iterations() -> i32 {
 /// The key of the digests that tell whether something was tried before. Another one after initdb:
 /// then everything is tried again.
 pub(super) fn digest_key() -> Key {
-    ClusterKeys::of_this_cluster().key(Purpose::AuditDigest)
+    ClusterKeys::load().key(Purpose::AuditDigest)
 }
 
 /// The roles with these secrets, as far as they still have them; `None`: every role.

@@ -41,7 +41,7 @@ fn role_handshake_start(
     channel_binding_type: Option<ServerText>,
     channel_binding_data: Option<&[u8]>,
 ) -> Result<Record<3>, ErrorReport> {
-    let keys = ClusterKeys::of_this_cluster();
+    let keys = ClusterKeys::load();
     let seal = keys.seal(Purpose::RoleHandshakeState);
     let selection = match &mechanism {
         Some(name) => name.as_ascii().parse().map_err(Error::from)?,
@@ -89,7 +89,7 @@ fn role_handshake_finish(
     state: Option<&[u8]>,
     client_final: Option<ServerText>,
 ) -> Result<Record<4>, ErrorReport> {
-    let keys = ClusterKeys::of_this_cluster();
+    let keys = ClusterKeys::load();
     let seal = keys.seal(Purpose::RoleHandshakeState);
     let state = super::open(&seal, state)?;
     let challenge = &state.challenge;

@@ -45,7 +45,7 @@ pub(crate) fn stored_secret(secret: &ServerText) -> StoredSecret {
         return StoredSecret::unread(secret.len());
     }
     // A secret of more than ASCII is no verifier, but may be something else.
-    StoredSecret::read(Zeroizing::new(secret.to_display()), |_| {
+    StoredSecret::parse(Zeroizing::new(secret.to_display()), |_| {
         ParsedSecret::parse(secret.as_bytes())?.decoded()
     })
 }

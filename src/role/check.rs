@@ -28,7 +28,7 @@ pub(super) fn is_password_of(
     let mock_secret = ServerText::from_bytes(MOCK_VERIFIER_TEXT.as_bytes());
     let verifier = stored_verifier(secret.unwrap_or(&mock_secret)).filter(|_| secret.is_some());
     let md5 = secret.and_then(|secret| Md5Hash::new(secret.as_ascii(), name.as_bytes()));
-    let mock = ClusterKeys::of_this_cluster().role_mock_with_target(name.as_bytes())?;
+    let mock = ClusterKeys::load().role_mock_with_target(name.as_bytes())?;
     let is_real = verifier.is_some();
     let matches = verifier.unwrap_or(mock).verify(&password, interrupt::check);
     let matches_md5 = md5.is_some_and(|md5| md5.is_of(raw.as_bytes()));

@@ -140,12 +140,12 @@ pub struct ParsedSecret {
 }
 
 impl StoredSecret {
-    /// Reads a stored secret.
+    /// Parses a stored secret.
     ///
     /// `server_reads` asks the running server to parse a SCRAM secret (`parse_scram_secret` in
     /// PostgreSQL's `src/backend/libpq/auth-scram.c`). It is called for texts that are not in the
     /// strict form, and returns `None` if the server does not accept the text.
-    pub fn read(
+    pub fn parse(
         text: Zeroizing<String>,
         server_reads: impl FnOnce(&str) -> Option<ParsedSecret>,
     ) -> Self {

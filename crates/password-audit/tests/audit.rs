@@ -37,12 +37,12 @@ fn roles() {
     let lax = || {
         let text = verifier("pw", 4096, SALT).replace("$4096", "$+4096");
         let served = served(&text.replace("$+", "$"), 4096);
-        Some(StoredSecret::read(Zeroizing::new(text), |_| Some(served)))
+        Some(StoredSecret::parse(Zeroizing::new(text), |_| Some(served)))
     };
     let served_once = || {
         let text = verifier("lax", 1, SALT).replace("$1:", "$4294967297:");
         let served = served(&verifier("lax", 1, SALT), 1);
-        Some(StoredSecret::read(Zeroizing::new(text), |_| Some(served)))
+        Some(StoredSecret::parse(Zeroizing::new(text), |_| Some(served)))
     };
     let cases = [
         ("harmless", role("bob", strict("pw", 4096, SALT)), &[] as &[&str]),
@@ -407,7 +407,7 @@ fn names_in_another_encoding() {
     let latin_1 = b"\xE9lan".as_slice();
     for bytes in [latin_1, "\u{E9}lan".as_bytes()] {
         let verifier = derive(Mechanism::ScramSha256, &Password::prepare(bytes), 4096, SALT);
-        let secret = StoredSecret::read(Zeroizing::new(verifier), |_| None);
+        let secret = StoredSecret::parse(Zeroizing::new(verifier), |_| None);
         let subject = Subject { name_bytes: latin_1.to_vec(), ..role("\u{E9}lan", Some(secret)) };
         assert_eq!(found(&[subject], &ServerConfig::default()), ["password_is_name"]);
     }
@@ -562,12 +562,12 @@ fn until(valid_until: ValidUntil) -> Subject {
 
 /// A secret that the server does not accept as a hash.
 fn plain(text: &str) -> Option<StoredSecret> {
-    Some(StoredSecret::read(Zeroizing::new(text.to_owned()), |_| None))
+    Some(StoredSecret::parse(Zeroizing::new(text.to_owned()), |_| None))
 }
 
 /// A SCRAM-SHA-256 verifier in the strict form.
 fn strict(password: &str, iterations: u32, salt: &[u8]) -> Option<StoredSecret> {
-    Some(StoredSecret::read(Zeroizing::new(verifier(password, iterations, salt)), |_| {
+    Some(StoredSecret::parse(Zeroizing::new(verifier(password, iterations, salt)), |_| {
         panic!("asked about a strict one")
     }))
 }

@@ -418,7 +418,7 @@ fn role(name: &str, secret: Option<&str>) -> Subject {
             superuser: false,
             valid_until: ValidUntil::Never,
         }),
-        secret: secret.map(|text| StoredSecret::read(Zeroizing::new(text.to_owned()), |_| None)),
+        secret: secret.map(|text| StoredSecret::parse(Zeroizing::new(text.to_owned()), |_| None)),
     }
 }
 

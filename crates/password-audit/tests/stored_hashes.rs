@@ -151,7 +151,7 @@ fn found(text: &str) -> Option<(&'static str, String)> {
         name: "eve".to_owned(),
         name_bytes: b"eve".to_vec(),
         origin: Origin::Registered { name: "app".into(), client: None, expects_scram: false },
-        secret: Some(StoredSecret::read(Zeroizing::new(text.to_owned()), |_| None)),
+        secret: Some(StoredSecret::parse(Zeroizing::new(text.to_owned()), |_| None)),
     };
     let found = password_audit::scan_subject(&subject, &policy());
     assert!(found.len() < 2, "{text}: {found:?}");

@@ -8,9 +8,6 @@ use zeroize::Zeroizing;
 
 use super::column::Value;
 
-/// Shown in place of a name that is NULL.
-const NO_NAME: &str = "NULL";
-
 /// The longest name that is shown in full, in bytes.
 const LONGEST_NAME: usize = 512;
 
@@ -23,7 +20,7 @@ const SHORTENED: &str = " bytes, shortened)";
 /// an application choose their names, and must not keep others from being read.
 pub(super) fn shown(name: Value) -> (String, Vec<u8>) {
     let name = match name {
-        Value::Null => return (NO_NAME.to_owned(), Vec::new()),
+        Value::Null => return ("a row without a name".to_owned(), Vec::new()),
         Value::TooLong { bytes } => return (format!("a name ({bytes}{SHORTENED}"), Vec::new()),
         Value::Text(name) => name,
     };
@@ -43,5 +40,5 @@ pub(super) fn shown(name: Value) -> (String, Vec<u8>) {
 }
 
 fn looks_like_a_secret(text: &str) -> bool {
-    StoredSecret::read(Zeroizing::new(text.to_owned()), |_| None).kind() != Kind::Unknown
+    StoredSecret::parse(Zeroizing::new(text.to_owned()), |_| None).kind() != Kind::Unknown
 }
