@@ -193,7 +193,7 @@ fn a_plain_user_searches_on_one_thread() {
     admin
         .batch_execute(
             "CREATE EXTENSION scram_ext; CREATE ROLE plain LOGIN; CREATE ROLE auditor LOGIN;
-             GRANT EXECUTE ON PROCEDURE scram.run_audit(bigint, interval) TO auditor;
+             GRANT EXECUTE ON PROCEDURE scram.run_audit(interval, bigint) TO auditor;
              CREATE TABLE v AS SELECT scram.generate('pencil', 1000000) AS v;
              GRANT SELECT ON v TO PUBLIC",
         )

@@ -10,7 +10,7 @@ fn another_roles_function_does_not_act_for_its_caller() {
     admin
         .batch_execute(
             "CREATE ROLE mallory LOGIN; CREATE ROLE alice LOGIN PASSWORD 'pencil';
-             GRANT EXECUTE ON PROCEDURE scram.run_audit(bigint, interval) TO alice;
+             GRANT EXECUTE ON PROCEDURE scram.run_audit(interval, bigint) TO alice;
              CREATE SCHEMA m AUTHORIZATION mallory; GRANT USAGE ON SCHEMA m TO PUBLIC;
              SET ROLE mallory;
              CREATE FUNCTION m.useful(statement text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $$

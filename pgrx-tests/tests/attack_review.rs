@@ -69,7 +69,7 @@ fn no_run_is_hidden_by_a_rollback() {
     admin
         .batch_execute(
             "CREATE ROLE auditor LOGIN;
-             GRANT EXECUTE ON PROCEDURE scram.run_audit(bigint, interval) TO auditor",
+             GRANT EXECUTE ON PROCEDURE scram.run_audit(interval, bigint) TO auditor",
         )
         .expect("an auditor");
     let mut auditor = cluster.client_as("auditor", "postgres");

@@ -85,7 +85,7 @@ fn a_run_is_stored_and_the_next_one_compared_with_it() {
     client.batch_execute(&[fixtures::ROLES, SEED].concat()).expect("the roles");
 
     // The value given is ignored.
-    let first = cell(&mut client, "CALL scram.run_audit(-7)").expect("a run");
+    let first = cell(&mut client, "CALL scram.run_audit(NULL, -7)").expect("a run");
     assert_ne!(first, "-7");
     let run = |client: &mut Client, id: &str| {
         let columns = "status, finished_at >= started_at, subjects,

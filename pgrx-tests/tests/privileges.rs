@@ -97,7 +97,7 @@ fn an_auditor_needs_three_grants_and_no_right_on_pg_authid() {
             "CREATE ROLE auditor LOGIN;
              CREATE SCHEMA evil AUTHORIZATION auditor;
              GRANT EXECUTE ON FUNCTION scram.audit() TO auditor;
-             GRANT EXECUTE ON PROCEDURE scram.run_audit(bigint, interval) TO auditor;
+             GRANT EXECUTE ON PROCEDURE scram.run_audit(interval, bigint) TO auditor;
              GRANT SELECT ON scram.audit_run, scram.audit_finding TO auditor;
              SET password_encryption = 'md5';
              CREATE ROLE old LOGIN PASSWORD 'secret'",

@@ -193,6 +193,23 @@ fn a_run_ends_with_its_time_and_the_next_one_goes_on() {
     assert_eq!(Run::call_with(&mut client, "budget => '1 ms'").tested, 0);
 }
 
+/// A run ends before the session's statement_timeout would end it with an error.
+#[test]
+fn a_run_ends_before_the_sessions_timeout() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    make_role(&mut client, "ann", "scram.generate('Zq8-unlike', 100000)");
+    client
+        .batch_execute(
+            "INSERT INTO scram.wordlist SELECT 'Zq8-word' || i FROM generate_series(1, 9000) i;
+             SET statement_timeout = '8 s'",
+        )
+        .expect("words");
+    let run = Run::call_with(&mut client, "budget => '1 h'");
+    assert_eq!(run.status, "partial", "{run:?}");
+    assert!(run.tested > 0 && run.left > 0, "{run:?}");
+}
+
 #[test]
 fn a_secret_that_would_take_too_long_is_not_tried_and_said_so() {
     let cluster = Cluster::with_extension();

@@ -3,7 +3,7 @@
 
 -- No SET clause and no SECURITY DEFINER, because with either of them a procedure cannot commit. So the procedure qualifies
 -- all names and holds only calls and COMMIT; the work is in functions that have a pinned search_path.
-CREATE PROCEDURE scram.run_audit(INOUT run_id bigint DEFAULT NULL, budget interval DEFAULT NULL)
+CREATE PROCEDURE scram.run_audit(budget interval DEFAULT NULL, INOUT run_id bigint DEFAULT NULL)
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -35,6 +35,8 @@ AS $$
 DECLARE
     -- Upper limit of the budget: much more would overflow timestamptz.
     longest CONSTANT interval := interval '100 years';
+    -- statement_timeout counts from the CALL on, and would end it as an error; a step takes two seconds, and may take more.
+    timeout CONSTANT interval := nullif(current_setting('statement_timeout')::interval, interval '0');
     run bigint;
     progress scram_internal.current_run;
 BEGIN
@@ -68,8 +70,9 @@ BEGIN
     RETURNING audit_run.run_id INTO run;
     UPDATE scram_internal.current_run p
     SET run_id = run, pid = a.pid, backend_start = a.backend_start, query_start = a.query_start,
-        deadline = clock_timestamp()
-            + least(coalesce(budget, current_setting('scram.audit_budget')::interval), longest)
+        deadline = least(
+            clock_timestamp() + least(coalesce(budget, current_setting('scram.audit_budget')::interval), longest),
+            statement_timestamp() + timeout - least(timeout / 2, interval '4 s'))
     FROM pg_stat_activity a
     WHERE a.pid = pg_backend_pid();
     RETURN run;
@@ -162,7 +165,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON PROCEDURE scram.run_audit(bigint, interval) IS
+COMMENT ON PROCEDURE scram.run_audit(interval, bigint) IS
     'runs a whole audit and stores it, committing as it goes; send the CALL on its own';
 COMMENT ON FUNCTION scram_internal.begin_run(interval) IS 'internal to scram.run_audit(): checks the caller, then starts a run';
 COMMENT ON FUNCTION scram_internal.start_run(interval) IS 'internal to scram.run_audit(): starts a run';
@@ -171,4 +174,4 @@ COMMENT ON FUNCTION scram_internal.run_step(bigint) IS 'internal to scram.run_au
 COMMENT ON FUNCTION scram_internal.step(bigint) IS 'internal to scram.run_audit(): checks the caller, then does a part of a run';
 
 -- PUBLIC may execute a new procedure until the right is revoked, so the script that makes it revokes it.
-REVOKE ALL ON PROCEDURE scram.run_audit(bigint, interval) FROM PUBLIC;
+REVOKE ALL ON PROCEDURE scram.run_audit(interval, bigint) FROM PUBLIC;

@@ -110,7 +110,7 @@ mod tests {
 
     #[pg_test(error = "scram.run_audit() cannot run inside a transaction block")]
     fn audit_run_needs_no_transaction_block() {
-        Spi::run("DO $$ DECLARE run bigint; BEGIN CALL scram.run_audit(run); END $$")
+        Spi::run("DO $$ DECLARE run bigint; BEGIN CALL scram.run_audit(NULL, run); END $$")
             .expect("an error");
     }
 }
