@@ -1,4 +1,4 @@
-//! The later life of findings: compared between runs, accepted, pruned.
+//! The later life of findings: compared between runs, pruned, told to listeners.
 
 use std::thread;
 
@@ -43,46 +43,6 @@ fn runs_are_compared_as_they_were() {
 }
 
 #[test]
-fn an_accepted_finding_is_not_open_until_its_time() {
-    let cluster = Cluster::with_extension();
-    let mut client = cluster.client();
-    after(&mut client, "CREATE ROLE ann LOGIN PASSWORD 'ann' VALID UNTIL 'infinity'");
-    let finding = "SELECT finding_id FROM scram.audit_finding
-                   WHERE subject = 'ann' AND check_id = 'password_is_name'";
-    let finding = cell(&mut client, finding).expect("one finding");
-    let status = format!("SELECT status FROM scram.audit_finding WHERE finding_id = {finding}");
-    let open = "SELECT findings_open FROM scram.audit_run ORDER BY run_id DESC LIMIT 1";
-    let before: i64 = cell(&mut client, open).expect("a count").parse().expect("a number");
-
-    let accept =
-        |until: &str| format!("SELECT scram.accept_finding({finding}, {until}, 'a test of ours')");
-    cell(&mut client, &accept("NULL"));
-    after(&mut client, "");
-    assert_eq!(cell(&mut client, &status).as_deref(), Some("accepted"));
-    assert_eq!(cell(&mut client, open), Some((before - 1).to_string()));
-
-    // Accepted until a time after the next run, and until a time before it.
-    cell(&mut client, &accept("clock_timestamp() + interval '1 day'"));
-    after(&mut client, "");
-    assert_eq!(cell(&mut client, &status).as_deref(), Some("accepted"));
-    cell(&mut client, &accept("clock_timestamp()"));
-    after(&mut client, "");
-    assert_eq!(cell(&mut client, &status).as_deref(), Some("open"));
-    assert_eq!(cell(&mut client, open), Some(before.to_string()));
-
-    for (sql, code) in [
-        ("SELECT scram.accept_finding(4711, NULL, 'x')".to_owned(), "42704"),
-        ("SELECT scram.accept_finding(NULL, NULL, 'x')".to_owned(), "22004"),
-        (format!("SELECT scram.accept_finding({finding}, NULL, NULL)"), "22004"),
-    ] {
-        assert_eq!(Raised::by(&mut client, &sql).code, code, "{sql}");
-    }
-    after(&mut client, "DROP ROLE ann");
-    assert_eq!(cell(&mut client, &status).as_deref(), Some("fixed"));
-    assert_eq!(Raised::by(&mut client, &accept("NULL")).code, "55000");
-}
-
-#[test]
 fn old_runs_go_and_open_findings_stay() {
     let cluster = Cluster::with_extension();
     let mut client = cluster.client();
@@ -107,7 +67,37 @@ fn old_runs_go_and_open_findings_stay() {
         "nothing is new for having been pruned"
     );
     assert_eq!(Raised::by(&mut client, "SELECT scram.prune_audit(NULL)").code, "22004");
-    assert_eq!(Raised::by(&mut client, "SELECT scram.prune_audit('-1 day')").code, "22023");
+    let negative =
+        ["-1 day", "-6 months", "1 day -1 month", "-1 month 30 days -1 second", "-178000000 years"];
+    for keep in negative {
+        let raised = Raised::by(&mut client, &format!("SELECT scram.prune_audit('{keep}')"));
+        assert_eq!(raised.code, "22023", "{keep}: {raised:?}");
+    }
+}
+
+/// Months are those of the calendar, and no interval is too long.
+#[test]
+fn runs_are_kept_for_months() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    client
+        .batch_execute(
+            "INSERT INTO scram.audit_run (started_at, status)
+             SELECT clock_timestamp() - age, 'done'
+             FROM unnest(ARRAY['1 year', '6 months 1 hour', '6 months -1 hour', '1 month -1 hour']::interval[]) age",
+        )
+        .expect("runs");
+    for (keep, removed) in [
+        ("178000000 years", "0"),
+        ("2 years", "0"),
+        ("6 months", "2"),
+        ("6 mons -2 hours", "1"),
+        ("P1M", "0"),
+        ("0", "1"),
+    ] {
+        let sql = format!("SELECT scram.prune_audit('{keep}')");
+        assert_eq!(cell(&mut client, &sql).as_deref(), Some(removed), "{keep}");
+    }
 }
 
 #[test]

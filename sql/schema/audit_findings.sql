@@ -19,35 +19,110 @@ CREATE TRIGGER audit_remember BEFORE UPDATE ON scram.audit_finding
 FOR EACH ROW WHEN ((OLD.severity, OLD.evidence) IS DISTINCT FROM (NEW.severity, NEW.evidence))
 EXECUTE FUNCTION scram_internal.keep_earlier();
 
-CREATE FUNCTION scram.accept_finding(finding_id bigint, until timestamptz, note text) RETURNS void
-LANGUAGE plpgsql VOLATILE
+-- Raises 22023 for an acceptance that would end before it begins, and for a note that is too long. Internal.
+CREATE FUNCTION scram_internal.require_acceptance(until timestamptz, note text) RETURNS void
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    found_status text;
 BEGIN
-    IF finding_id IS NULL OR note IS NULL THEN
-        RAISE null_value_not_allowed USING
-            MESSAGE = '"finding_id" and "note" must not be null',
-            HINT = 'Only "until" may be: then the finding is accepted for ever.';
+    IF until <= clock_timestamp() THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'an acceptance must end in the future',
+            DETAIL = format('"until" is %s.', until),
+            HINT = 'Leave "until" out to accept for ever, or use scram.reopen_finding().';
     END IF;
     IF octet_length(note) > 8192 THEN
         RAISE invalid_parameter_value USING
             MESSAGE = 'note is too long',
             DETAIL = format('The note has %s bytes; the limit is 8192.', octet_length(note));
     END IF;
-    SELECT f.status INTO found_status FROM scram.audit_finding f
-    WHERE f.finding_id = accept_finding.finding_id
-    FOR UPDATE;
+END
+$$;
+
+-- Locks a finding that stands, and returns its status. Internal.
+CREATE FUNCTION scram_internal.lock_finding(id bigint) RETURNS text
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found_status text;
+BEGIN
+    IF id IS NULL THEN
+        RAISE null_value_not_allowed USING MESSAGE = '"finding_id" must not be null';
+    END IF;
+    SELECT f.status INTO found_status FROM scram.audit_finding f WHERE f.finding_id = id FOR UPDATE;
     IF NOT FOUND THEN
-        RAISE undefined_object USING MESSAGE = format('finding %s does not exist', finding_id);
+        RAISE undefined_object USING MESSAGE = format('finding %s does not exist', id);
     END IF;
     IF found_status = 'fixed' THEN
-        RAISE object_not_in_prerequisite_state USING MESSAGE = format('finding %s is fixed', finding_id);
+        RAISE object_not_in_prerequisite_state USING MESSAGE = format('finding %s is fixed', id);
     END IF;
+    RETURN found_status;
+END
+$$;
+
+CREATE FUNCTION scram.accept_finding(finding_id bigint, until timestamptz DEFAULT NULL, note text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM scram_internal.require_acceptance(until, note);
+    PERFORM scram_internal.lock_finding(finding_id);
     UPDATE scram.audit_finding f
     SET status = 'accepted', accepted_until = until, note = accept_finding.note
     WHERE f.finding_id = accept_finding.finding_id;
+END
+$$;
+
+-- Returns how many open findings it has accepted. It leaves out those that are accepted already, because each of them may have
+-- a note and an end of its own.
+CREATE FUNCTION scram.accept_findings(
+    check_id text,
+    subject_pattern text DEFAULT '%',
+    until timestamptz DEFAULT NULL,
+    note text DEFAULT NULL
+) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    accepted bigint;
+BEGIN
+    IF check_id IS NULL THEN
+        RAISE null_value_not_allowed USING MESSAGE = '"check_id" must not be null';
+    END IF;
+    IF octet_length(subject_pattern) > 1024 THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'pattern is too long',
+            DETAIL = format('The pattern has %s bytes; the limit is 1024.', octet_length(subject_pattern));
+    END IF;
+    PERFORM scram_internal.require_acceptance(until, note);
+    IF NOT EXISTS (SELECT FROM scram.audit_checks() c WHERE c.check_id = accept_findings.check_id) THEN
+        RAISE undefined_object USING
+            MESSAGE = format('check "%s" does not exist', check_id),
+            HINT = 'scram.audit_checks() lists the checks.';
+    END IF;
+    -- An acceptance whose time is over counts as open, although only the next run sets its status.
+    UPDATE scram.audit_finding f
+    SET status = 'accepted', accepted_until = until, note = accept_findings.note
+    WHERE f.check_id = accept_findings.check_id
+        AND f.subject LIKE coalesce(subject_pattern, '%')
+        AND (f.status = 'open' OR f.status = 'accepted' AND f.accepted_until <= clock_timestamp());
+    GET DIAGNOSTICS accepted = ROW_COUNT;
+    RETURN accepted;
+END
+$$;
+
+-- The note stays, because it says why the finding was accepted before.
+CREATE FUNCTION scram.reopen_finding(finding_id bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF scram_internal.lock_finding(finding_id) = 'accepted' THEN
+        UPDATE scram.audit_finding f SET status = 'open', accepted_until = NULL
+        WHERE f.finding_id = reopen_finding.finding_id;
+    END IF;
 END
 $$;
 
@@ -107,16 +182,21 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    called_at CONSTANT timestamptz := clock_timestamp();
+    -- More would overflow timestamptz.
+    longest CONSTANT interval := interval '1000 years';
+    keep_since timestamptz;
     removed bigint;
 BEGIN
     IF keep IS NULL THEN
         RAISE null_value_not_allowed USING MESSAGE = '"keep" must not be null';
     END IF;
-    IF keep < interval '0' THEN
+    -- Compare times too, because a month has 30 days in the comparison of intervals and 28 to 31 in their subtraction.
+    keep_since := called_at - least(greatest(keep, interval '0'), longest);
+    IF keep < interval '0' OR keep_since > called_at THEN
         RAISE invalid_parameter_value USING MESSAGE = 'the time for which audits are kept must not be negative';
     END IF;
-    DELETE FROM scram.audit_run r
-    WHERE r.started_at < clock_timestamp() - keep AND r.status <> 'running';
+    DELETE FROM scram.audit_run r WHERE r.started_at < keep_since AND r.status <> 'running';
     GET DIAGNOSTICS removed = ROW_COUNT;
     -- Keep open and accepted findings. Remove a fixed one together with the last run that saw it.
     DELETE FROM scram.audit_finding f
@@ -127,7 +207,14 @@ $$;
 
 COMMENT ON FUNCTION scram.accept_finding(bigint, timestamptz, text) IS
     'accepts a finding until a time, or for ever: it is not counted as open';
+COMMENT ON FUNCTION scram.accept_findings(text, text, timestamptz, text) IS
+    'accepts all open findings of a check on subjects that match a pattern; returns how many';
 COMMENT ON FUNCTION scram.audit_diff(bigint, bigint) IS 'what is new, fixed or changed between two runs';
 COMMENT ON FUNCTION scram_internal.findings_of(bigint) IS 'internal to scram.audit_diff(): the findings of a run as they were';
+COMMENT ON FUNCTION scram_internal.require_acceptance(timestamptz, text) IS
+    'internal to scram.accept_finding(): raises for an end in the past and for a long note';
+COMMENT ON FUNCTION scram_internal.lock_finding(bigint) IS
+    'internal to scram.accept_finding(): locks a finding that stands';
 COMMENT ON FUNCTION scram_internal.keep_earlier() IS 'internal: keeps what a finding said before';
 COMMENT ON FUNCTION scram.prune_audit(interval) IS 'removes stored runs older than this; returns how many';
+COMMENT ON FUNCTION scram.reopen_finding(bigint) IS 'ends the acceptance of a finding: it counts as open again';

@@ -69,12 +69,15 @@ GRANT EXECUTE ON FUNCTION
     scram.verify(text, text)
 TO PUBLIC;
 
--- Functions that run_audit(), add_audit_source(), load_wordlist(), schedule_audit() and audit_diff() call as their caller.
--- The administrator grants the procedure alone, so begin_run() and step() ask for that very privilege themselves, and
+-- Functions that run_audit(), add_audit_source(), load_wordlist(), schedule_audit(), accept_finding() and audit_diff() call as
+-- their caller.
+-- The administrator grants the procedure alone, so audit_begin() and audit_step() ask for that very privilege themselves, and
 -- schedule_hidden_user() for that on unschedule_audit(); the others do nothing that their caller could not.
 GRANT EXECUTE ON FUNCTION
     scram_internal.begin_run(interval),
     scram_internal.findings_of(bigint),
+    scram_internal.lock_finding(bigint),
+    scram_internal.require_acceptance(timestamptz, text),
     scram_internal.require_top_level(),
     scram_internal.require_readable_source(oid, name, name, name),
     scram_internal.step(bigint),
