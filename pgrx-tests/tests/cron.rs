@@ -84,6 +84,68 @@ fn an_auditor_schedules_it_in_background_workers() {
     an_auditor_schedules_it(&with_cron().conf("cron.use_background_workers = on").start());
 }
 
+/// pg_cron judges a schedule when it stores the job. Neither a refused one nor a name that is taken costs a job.
+#[test]
+fn a_refused_job_leaves_the_old_one() {
+    let cluster = with_cron().start();
+    let mut client = cluster.client();
+    client
+        .batch_execute(
+            "CREATE EXTENSION scram_ext; CREATE EXTENSION pg_cron;
+             SELECT cron.schedule('vacuum', '1 2 3 4 5', 'VACUUM')",
+        )
+        .expect("extensions");
+    client.batch_execute("CREATE DATABASE other").expect("a database");
+    cell(&mut client, "SELECT scram.schedule_audit('1 2 3 4 5', database => 'other')").expect("id");
+    let all = "SELECT jobid, jobname, schedule, command, database, username, active FROM cron.job";
+    let before = rows(&mut client, all);
+    assert_eq!(before.len(), 2);
+
+    let mut last = String::new();
+    for (arguments, code) in [
+        ("'61 2 3 4 5'", "22023"),
+        ("'every night'", "22023"),
+        ("''", "22023"),
+        ("'every night', database => 'other'", "22023"),
+        ("username => 'nobody'", "42704"),
+        ("database => 'nowhere'", "3D000"),
+        ("job_name => 'vacuum'", "42710"),
+    ] {
+        let sql = format!("SELECT scram.schedule_audit({arguments})");
+        let raised = Raised::by(&mut client, &sql);
+        assert_eq!(raised.code, code, "{sql}: {raised:?}");
+        assert_eq!(rows(&mut client, all), before, "{sql}");
+        // The caller may go on after the error, within one transaction.
+        let caught = format!("DO $$ BEGIN PERFORM scram.schedule_audit({arguments}); EXCEPTION WHEN OTHERS THEN END $$");
+        client.batch_execute(&caught).expect(&caught);
+        assert_eq!(rows(&mut client, all), before, "{caught}");
+        last = raised.hint.unwrap_or_default();
+    }
+    assert!(last.contains("job_name"), "{last}");
+    let wrong = Raised::by(&mut client, "SELECT scram.schedule_audit('every night')");
+    assert!(wrong.hint.unwrap_or_default().contains("17 3 * * *"));
+
+    // A job for something else is no audit to remove.
+    assert_eq!(cell(&mut client, "SELECT scram.unschedule_audit('vacuum')").as_deref(), Some("f"));
+    // An audit that was changed by hand is replaced and removed.
+    client
+        .batch_execute(
+            "UPDATE cron.job SET command = 'CALL scram.run_audit(budget => ''1 h'')', active = false
+             WHERE jobname = 'scram-audit'",
+        )
+        .expect("a change");
+    cell(&mut client, "SELECT scram.schedule_audit()").expect("an id");
+    let job = "SELECT concat_ws('|', command, database, active) FROM cron.job WHERE jobname = 'scram-audit'";
+    assert_eq!(cell(&mut client, job).as_deref(), Some("CALL scram.run_audit()|postgres|t"));
+    client
+        .batch_execute(
+            "UPDATE cron.job SET command = 'CALL scram.run_audit(budget => ''1 h'')'
+             WHERE jobname = 'scram-audit'",
+        )
+        .expect("a change");
+    assert_eq!(cell(&mut client, "SELECT scram.unschedule_audit()").as_deref(), Some("t"));
+}
+
 fn with_cron() -> Builder {
     Cluster::builder()
         .conf("shared_preload_libraries = 'pg_cron'")

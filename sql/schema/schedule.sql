@@ -93,7 +93,7 @@ BEGIN
 END
 $$;
 
--- Returns the job's id. A job of the same name and user is replaced.
+-- Returns the job's id. An audit of the same name and user is replaced; another job of that name stays.
 CREATE FUNCTION scram.schedule_audit(
     schedule text DEFAULT '17 3 * * *',
     job_name text DEFAULT 'scram-audit',
@@ -110,6 +110,7 @@ DECLARE
     cron_name CONSTANT text := coalesce(job_name, 'scram-audit');
     cron_database CONSTANT name := coalesce(database, current_database());
     cron_user CONSTANT name := coalesce(username, current_user);
+    other_command text;
     job_id bigint;
 BEGIN
     PERFORM scram_internal.require_safe_job(cron_database, cron_user);
@@ -117,18 +118,36 @@ BEGIN
         'SELECT cron.schedule_in_database(%L, %L, %L, %L%s)', cron_name, cron_schedule, job, cron_database,
         CASE WHEN username IS NULL THEN '' ELSE format(', %L', username) END));
 
-    -- Under a taken name pg_cron takes over schedule and command only: the job would stay in its database, and switched
-    -- off if it was.
-    EXECUTE 'SELECT count(cron.unschedule(j.jobid)) FROM cron.job j
-             WHERE j.jobname = $1 AND j.username = $3 AND (j.database <> $2 OR NOT j.active)'
-        USING cron_name, cron_database, cron_user;
-    -- Each user of pg_cron may call cron.schedule; the other function has to be granted.
-    IF cron_database = current_database() AND cron_user = current_user THEN
-        EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job_id USING cron_name, cron_schedule, job;
-    ELSE
-        EXECUTE 'SELECT cron.schedule_in_database($1, $2, $3, $4, $5)' INTO job_id
-            USING cron_name, cron_schedule, job, cron_database::text, cron_user::text;
+    EXECUTE 'SELECT j.command FROM cron.job j
+             WHERE j.jobname = $1 AND j.username = $2 AND j.command NOT LIKE $3' INTO other_command
+        USING cron_name, cron_user, '%scram.run_audit(%';
+    IF other_command IS NOT NULL THEN
+        RAISE duplicate_object USING
+            MESSAGE = format('job "%s" already exists and is no audit', cron_name),
+            HINT = 'Give another "job_name", or remove that job with cron.unschedule().';
     END IF;
+
+    -- pg_cron judges the schedule only when it stores the job, so removing the old one and making the new one are one
+    -- subtransaction.
+    BEGIN
+        -- Under a taken name pg_cron takes over schedule and command only: the job would stay in its database, and
+        -- switched off if it was.
+        EXECUTE 'SELECT count(cron.unschedule(j.jobid)) FROM cron.job j
+                 WHERE j.jobname = $1 AND j.username = $3 AND (j.database <> $2 OR NOT j.active)'
+            USING cron_name, cron_database, cron_user;
+        -- Each user of pg_cron may call cron.schedule; the other function has to be granted.
+        IF cron_database = current_database() AND cron_user = current_user THEN
+            EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job_id USING cron_name, cron_schedule, job;
+        ELSE
+            EXECUTE 'SELECT cron.schedule_in_database($1, $2, $3, $4, $5)' INTO job_id
+                USING cron_name, cron_schedule, job, cron_database::text, cron_user::text;
+        END IF;
+    EXCEPTION WHEN invalid_parameter_value THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('pg_cron does not accept the schedule "%s"', cron_schedule),
+            DETAIL = 'Jobs are as they were.',
+            HINT = 'Give minute, hour, day of the month, month and day of the week, such as ''17 3 * * *''.';
+    END;
     RETURN job_id;
 END
 $$;
@@ -169,10 +188,10 @@ DECLARE
     other_user text;
 BEGIN
     PERFORM scram_internal.require_pg_cron(format('SELECT cron.unschedule(%L)', cron_name));
-    -- A superuser sees the jobs of all users, and may have a job of this name for something else.
+    -- A superuser sees the jobs of all users. A job of this name can be for something else.
     EXECUTE 'SELECT count(cron.unschedule(j.jobid)) FROM cron.job j
-             WHERE j.jobname = $1 AND (j.username = current_user OR j.command = $2)' INTO removed
-        USING cron_name, 'CALL scram.run_audit()';
+             WHERE j.jobname = $1 AND (j.command = $2 OR j.username = current_user AND j.command LIKE $3)' INTO removed
+        USING cron_name, 'CALL scram.run_audit()', '%scram.run_audit(%';
     IF removed = 0 THEN
         other_user := scram_internal.hidden_job_user(cron_name);
         IF other_user IS NOT NULL THEN
@@ -186,7 +205,7 @@ END
 $$;
 
 COMMENT ON FUNCTION scram.schedule_audit(text, text, name, name) IS
-    'schedules scram.run_audit() with pg_cron; replaces the job of that name and user';
+    'schedules scram.run_audit() with pg_cron; replaces the audit of that name and user';
 COMMENT ON FUNCTION scram_internal.require_pg_cron(text) IS 'internal: raises unless pg_cron is installed in this database';
 COMMENT ON FUNCTION scram_internal.hidden_job_user(text) IS
     'internal to scram.unschedule_audit(): user of a job that pg_cron hides from the caller';
