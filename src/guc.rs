@@ -25,6 +25,7 @@ static MAX_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(1_000_000);
 static MIN_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(POSTGRES_ITERATIONS);
 static MAX_PASSWORD_AGE: GucSetting<i32> = GucSetting::<i32>::new(0);
 static PASSWORD_HISTORY: GucSetting<i32> = GucSetting::<i32>::new(0);
+static PASSWORD_LIFETIME: GucSetting<i32> = GucSetting::<i32>::new(0);
 static SALT_LENGTH: GucSetting<i32> = GucSetting::<i32>::new(16);
 
 struct Definition {
@@ -143,6 +144,15 @@ const DEFINITIONS: &[Definition] = &[
         flags: GucFlags::empty(),
     },
     Definition {
+        name: c"scram.password_lifetime",
+        short: c"Sets how long a new password of a role is valid where no VALID UNTIL is given.",
+        long: c"0 leaves VALID UNTIL as it is.",
+        setting: &PASSWORD_LIFETIME,
+        min: 0,
+        max: i32::MAX,
+        flags: GucFlags::UNIT_MIN,
+    },
+    Definition {
         name: c"scram.salt_length",
         short: c"Sets the length in bytes of the salt of new verifiers.",
         long: c"",
@@ -250,6 +260,12 @@ pub(crate) fn server_iterations() -> i32 {
 /// history is off.
 pub(crate) fn password_history() -> Option<usize> {
     usize::try_from(PASSWORD_HISTORY.get()).ok().filter(|last| *last > 0)
+}
+
+/// `scram.password_lifetime` in microseconds. `None`: VALID UNTIL is left alone.
+pub(crate) fn password_lifetime() -> Option<i64> {
+    let minutes = i64::from(PASSWORD_LIFETIME.get());
+    (minutes > 0).then_some(minutes * 60_000_000)
 }
 
 /// `scram.salt_length` in bytes.

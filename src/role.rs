@@ -3,6 +3,7 @@
 mod alter;
 mod check;
 mod history;
+mod lifetime;
 pub(crate) mod password;
 mod permission;
 pub(crate) mod rotation;

@@ -1,6 +1,5 @@
 //! Section "Verifiers": make, read, check.
 
-use password_audit::Kind;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use scram_core::search::{Search, Target};
@@ -9,9 +8,8 @@ use scram_core::{Mechanism, Parameters, Verifier};
 
 use crate::error::Error;
 use crate::guc;
-use crate::limits::MAX_SECRET_LEN;
 use crate::pg::record::Record;
-use crate::pg::scram_secret::server_accepts;
+use crate::pg::scram_secret;
 use crate::pg::text::ServerText;
 use crate::pg::{interrupt, random, search_threads, verifier_text};
 
@@ -86,7 +84,7 @@ fn is_verifier(secret: ServerText) -> bool {
 /// releases differ in their judgement.
 #[pg_extern(schema = "scram", stable, parallel_safe)]
 fn identify(secret: ServerText) -> &'static str {
-    kind(&secret).as_str()
+    scram_secret::kind(&secret).as_str()
 }
 
 /// `scram.verify(password text, verifier text) returns boolean`
@@ -162,16 +160,6 @@ fn needs_rotation(verifier: ServerText) -> Result<bool, ErrorReport> {
     let verifier = verifier_text::parse(&verifier)?;
     let target = Minimum { iterations: guc::target_iterations(), salt_len: guc::salt_length() };
     Ok(verifier.mechanism() != Mechanism::ScramSha256 || !target.accepts(&verifier))
-}
-
-/// The kind of a stored secret, by its form and by the running server's own judgement.
-pub(crate) fn kind(secret: &ServerText) -> Kind {
-    if secret.len() > MAX_SECRET_LEN {
-        return Kind::Unknown;
-    }
-    let utf8 = secret.to_wire();
-    let text = String::from_utf8_lossy(&utf8);
-    password_audit::identify(&text, |_| server_accepts(secret.as_bytes()))
 }
 
 /// The parameters of a new verifier: what is given, within bounds, or the targets.

@@ -40,6 +40,10 @@ const fn told(sql: &'static str, code: &'static str, detail: &'static [&'static 
     Case { sql, code, detail, hint: &[] }
 }
 
+const fn hinted(sql: &'static str, code: &'static str, hint: &'static [&'static str]) -> Case {
+    Case { sql, code, detail: &[], hint }
+}
+
 const MALFORMED: &str = "22P02";
 const PARAMETER: &str = "22023";
 const CHECK_VIOLATION: &str = "23514";

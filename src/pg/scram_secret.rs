@@ -4,7 +4,7 @@
 use core::ffi::{CStr, c_char, c_int};
 use std::ffi::CString;
 
-use password_audit::{ParsedSecret as Decoded, StoredSecret};
+use password_audit::{Kind, ParsedSecret as Decoded, StoredSecret};
 use pgrx::pg_sys;
 use scram_core::Mechanism;
 use scram_core::keys::{Key, MAX_KEY_LEN};
@@ -48,6 +48,16 @@ pub(crate) fn stored_secret(secret: &ServerText) -> StoredSecret {
     StoredSecret::parse(Zeroizing::new(secret.to_display()), |_| {
         ParsedSecret::parse(secret.as_bytes())?.decoded()
     })
+}
+
+/// The kind of a stored secret, by its form and by the running server's own judgement.
+pub(crate) fn kind(secret: &ServerText) -> Kind {
+    if secret.len() > MAX_SECRET_LEN {
+        return Kind::Unknown;
+    }
+    let utf8 = secret.to_wire();
+    let text = String::from_utf8_lossy(&utf8);
+    password_audit::identify(&text, |_| server_accepts(secret.as_bytes()))
 }
 
 /// A secret that this server stores and serves as SCRAM-SHA-256, as it reads it.

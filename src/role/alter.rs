@@ -34,6 +34,10 @@ pub(crate) fn require_writable() {
     unsafe { pg_sys::PreventCommandIfReadOnly(c"ALTER ROLE".as_ptr()) };
 }
 
+/// The error of a `check_password_hook` that takes plain text only: credcheck's with its default
+/// settings.
+const CREDCHECK: &str = "password type is not a plain text";
+
 const LOCK_ROW: &str = "SELECT FROM pg_authid a WHERE a.oid = $1 FOR UPDATE";
 
 /// Finds a role that the current user may change in this way, and keeps it from others who change it
@@ -89,6 +93,9 @@ impl Alteration<'_> {
                     _ => break,
                 },
                 Err(error) if is_collision(&error) => wait_for_others(name)?,
+                Err(CaughtError::PostgresError(error)) if error.message() == CREDCHECK => {
+                    return Err(verifier_refused(error.sql_error_code()));
+                }
                 Err(error) => error.rethrow(),
             }
         }
@@ -227,6 +234,13 @@ fn is_collision(error: &CaughtError) -> bool {
     matches!(error, CaughtError::PostgresError(error)
         if error.sql_error_code() == PgSqlErrorCode::ERRCODE_INTERNAL_ERROR
             && COLLISIONS.contains(&error.message()))
+}
+
+/// The hook's error, with the setting that ends it.
+fn verifier_refused(code: PgSqlErrorCode) -> ErrorReport {
+    ErrorReport::new(code, CREDCHECK, "")
+        .set_detail("The server gets a verifier from this function, so that no statement holds the password.")
+        .set_hint("A superuser can set credcheck.encrypted_password_allowed to on.")
 }
 
 /// The time as text that means the same moment under every DateStyle and time zone.

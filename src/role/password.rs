@@ -3,6 +3,7 @@
 
 use core::num::NonZeroU32;
 
+use password_audit::Kind;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -15,6 +16,7 @@ use crate::guc;
 use crate::pg::catalog_role::CatalogRole;
 use crate::pg::name::PgName;
 use crate::pg::record::Record;
+use crate::pg::scram_secret;
 use crate::pg::security_context::SwitchedUser;
 use crate::pg::statement_hiding::with_hidden_statement;
 use crate::pg::text::ServerText;
@@ -22,7 +24,7 @@ use crate::pg::{caller, check_log, clock, interrupt, random, verifier_text};
 
 use super::alter::{Alteration, lock};
 use super::permission::AlteredPart;
-use super::{check, history};
+use super::{check, history, lifetime};
 
 /// `scram.verify_role(role name, password text) returns boolean`
 ///
@@ -61,7 +63,8 @@ fn verify_role(role: Option<PgName>, password: Option<ServerText>) -> Result<boo
 /// touched. With a count given only that count fits.
 ///
 /// Raises 42501 where ALTER ROLE does, before the stored secret is looked at; 42704 for an unknown
-/// role; 22023 for an empty password, a count out of range, a password of the history.
+/// role; 22023 for an empty password, a stored hash in place of one, a count out of range, a password of
+/// the history.
 #[pg_extern(sql = "
 CREATE FUNCTION scram.set_role_password(
     role name,
@@ -223,6 +226,7 @@ impl PasswordChange {
         iterations: Option<i32>,
         valid_until: Option<TimestampWithTimeZone>,
     ) -> Result<Self, Error> {
+        require_plain_text(password)?;
         let password = password.password()?;
         if password.is_empty() {
             return Err(Error::EmptyPassword);
@@ -331,7 +335,12 @@ fn apply(
     alteration: Alteration<'_>,
 ) -> Result<(), ErrorReport> {
     let verifier = new.as_ref().map(|new| new.text);
-    let now = Alteration { verifier, ..alteration }.apply(name, role)?;
+    let is_new_password = new.as_ref().is_some_and(|new| !new.is_same_password);
+    let valid_until = match alteration.valid_until {
+        None if is_new_password => lifetime::end(name, role),
+        given => given,
+    };
+    let now = Alteration { verifier, valid_until, ..alteration }.apply(name, role)?;
     let Some(New { text, is_same_password }) = new else { return Ok(()) };
     if now.secret.is_none_or(|stored| stored.as_bytes() != text.as_bytes()) {
         return Err(Error::NotStored { role: name.in_message() }.into());
@@ -372,6 +381,22 @@ fn storable(text: &ServerText) -> Result<Verifier, Error> {
 
 fn strict(secret: &ServerText) -> Option<Verifier> {
     secret.as_ascii().parse::<Verifier>().ok().filter(|v| v.mechanism() == Mechanism::ScramSha256)
+}
+
+/// Raises 22023 for a text that ALTER ROLE would store as it is, or that looks like a broken one of
+/// these: the caller has a verifier and takes the wrong function, and the text would become the
+/// password.
+fn require_plain_text(password: &ServerText) -> Result<(), Error> {
+    let is_hash = match scram_secret::kind(password) {
+        Kind::Md5
+        | Kind::ScramLax
+        | Kind::ScramSha1
+        | Kind::ScramSha256
+        | Kind::ScramSha512 => true,
+        Kind::ScramMalformed => password.as_bytes().starts_with(b"SCRAM-SHA-"),
+        _ => false,
+    };
+    if is_hash { Err(Error::HashAsPassword) } else { Ok(()) }
 }
 
 fn altered_part(valid_until: Option<i64>) -> AlteredPart {

@@ -1,10 +1,37 @@
 //! Errors of the functions that set, rotate and check passwords of roles.
 
-use super::{Case, DUPLICATE, MALFORMED, PARAMETER, UNDEFINED, case, told};
+use super::{Case, DUPLICATE, MALFORMED, PARAMETER, UNDEFINED, case, hinted, told};
 
 pub(super) const CASES: &[Case] = &[
     case("SELECT scram.set_role_password('nobody', 'hunter2')", UNDEFINED),
     case("SELECT scram.set_role_password('NOBODY', '')", PARAMETER),
+    // A stored hash, also a broken one, is no password.
+    hinted("SELECT scram.set_role_password('postgres', '{v}')", PARAMETER, &["set_role_verifier"]),
+    hinted(
+        "SELECT scram.set_role_password('nobody', 'md5' || md5('hunter2'))",
+        PARAMETER,
+        &["set_role_verifier", "password"],
+    ),
+    hinted(
+        "SELECT scram.set_role_password('postgres', scram.generate('hunter2', mechanism => 'SCRAM-SHA-512'))",
+        PARAMETER,
+        &["set_role_verifier"],
+    ),
+    hinted(
+        "SELECT scram.set_role_password('postgres', 'SCRAM-SHA-256$04096:{salt}${stored}:{server}')",
+        PARAMETER,
+        &["set_role_verifier"],
+    ),
+    hinted(
+        "SELECT scram.set_role_password('postgres', 'SCRAM-SHA-256096:{salt}{stored}:{server}')",
+        PARAMETER,
+        &["set_role_verifier"],
+    ),
+    hinted(
+        "SELECT scram.change_own_password('hunter2', '{v}')",
+        PARAMETER,
+        &["set_role_verifier"],
+    ),
     told("SELECT scram.set_role_password('postgres', 'hunter2', 4095)", PARAMETER, &["4096"]),
     told("SELECT scram.set_role_password('postgres', 'hunter2', 1000001)", PARAMETER, &["1000000"]),
     case(
