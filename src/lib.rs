@@ -81,7 +81,7 @@ extension_sql_file!(
 );
 extension_sql_file!(
     "../sql/schema/audit_inventory.sql",
-    requires = ["audit_sources", audit::report::audit_report]
+    requires = ["audit_sources", audit::report::audit_metrics, audit::report::audit_report]
 );
 extension_sql_file!("../sql/schema/audit_run.sql", requires = ["audit_inventory"]);
 extension_sql_file!("../sql/schema/audit_steps.sql", requires = ["audit_run"]);

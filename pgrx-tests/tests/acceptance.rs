@@ -102,7 +102,8 @@ fn many_findings_are_accepted_at_once() {
     assert_eq!(accept(&mut client, "'password_is_name', NULL"), "4");
     assert_eq!(accept(&mut client, "'password_is_name'"), "0");
     // An acceptance whose time is over is open, before the next run says so.
-    let over = "UPDATE scram.audit_finding SET accepted_until = now() WHERE check_id = 'password_is_name'";
+    let over =
+        "UPDATE scram.audit_finding SET accepted_until = now() WHERE check_id = 'password_is_name'";
     client.batch_execute(over).expect("time passes");
     assert_eq!(accept(&mut client, "'password_is_name', 'ann', now() + interval '1 day'"), "1");
     let kept = "SELECT scram.audit_report('json')::jsonb -> 'summary' ->> 'accepted'";
@@ -110,7 +111,7 @@ fn many_findings_are_accepted_at_once() {
 
     for (arguments, code) in [
         ("NULL", "22004"),
-        ("'password_ist_name'", "42704"),
+        ("'no_such_check'", "42704"),
         ("'password_is_name', '%', '2020-01-01'", "22023"),
         ("'password_is_name', repeat('%', 1025)", "22023"),
         ("'password_is_name', '%', NULL, repeat('x', 8193)", "22023"),

@@ -116,7 +116,9 @@ fn a_refused_job_leaves_the_old_one() {
         assert_eq!(raised.code, code, "{sql}: {raised:?}");
         assert_eq!(rows(&mut client, all), before, "{sql}");
         // The caller may go on after the error, within one transaction.
-        let caught = format!("DO $$ BEGIN PERFORM scram.schedule_audit({arguments}); EXCEPTION WHEN OTHERS THEN END $$");
+        let caught = format!(
+            "DO $$ BEGIN PERFORM scram.schedule_audit({arguments}); EXCEPTION WHEN OTHERS THEN END $$"
+        );
         client.batch_execute(&caught).expect(&caught);
         assert_eq!(rows(&mut client, all), before, "{caught}");
         last = raised.hint.unwrap_or_default();

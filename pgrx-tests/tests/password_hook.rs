@@ -53,8 +53,8 @@ fn the_error_names_the_setting_of_credcheck() {
 fn build(dir: &Path) -> String {
     let (source, library) = (dir.join("hook.c"), dir.join("hook.so"));
     fs::write(&source, HOOK).expect("the source");
-    let config = env::var_os("PG_CONFIG")
-        .unwrap_or_else(|| "/usr/lib/postgresql/15/bin/pg_config".into());
+    let config =
+        env::var_os("PG_CONFIG").unwrap_or_else(|| "/usr/lib/postgresql/15/bin/pg_config".into());
     let include = Command::new(config).arg("--includedir-server").output().expect("pg_config");
     let include = String::from_utf8(include.stdout).expect("a path");
     let made = Command::new("cc")

@@ -30,16 +30,8 @@ fn a_new_password_lives_as_long_as_the_setting_says() {
         ("alice", "set_role_password('alice', 'third')".to_owned(), "2040"),
         ("alice", "rotate_role('alice')".to_owned(), "90 days"),
         ("alice", format!("rotate_role('alice', {given})"), "2040"),
-        (
-            "alice",
-            "set_role_verifier('alice', scram.generate('fourth'))".to_owned(),
-            "90 days",
-        ),
-        (
-            "alice",
-            format!("set_role_verifier('alice', scram.generate('fifth'), {given})"),
-            "2040",
-        ),
+        ("alice", "set_role_verifier('alice', scram.generate('fourth'))".to_owned(), "90 days"),
+        ("alice", format!("set_role_verifier('alice', scram.generate('fifth'), {given})"), "2040"),
         // The idle role had expired.
         ("b", "rotate('pair')".to_owned(), "90 days"),
         ("a", "finish_rotation('pair')".to_owned(), "none"),

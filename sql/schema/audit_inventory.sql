@@ -30,4 +30,6 @@ COMMENT ON COLUMN scram.audit_census.kind IS 'as scram.identify() names it; none
 COMMENT ON COLUMN scram.audit_census.iterations IS 'iteration count as the server takes it; NULL where the kind has none';
 COMMENT ON FUNCTION scram.audit_report(text, bigint) IS
     'the report on a run of scram.run_audit(): text, json, html or prometheus';
+COMMENT ON FUNCTION scram.audit_metrics() IS
+    'numbers of the latest run of scram.run_audit() for Prometheus, without names of subjects';
 COMMENT ON FUNCTION scram_internal.take_inventory(bigint) IS 'internal to scram.run_audit(): the census of a run';

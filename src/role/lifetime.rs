@@ -27,6 +27,8 @@ pub(super) fn end(name: &ServerText, role: &CatalogRole) -> Option<i64> {
 fn notice(name: &ServerText) {
     let message = format!("VALID UNTIL of role \"{}\" stays as it is", name.in_message());
     ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message, "")
-        .set_detail("A role may not set its own VALID UNTIL, so scram.password_lifetime does not apply.")
+        .set_detail(
+            "A role may not set its own VALID UNTIL, so scram.password_lifetime does not apply.",
+        )
         .report(PgLogLevel::NOTICE);
 }

@@ -388,11 +388,9 @@ fn strict(secret: &ServerText) -> Option<Verifier> {
 /// password.
 fn require_plain_text(password: &ServerText) -> Result<(), Error> {
     let is_hash = match scram_secret::kind(password) {
-        Kind::Md5
-        | Kind::ScramLax
-        | Kind::ScramSha1
-        | Kind::ScramSha256
-        | Kind::ScramSha512 => true,
+        Kind::Md5 | Kind::ScramLax | Kind::ScramSha1 | Kind::ScramSha256 | Kind::ScramSha512 => {
+            true
+        }
         Kind::ScramMalformed => password.as_bytes().starts_with(b"SCRAM-SHA-"),
         _ => false,
     };

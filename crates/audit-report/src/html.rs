@@ -1,7 +1,9 @@
 //! `html`: one self-contained page. It sends no request, because its content security policy allows
 //! only its own style and script.
 
+mod changes;
 mod charts;
+mod listed;
 mod tables;
 
 use base64::Engine;
@@ -12,7 +14,7 @@ use sha2::{Digest, Sha256};
 use password_audit::Severity;
 
 use crate::model::{Change, Report, Timestamp};
-use crate::show::{counted, day, duration, number, time, visible};
+use crate::show::{counted, cut, day, duration, number, time, visible};
 use crate::text::unfinished;
 
 const STYLE: &str = include_str!("html/page.css");
@@ -41,10 +43,10 @@ pub(crate) fn render(report: &Report) -> String {
                 (head(report))
                 main {
                     (tiles(report))
+                    (changes::changes(report))
                     div.pictures { (charts::history(report)) (charts::stored(report)) }
                     (tables::remedies(report))
                     (tables::findings(report))
-                    (tables::fixed(report))
                     (tables::accepted(report))
                     (tables::runs(report))
                 }
@@ -99,7 +101,7 @@ fn verdict(report: &Report) -> String {
     };
     match &report.compared_with {
         Some(before) => {
-            format!("{what}; {} new since run {}.", report.count(Change::New), before.run_id)
+            format!("{what}; {} new since run {}.", count(report.count(Change::New)), before.run_id)
         }
         None => format!("{what}."),
     }
@@ -119,7 +121,7 @@ fn tiles(report: &Report) -> Markup {
                 div class={ "tile " (severity.as_str()) } data-zero[counts.of(severity) == 0] {
                     span.figure { (number(counts.of(severity))) }
                     span.label { (mark(severity)) (severity.as_str()) }
-                    span.note { @if report.compared_with.is_some() { (new(severity)) " new" } }
+                    span.note { @if report.compared_with.is_some() { (count(new(severity))) " new" } }
                 }
             }
             div.tile.accepted {
@@ -129,7 +131,7 @@ fn tiles(report: &Report) -> Markup {
             }
             @if let Some(before) = &report.compared_with {
                 div.tile.fixed {
-                    span.figure { (number(i64::try_from(report.fixed.len()).unwrap_or(i64::MAX))) }
+                    span.figure { (count(report.fixed.len())) }
                     span.label { "fixed" }
                     span.note { "since run " (before.run_id) ", " (day(&before.started_at)) }
                 }
@@ -155,16 +157,34 @@ fn mark(severity: Severity) -> Markup {
     html! { span class={ "mark " (severity.as_str()) } aria-hidden="true" {} }
 }
 
+/// Characters of a name, and of a text that is longer than names are.
+const NAME_CHARACTERS: usize = 200;
+const TEXT_CHARACTERS: usize = 400;
+
 /// A name from a catalog. Unprintable characters are escaped, and right-to-left text cannot change
 /// the direction of the text around it.
 fn name(text: &str) -> Markup {
-    let text = visible(text);
+    shown(text, NAME_CHARACTERS)
+}
+
+/// What a check has found, or a note.
+fn evidence(text: &str) -> Markup {
+    shown(text, TEXT_CHARACTERS)
+}
+
+fn shown(text: &str, characters: usize) -> Markup {
+    // First to a length, because a text may be long and an escape is longer than its character.
+    let text = cut(&visible(&cut(text, characters)), characters);
     // ASCII names do without the element, because tens of thousands of them slow a browser down.
     html! { @if text.is_ascii() { (text) } @else { bdi { (text) } } }
 }
 
 fn moment(moment: &Timestamp) -> Markup {
     html! { time datetime=(moment.utc) { (time(moment)) } }
+}
+
+fn count(count: usize) -> String {
+    number(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
 fn digest(text: &str) -> String {

@@ -1,5 +1,8 @@
-//! The report on one run of the audit, in four forms. The crate does no I/O: a [`Report`] comes in,
-//! and a `String` comes out.
+//! The report on one run of the audit, in four forms. The crate does no I/O: a [`Report`] comes in, or
+//! [`Metrics`] for the form that has numbers only, and a `String` comes out.
+//!
+//! `text` and `html` are for people, so their size is bounded: of many findings they show the worst and
+//! the statement that lists the others. `json` has all.
 //!
 //! An attacker may have chosen any name in a report to mislead its reader. So no form shows a name
 //! unescaped: `text` and `html` escape unprintable characters, `json` and `prometheus` escape as
@@ -12,23 +15,27 @@ mod html;
 mod json;
 mod model;
 mod prometheus;
+mod remedy;
 mod show;
 mod text;
 
 pub use model::{
-    Cell, Change, Cluster, Counts, Finding, FixedFinding, HistoryEntry, Report, Run, Status,
-    Timestamp,
+    Cell, Change, Cluster, Counts, Finding, FindingCount, FixedFinding, HistoryEntry, Metrics,
+    Report, Run, Status, Timestamp,
 };
 
-/// The format of a report.
+/// Writes metrics in Prometheus' text exposition format.
+pub fn metrics(metrics: &Metrics) -> String {
+    prometheus::render(metrics)
+}
+
+/// The format of a report for people or programs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Format {
     /// One self-contained page.
     Html,
     /// For programs.
     Json,
-    /// Prometheus' text exposition format.
-    Prometheus,
     /// For a terminal or an e-mail, at most [`WIDTH`] columns.
     Text,
 }
@@ -38,7 +45,7 @@ pub const WIDTH: usize = text::WIDTH;
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Text, Self::Json, Self::Html, Self::Prometheus];
+    pub const ALL: [Self; 3] = [Self::Text, Self::Json, Self::Html];
 
     /// The format of this name.
     pub fn from_name(name: &str) -> Option<Self> {
@@ -50,7 +57,6 @@ impl Format {
         match self {
             Self::Html => "html",
             Self::Json => "json",
-            Self::Prometheus => "prometheus",
             Self::Text => "text",
         }
     }
@@ -60,7 +66,6 @@ impl Format {
         match self {
             Self::Html => html::render(report),
             Self::Json => json::render(report),
-            Self::Prometheus => prometheus::render(report),
             Self::Text => text::render(report),
         }
     }

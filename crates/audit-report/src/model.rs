@@ -17,8 +17,8 @@ pub struct Report {
     pub run: Run,
     /// The last finished run before [`Report::run`]; `None` if there is none.
     pub compared_with: Option<Run>,
-    /// The last finished run, not later than [`Report::run`].
-    pub last_finished: Option<Run>,
+    /// Whether [`Report::run`] is the newest one.
+    pub is_latest: bool,
     /// Open and accepted findings, by severity, then in the order of [`Report::checks`].
     pub findings: Vec<Finding>,
     /// Findings of [`Report::compared_with`] that [`Report::run`] no longer has.
@@ -90,6 +90,48 @@ impl Report {
     pub fn count(&self, change: Change) -> usize {
         self.findings.iter().filter(|finding| finding.change == Some(change)).count()
     }
+}
+
+/// The numbers of a run for a monitoring system, with no name of a subject.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// The version of the extension.
+    pub version: String,
+    /// When they were read.
+    pub generated_at: Timestamp,
+    /// Where.
+    pub cluster: Cluster,
+    /// The run that the numbers are of; `None` before the first one.
+    pub run: Option<Run>,
+    /// The last run that ended, with passwords left or not, and not later than [`Metrics::run`].
+    pub last_finished: Option<Run>,
+    /// The last run that left nothing, not later than [`Metrics::run`].
+    pub last_success: Option<Run>,
+    /// Whether there is an earlier finished run to compare with.
+    pub is_compared: bool,
+    /// The findings of the run, and those of the run before that no longer stand.
+    pub findings: Vec<FindingCount>,
+    /// How many subjects have which stored secret, by source.
+    pub census: Vec<Cell>,
+    /// The next VALID UNTIL of a role that may log in.
+    pub next_expiry: Option<Timestamp>,
+}
+
+/// How many findings share all of this.
+#[derive(Clone, Debug)]
+pub struct FindingCount {
+    /// See [`Finding::source`].
+    pub source: String,
+    /// The id of the check.
+    pub check_id: String,
+    /// How bad they are.
+    pub severity: Severity,
+    /// Whether they count; `None` if they are fixed.
+    pub status: Option<Status>,
+    /// Whether they are new since the finished run before.
+    pub is_new: bool,
+    /// How many.
+    pub count: i64,
 }
 
 /// A point in time.

@@ -1,40 +1,44 @@
 //! `prometheus`: numbers for node_exporter's textfile collector or a push gateway. Never a subject's
 //! name. The names are part of the interface and described in `docs/report.md`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use prometheus::{Encoder, Error, GaugeVec, Opts, Registry, TextEncoder};
 
 use password_audit::Severity;
 
-use crate::model::{Change, Report};
+use crate::model::{Metrics, Run, Status};
 
 /// The statuses that a run can have.
 const STATUSES: [&str; 4] = ["done", "interrupted", "partial", "running"];
 
-pub(crate) fn render(report: &Report) -> String {
+pub(crate) fn render(metrics: &Metrics) -> String {
     // The names below are valid and differ, which is all that can be wrong.
-    gathered(report).unwrap_or_default()
+    gathered(metrics).unwrap_or_default()
 }
 
-fn gathered(report: &Report) -> Result<String, Error> {
+fn gathered(metrics: &Metrics) -> Result<String, Error> {
     // Two databases of one host, or two clusters: their series must differ.
-    let mut common = HashMap::from([("database".to_owned(), report.cluster.database.clone())]);
-    if !report.cluster.name.is_empty() {
-        common.insert("cluster".to_owned(), report.cluster.name.clone());
+    let mut common = HashMap::from([("database".to_owned(), metrics.cluster.database.clone())]);
+    if !metrics.cluster.name.is_empty() {
+        common.insert("cluster".to_owned(), metrics.cluster.name.clone());
     }
     let page = Page { common, registry: Registry::new() };
 
     let info = page.gauge("info", "Versions; always 1.", &["server_version", "version"])?;
-    info.with_label_values(&[report.cluster.server_version.as_str(), &report.version]).set(1.0);
-    findings(report, &page)?;
-    run(report, &page)?;
+    let versions = [metrics.cluster.server_version.as_str(), &metrics.version];
+    info.with_label_values(&versions).set(1.0);
+    findings(metrics, &page)?;
+    times(metrics, &page)?;
+    if let Some(run) = &metrics.run {
+        self::run(run, &page)?;
+    }
     let subjects = page.gauge(
         "subjects",
         "Roles and rows of sources by what is stored for them.",
         &["source", "kind", "iterations"],
     )?;
-    for cell in &report.census {
+    for cell in &metrics.census {
         let iterations = cell.iterations.map(|count| count.to_string()).unwrap_or_default();
         let labels = [cell.source.as_str(), &cell.kind, &iterations];
         subjects.with_label_values(&labels).add(float(cell.subjects));
@@ -42,47 +46,82 @@ fn gathered(report: &Report) -> Result<String, Error> {
     page.text()
 }
 
-fn findings(report: &Report, page: &Page) -> Result<(), Error> {
-    let mut counts = BTreeMap::new();
-    for finding in &report.findings {
-        let labels = [
-            finding.source.as_str(),
-            &finding.check_id,
-            finding.severity.as_str(),
-            finding.status.name(),
-        ];
-        *counts.entry(labels).or_insert(0) += 1;
-    }
+fn findings(metrics: &Metrics, page: &Page) -> Result<(), Error> {
     let all =
         page.gauge("findings", "Findings that stand.", &["source", "check", "severity", "status"])?;
-    for (labels, count) in counts {
-        all.with_label_values(&labels).set(float(count));
-    }
-
     // Exported even if zero, so that an alert rule always finds the series.
     let open =
-        page.gauge("open_findings", "Findings that stand and aren't accepted.", &["severity"])?;
+        page.gauge("open_findings", "Findings that stand and are not accepted.", &["severity"])?;
     for severity in Severity::ALL {
-        open.with_label_values(&[severity.as_str()]).set(float(report.counts().of(severity)));
+        open.with_label_values(&[severity.as_str()]).set(0.0);
     }
-    if report.compared_with.is_some() {
-        let count = |count: usize| float(i64::try_from(count).unwrap_or(i64::MAX));
+    let (mut new, mut fixed) = (0, 0);
+    for found in &metrics.findings {
+        let severity = found.severity.as_str();
+        new += if found.is_new { found.count } else { 0 };
+        let Some(status) = found.status else {
+            fixed += found.count;
+            continue;
+        };
+        let labels = [found.source.as_str(), &found.check_id, severity, status.name()];
+        all.with_label_values(&labels).add(float(found.count));
+        if status == Status::Open {
+            open.with_label_values(&[severity]).add(float(found.count));
+        }
+    }
+    if metrics.is_compared {
+        let help = "Findings that the finished run before did not have.";
+        page.number("new_findings", help, float(new))?;
+        let help = "Findings of the finished run before that no longer stand.";
+        page.number("fixed_findings", help, float(fixed))?;
+    }
+    Ok(())
+}
+
+/// Times of the last runs are 0 if there is none, so that a rule on their age fires.
+fn times(metrics: &Metrics, page: &Page) -> Result<(), Error> {
+    let end = |run: &Option<Run>| {
+        run.as_ref().and_then(|run| run.finished_at.as_ref()).map(|end| end.unix)
+    };
+    let (finished, success) = (end(&metrics.last_finished), end(&metrics.last_success));
+    page.number(
+        "last_run_timestamp_seconds",
+        "When the last run began; 0 before the first one.",
+        metrics.run.as_ref().map_or(0.0, |run| run.started_at.unix),
+    )?;
+    page.number(
+        "last_finished_timestamp_seconds",
+        "When the last run ended that was done or partial; 0 before it.",
+        finished.unwrap_or(0.0),
+    )?;
+    page.number(
+        "last_success_timestamp_seconds",
+        "When the last run ended that left nothing; 0 before it.",
+        success.unwrap_or(0.0),
+    )?;
+    if let Some(finished) = finished {
         page.number(
-            "new_findings",
-            "Findings that the finished run before did not have.",
-            count(report.count(Change::New)),
+            "age_seconds",
+            "Time since the last run ended that was done or partial.",
+            (metrics.generated_at.unix - finished).max(0.0),
+        )?;
+    }
+    if let Some(next) = &metrics.next_expiry {
+        page.number(
+            "next_expiry_timestamp_seconds",
+            "The next VALID UNTIL of a role that may log in.",
+            next.unix,
         )?;
         page.number(
-            "fixed_findings",
-            "Findings of the finished run before that no longer stand.",
-            count(report.fixed.len()),
+            "next_expiry_seconds",
+            "Time until the next VALID UNTIL of a role that may log in.",
+            (next.unix - metrics.generated_at.unix).max(0.0),
         )?;
     }
     Ok(())
 }
 
-fn run(report: &Report, page: &Page) -> Result<(), Error> {
-    let run = &report.run;
+fn run(run: &Run, page: &Page) -> Result<(), Error> {
     page.number("run_id", "Number of the run reported on.", float(run.run_id))?;
     let status =
         page.gauge("run_status", "State of the run: 1 for the one it is in.", &["status"])?;
@@ -95,13 +134,6 @@ fn run(report: &Report, page: &Page) -> Result<(), Error> {
     }
     if let Some(seconds) = run.duration() {
         page.number("run_duration_seconds", "How long the run took.", seconds)?;
-    }
-    if let Some(end) = report.last_finished.as_ref().and_then(|run| run.finished_at.as_ref()) {
-        page.number(
-            "last_finished_timestamp_seconds",
-            "When the last finished run ended.",
-            end.unix,
-        )?;
     }
     page.number(
         "run_subjects",

@@ -27,6 +27,14 @@ pub(crate) fn subject(source: &str, subject: &str) -> String {
     }
 }
 
+/// The text, or as many characters of it and an ellipsis.
+pub(crate) fn cut(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// `1,234,567`.
 pub(crate) fn number(value: i64) -> String {
     let digits = value.unsigned_abs().to_string();

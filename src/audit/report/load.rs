@@ -1,5 +1,7 @@
 //! Reads what a report tells, as the caller of the function.
 
+mod metrics;
+
 use std::cell::Cell;
 
 use audit_report::{
@@ -14,6 +16,8 @@ use pgrx::prelude::*;
 use crate::error::Error;
 use crate::guc;
 use crate::pg::query::{Row, query};
+
+pub(super) use metrics::metrics;
 
 /// Runs by a condition on `r`; the last one of them.
 const RUN: &str = r"
@@ -59,9 +63,12 @@ SELECT s.finding_id, source, subject, check_id, coalesce(s.severity, b.severity)
        END AS change
 FROM (SELECT *, true AS here FROM standing) s
 FULL JOIN before b USING (source, subject, check_id)
-LEFT JOIN scram.audit_run r ON r.run_id = s.first_run
-ORDER BY source, subject, check_id
-LIMIT $4";
+LEFT JOIN scram.audit_run r ON r.run_id = s.first_run";
+
+/// In an order that does not depend on the database's collation: first the roles and the server.
+const ORDER: &str = r#"
+ORDER BY source NOT IN ('role', 'server'), source COLLATE "C", subject COLLATE "C", check_id COLLATE "C"
+LIMIT $4"#;
 
 /// More findings, standing or fixed, are more than a report holds in memory at a time.
 const MAX_FINDINGS: usize = 200_000;
@@ -125,9 +132,7 @@ pub(super) fn report(run_id: Option<i64>) -> Result<Report, ErrorReport> {
         Some(run_id) => Error::UnknownRun { run_id },
         None => Error::NoRun,
     })?;
-    let finished = "r.status IN ('done', 'partial') AND r.run_id";
-    let before = self::run(&format!("{finished} < $1"), Some(run.run_id))?.map(|(run, _)| run);
-    let last = self::run(&format!("{finished} <= $1"), Some(run.run_id))?.map(|(run, _)| run);
+    let before = finished_before(run.run_id)?;
     let (cluster, generated_at) = place()?;
     let (findings, fixed) = findings(&run, before.as_ref(), latest)?;
 
@@ -139,7 +144,7 @@ pub(super) fn report(run_id: Option<i64>) -> Result<Report, ErrorReport> {
         history: history(run.run_id)?,
         run,
         compared_with: before,
-        last_finished: last,
+        is_latest: latest,
         findings,
         fixed,
         checks: CHECKS,
@@ -187,6 +192,20 @@ fn place() -> Result<(Cluster, Timestamp), ErrorReport> {
     places?.pop().ok_or_else(|| Error::NoRun.into())
 }
 
+/// The last finished run before this one.
+fn finished_before(run_id: i64) -> Result<Option<Run>, ErrorReport> {
+    let finished = "r.status IN ('done', 'partial') AND r.run_id < $1";
+    Ok(run(finished, Some(run_id))?.map(|(run, _)| run))
+}
+
+/// [`FINDINGS`] with its columns.
+fn standing_and_fixed() -> String {
+    FINDINGS
+        .replace("{accepted}", ACCEPTED)
+        .replace("{seen}", &timestamp_columns("r.started_at", "seen"))
+        .replace("{until}", &timestamp_columns("s.accepted_until", "until"))
+}
+
 /// The standing findings in the order of the report, and the findings that are fixed since
 /// `before`.
 fn findings(
@@ -194,10 +213,7 @@ fn findings(
     before: Option<&Run>,
     latest: bool,
 ) -> Result<(Vec<Finding>, Vec<FixedFinding>), ErrorReport> {
-    let text = FINDINGS
-        .replace("{accepted}", ACCEPTED)
-        .replace("{seen}", &timestamp_columns("r.started_at", "seen"))
-        .replace("{until}", &timestamp_columns("s.accepted_until", "until"));
+    let text = format!("{}{ORDER}", standing_and_fixed());
     let limit = i64::try_from(MAX_FINDINGS + 1).unwrap_or(i64::MAX);
     let arguments: [DatumWithOid<'_>; 4] =
         [run.run_id.into(), before.map(|before| before.run_id).into(), latest.into(), limit.into()];

@@ -1,16 +1,28 @@
 //! The tables of the page.
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
-use super::{mark, moment, name};
+use super::listed::{MOST, SMALL_TABLE_BYTES, TABLE_BYTES, fitting};
+use super::{count, evidence, mark, moment, name};
 use password_audit::Severity;
 
 use crate::model::{Change, Finding, Report};
+use crate::remedy;
 use crate::show::{accepted_until, number, since};
 
-/// The remedies: a row for each check that has an open finding.
+/// Columns of a command: longer ones are broken.
+const COMMAND_WIDTH: usize = 100;
+
+/// The remedies: a row for each check that has an open finding, with commands for the first ones.
 pub(super) fn remedies(report: &Report) -> Markup {
     let groups = report.by_check();
+    let mut commands: Vec<_> = groups
+        .iter()
+        .map(|(_, id, findings)| remedy::commands(report, id, findings, COMMAND_WIDTH).join("\n"))
+        .collect();
+    if commands.iter().map(String::len).sum::<usize>() > SMALL_TABLE_BYTES / 2 {
+        commands.iter_mut().for_each(String::clear);
+    }
     html! {
         section aria-labelledby="to-do" {
             h2 #to-do { "What to do" }
@@ -19,7 +31,7 @@ pub(super) fn remedies(report: &Report) -> Markup {
                     "Nothing: none of the " (report.checks.len()) " checks has an open finding."
                 }
             } @else {
-                div.scroll {
+                div.scroll tabindex="0" {
                     table.remedies {
                         caption.sr { "Checks with open findings, the worst first" }
                         thead { tr {
@@ -29,7 +41,7 @@ pub(super) fn remedies(report: &Report) -> Markup {
                             th scope="col" { "Remedy" }
                         } }
                         tbody {
-                            @for (severity, id, findings) in &groups {
+                            @for ((severity, id, findings), commands) in groups.iter().zip(&commands) {
                                 @let check = report.check(id);
                                 tr {
                                     td { (badge(*severity)) }
@@ -37,8 +49,11 @@ pub(super) fn remedies(report: &Report) -> Markup {
                                         @if let Some(check) = check { (check.title) br; }
                                         code { (name(id)) }
                                     }
-                                    td.number { (number(i64::try_from(findings.len()).unwrap_or(i64::MAX))) }
-                                    td { @if let Some(check) = check { (check.remedy) } }
+                                    td.number { (count(findings.len())) }
+                                    td {
+                                        @if let Some(check) = check { (check.remedy) }
+                                        @if !commands.is_empty() { pre tabindex="0" { (commands) } }
+                                    }
                                 }
                             }
                         }
@@ -49,9 +64,12 @@ pub(super) fn remedies(report: &Report) -> Markup {
     }
 }
 
-/// Every open finding. The script makes it sortable.
+/// The open findings, or the first ones of each check. The script makes them sortable.
 pub(super) fn findings(report: &Report) -> Markup {
     let open = report.counts().open();
+    let checks = report.by_check();
+    let groups: Vec<_> = checks.iter().map(|(.., findings)| findings.clone()).collect();
+    let rows = fitting(&groups, MOST, TABLE_BYTES, |finding| row(finding));
     html! {
         @if open > 0 {
             section aria-labelledby="findings" {
@@ -66,14 +84,19 @@ pub(super) fn findings(report: &Report) -> Markup {
                         th scope="col" { "Evidence" }
                         th scope="col" { "Since" }
                     } }
-                    tbody { @for finding in report.open() { (row(finding)) } }
+                    tbody { @for row in rows.iter().flatten() { (PreEscaped(row)) } }
+                }
+                @for ((severity, id, findings), shown) in checks.iter().zip(&rows) {
+                    @if shown.len() < findings.len() {
+                        @let listing = remedy::listing(report, id, severity.as_str());
+                        (more(findings.len() - shown.len(), id, &listing))
+                    }
                 }
             }
         }
     }
 }
 
-/// Kept small: there may be ten thousand.
 fn row(finding: &Finding) -> Markup {
     html! {
         tr {
@@ -81,7 +104,7 @@ fn row(finding: &Finding) -> Markup {
             td { code { (name(&finding.check_id)) } }
             td { (name(&finding.source)) }
             th scope="row" { (name(&finding.subject)) }
-            td { (name(&finding.evidence)) }
+            td { (evidence(&finding.evidence)) }
             td data-key=(finding.first_run) {
                 (since(finding))
                 @match finding.change {
@@ -94,44 +117,14 @@ fn row(finding: &Finding) -> Markup {
     }
 }
 
-/// The fixed findings.
-pub(super) fn fixed(report: &Report) -> Markup {
-    html! {
-        @if let Some(before) = report.compared_with.as_ref().filter(|_| !report.fixed.is_empty()) {
-            section aria-labelledby="fixed" {
-                h2 #fixed { "Fixed since run " (before.run_id) " " span.count { (report.fixed.len()) } }
-                table.cards {
-                    caption.sr { "Findings of the run before that no longer stand" }
-                    thead { tr {
-                        th scope="col" { "Severity" }
-                        th scope="col" { "Check" }
-                        th scope="col" { "Source" }
-                        th scope="col" { "Subject" }
-                        th scope="col" { "It was" }
-                    } }
-                    tbody {
-                        @for fixed in &report.fixed {
-                            tr {
-                                td { (badge(fixed.severity)) }
-                                td { code { (name(&fixed.check_id)) } }
-                                td { (name(&fixed.source)) }
-                                th scope="row" { (name(&fixed.subject)) }
-                                td { (name(&fixed.evidence)) }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// The accepted findings, with the end of the acceptance and its note.
 pub(super) fn accepted(report: &Report) -> Markup {
+    let accepted = [report.accepted().collect::<Vec<_>>()];
+    let rows = fitting(&accepted, MOST, SMALL_TABLE_BYTES, |finding| accepted_row(finding));
     html! {
-        @if report.counts().accepted > 0 {
+        @for (findings, rows) in accepted.iter().zip(&rows).filter(|(all, _)| !all.is_empty()) {
             section aria-labelledby="accepted" {
-                h2 #accepted { "Accepted " span.count { (number(report.counts().accepted)) } }
+                h2 #accepted { "Accepted " span.count { (count(findings.len())) } }
                 table.cards.notes {
                     caption.sr { "Accepted findings, which count as open again once their time is over" }
                     thead { tr {
@@ -142,22 +135,33 @@ pub(super) fn accepted(report: &Report) -> Markup {
                         th scope="col" { "Accepted" }
                         th scope="col" { "Note" }
                     } }
-                    tbody {
-                        @for finding in report.accepted() {
-                            tr {
-                                td { (badge(finding.severity)) }
-                                td { code { (name(&finding.check_id)) } }
-                                td { (name(&finding.source)) }
-                                th scope="row" { (name(&finding.subject)) }
-                                td { (accepted_until(finding)) }
-                                td { (name(finding.note.as_deref().unwrap_or_default())) }
-                            }
-                        }
-                    }
+                    tbody { @for row in rows { (PreEscaped(row)) } }
+                }
+                @if rows.len() < findings.len() {
+                    @let listing = "SELECT * FROM scram.audit_finding WHERE status = 'accepted';";
+                    (more(findings.len() - rows.len(), "accepted", listing))
                 }
             }
         }
     }
+}
+
+fn accepted_row(finding: &Finding) -> Markup {
+    html! {
+        tr {
+            td { (badge(finding.severity)) }
+            td { code { (name(&finding.check_id)) } }
+            td { (name(&finding.source)) }
+            th scope="row" { (name(&finding.subject)) }
+            td { (accepted_until(finding)) }
+            td { (evidence(finding.note.as_deref().unwrap_or_default())) }
+        }
+    }
+}
+
+/// How many rows are left out, and the statement that lists them.
+pub(super) fn more(rows: usize, what: &str, listing: &str) -> Markup {
+    html! { p.more { "and " (count(rows)) " more " (name(what)) ": " code { (name(listing)) } } }
 }
 
 /// The numbers behind the first picture.
@@ -166,7 +170,7 @@ pub(super) fn runs(report: &Report) -> Markup {
         @if report.history.len() > 1 {
             section aria-labelledby="runs" {
                 h2 #runs { "Last runs" }
-                div.scroll {
+                div.scroll tabindex="0" {
                     table.runs {
                         caption.sr { "Findings that stood in the last runs, the newest first" }
                         thead { tr {
@@ -198,7 +202,7 @@ pub(super) fn runs(report: &Report) -> Markup {
     }
 }
 
-fn badge(severity: Severity) -> Markup {
+pub(super) fn badge(severity: Severity) -> Markup {
     html! { span.severity { (mark(severity)) (severity.as_str()) } }
 }
 
