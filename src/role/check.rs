@@ -1,5 +1,6 @@
-//! Whether a password is a role's.
+//! Whether a password is a role's, and whether it is a password.
 
+use password_audit::Kind;
 use scram_core::search::Md5Hash;
 use scram_core::{Mechanism, Parameters, Password, Verifier};
 
@@ -9,7 +10,7 @@ use crate::guc;
 use crate::pg::catalog_role::CatalogRole;
 use crate::pg::interrupt;
 use crate::pg::random;
-use crate::pg::scram_secret::ParsedSecret;
+use crate::pg::scram_secret::{self, ParsedSecret};
 use crate::pg::text::ServerText;
 
 /// Whether the stored secret belongs to this password. An unknown role costs at least as much as a
@@ -50,4 +51,18 @@ pub(super) fn new_verifier(
     let salt = random::salt(guc::salt_length())?;
     let parameters = Parameters::new(Mechanism::ScramSha256, iterations, salt)?;
     Ok(Verifier::derive(parameters, password, interrupt::check))
+}
+
+/// Raises 22023 for a text that ALTER ROLE would store as it is, or that looks like a broken one of
+/// these: the caller has a verifier and takes the wrong function, and the text would become the
+/// password.
+pub(super) fn require_plain_text(password: &ServerText) -> Result<(), Error> {
+    let is_hash = match scram_secret::kind(password) {
+        Kind::Md5 | Kind::ScramLax | Kind::ScramSha1 | Kind::ScramSha256 | Kind::ScramSha512 => {
+            true
+        }
+        Kind::ScramMalformed => password.as_bytes().starts_with(b"SCRAM-SHA-"),
+        _ => false,
+    };
+    if is_hash { Err(Error::HashAsPassword) } else { Ok(()) }
 }

@@ -3,7 +3,6 @@
 
 use core::num::NonZeroU32;
 
-use password_audit::Kind;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -16,7 +15,6 @@ use crate::guc;
 use crate::pg::catalog_role::CatalogRole;
 use crate::pg::name::PgName;
 use crate::pg::record::Record;
-use crate::pg::scram_secret;
 use crate::pg::security_context::SwitchedUser;
 use crate::pg::statement_hiding::with_hidden_statement;
 use crate::pg::text::ServerText;
@@ -226,7 +224,7 @@ impl PasswordChange {
         iterations: Option<i32>,
         valid_until: Option<TimestampWithTimeZone>,
     ) -> Result<Self, Error> {
-        require_plain_text(password)?;
+        check::require_plain_text(password)?;
         let password = password.password()?;
         if password.is_empty() {
             return Err(Error::EmptyPassword);
@@ -381,20 +379,6 @@ fn storable(text: &ServerText) -> Result<Verifier, Error> {
 
 fn strict(secret: &ServerText) -> Option<Verifier> {
     secret.as_ascii().parse::<Verifier>().ok().filter(|v| v.mechanism() == Mechanism::ScramSha256)
-}
-
-/// Raises 22023 for a text that ALTER ROLE would store as it is, or that looks like a broken one of
-/// these: the caller has a verifier and takes the wrong function, and the text would become the
-/// password.
-fn require_plain_text(password: &ServerText) -> Result<(), Error> {
-    let is_hash = match scram_secret::kind(password) {
-        Kind::Md5 | Kind::ScramLax | Kind::ScramSha1 | Kind::ScramSha256 | Kind::ScramSha512 => {
-            true
-        }
-        Kind::ScramMalformed => password.as_bytes().starts_with(b"SCRAM-SHA-"),
-        _ => false,
-    };
-    if is_hash { Err(Error::HashAsPassword) } else { Ok(()) }
 }
 
 fn altered_part(valid_until: Option<i64>) -> AlteredPart {
