@@ -272,6 +272,51 @@ fn a_request_of_a_page_is_seen() {
     assert_eq!(page.console.len(), 1, "{:?}", page.console);
 }
 
+/// The lines of pg_hba.conf that the report gives are rules for the same connections, with another method.
+#[test]
+fn rules_are_given_as_they_should_be() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    let rules = "local all all trust\n\
+                 host all \"all\" 10.0.0.0/8 trust\n\
+                 host \"My DB\",postgres +pg_monitor,postgres ::1/128 trust\n\
+                 host all a_role_with_a_long_name,another_role_with_a_long_name 127.0.0.1/32 trust\n\
+                 host replication postgres samenet trust\n\
+                 host sameuser all 0.0.0.0/0 scram-sha-256\n";
+    cluster.reload_hba(&mut client, rules);
+    let known = "SELECT type, database::text, user_name::text, address, netmask, auth_method = 'trust' AS is_trust
+                 FROM pg_hba_file_rules WHERE auth_method = 'METHOD' AND error IS NULL ORDER BY line_number";
+    let before = rows(&mut client, &known.replace("METHOD", "trust"));
+    assert_eq!(before.len(), 5, "{before:?}");
+    let run = cell(&mut client, "CALL scram.run_audit()").expect("a run");
+
+    let text = report(&mut client, "text", &run);
+    let mut lines = Vec::new();
+    let mut is_rule = false;
+    for line in text.lines() {
+        if let Some((_, place)) = line.split_once("# pg_hba.conf:") {
+            let number: usize =
+                place.split_once(',').expect("a place").0.parse().expect("a number");
+            lines.push((number, String::new()));
+            is_rule = true;
+        } else if is_rule && line.starts_with("    ") && !line.contains("SELECT pg_reload_conf()") {
+            let rule = &mut lines.last_mut().expect("a place").1;
+            rule.push_str(line);
+            rule.push('\n');
+        } else {
+            is_rule = false;
+        }
+    }
+    lines.sort();
+    let mended: String = lines.into_iter().map(|(_, rule)| rule).collect();
+    cluster.reload_hba(&mut client, &mended);
+    let mut after = rows(&mut client, &known.replace("METHOD", "scram-sha-256"));
+    for row in &mut after {
+        row[5] = Some("t".to_owned());
+    }
+    assert_eq!(after, before, "{mended}");
+}
+
 #[test]
 fn a_standby_tells_the_same() {
     let cluster = Cluster::builder().hba("local replication all trust").start();
