@@ -9,6 +9,7 @@ use pgrx::prelude::*;
 use scram_core::channel_binding::UnknownBindingType;
 use scram_core::client::ClientError;
 use scram_core::mechanism::UnknownMechanism;
+use scram_core::saslprep;
 use scram_core::server::BindingMissing;
 use scram_core::state::SealError;
 use scram_core::verifier::{ParameterError, ParseError};
@@ -62,6 +63,8 @@ pub(crate) enum Error {
     PasswordOutOfRange { min: usize, max: usize },
     #[error("permission denied to alter role \"{role}\"")]
     Permission { role: String },
+    #[error("unknown preparation of a password")]
+    Preparation,
     #[error("could not generate random bytes")]
     Random,
     #[error("unknown format of a report")]
@@ -84,6 +87,10 @@ pub(crate) enum Error {
     RotationUnready { role: String },
     #[error("permission denied for {kind} {routine}")]
     RoutinePermission { kind: &'static str, routine: &'static str },
+    #[error("salt and salt length cannot be given together")]
+    SaltAndLength,
+    #[error("SASLprep does not allow this password")]
+    SaslPrep(#[from] saslprep::Error),
     #[error("search thread failed")]
     Search,
     #[error("column \"{column}\" of relation \"{relation}\" does not exist")]
@@ -220,6 +227,11 @@ impl From<Error> for ErrorReport {
                 Some(format!("The password has {got} bytes; the limit is {MAX_PASSWORD_LEN}.")),
                 None,
             ),
+            Error::Preparation => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                None,
+                Some("Preparations are \"postgresql\", \"saslprep\" and \"none\"."),
+            ),
             Error::Random | Error::Search => (ERRCODE_INTERNAL_ERROR, None, None),
             Error::ReportFormat => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
@@ -248,6 +260,18 @@ impl From<Error> for ErrorReport {
                 Some("Extend VALID UNTIL of the role, then call scram.rotate()."),
             ),
             Error::RoutinePermission { .. } => (ERRCODE_INSUFFICIENT_PRIVILEGE, None, None),
+            Error::SaltAndLength => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                None,
+                Some(
+                    "Give \"salt\" or \"salt_length\", or neither for a random salt of scram.salt_length bytes.",
+                ),
+            ),
+            Error::SaslPrep(why) => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                Some(sentence(why)),
+                Some("With preparation \"postgresql\" such a password is hashed as it was typed."),
+            ),
             Error::SourceColumn { .. } => (ERRCODE_UNDEFINED_COLUMN, None, None),
             Error::SourceColumnChanged { .. } => (
                 ERRCODE_DATATYPE_MISMATCH,

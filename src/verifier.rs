@@ -1,5 +1,8 @@
 //! Section "Verifiers": make, read, check.
 
+mod preparation;
+
+use password_audit::Kind;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use scram_core::search::{Search, Target};
@@ -13,6 +16,8 @@ use crate::pg::scram_secret;
 use crate::pg::text::ServerText;
 use crate::pg::{interrupt, random, search_threads, verifier_text};
 
+use preparation::Preparation;
+
 /// Candidates that [`match_any`] copies and searches at a time, at most.
 const CANDIDATES_PER_SEARCH: usize = 8192;
 
@@ -20,12 +25,14 @@ const CANDIDATES_PER_SEARCH: usize = 8192;
 const BYTES_PER_SEARCH: usize = 16 * 1024 * 1024;
 
 /// `scram.generate(password text, iterations integer DEFAULT NULL, salt bytea DEFAULT NULL,
-/// mechanism text DEFAULT 'SCRAM-SHA-256') returns text`
+/// mechanism text DEFAULT 'SCRAM-SHA-256', salt_length integer DEFAULT NULL,
+/// preparation text DEFAULT 'postgresql') returns text`
 ///
 /// A new verifier. NULL for an option means its default: the target count, a random salt. A NULL
 /// password gives NULL.
 ///
-/// Raises 22023 for a count or salt out of range, an unknown mechanism, the empty password.
+/// Raises 22023 for a count or salt out of range, a salt and its length together, an unknown
+/// mechanism or preparation, a password that is empty or that the preparation forbids.
 /// VOLATILE: a new salt at every call.
 #[pg_extern(schema = "scram", volatile, parallel_safe, cost = 100000)]
 fn generate(
@@ -33,12 +40,15 @@ fn generate(
     iterations: default!(Option<i32>, "NULL"),
     salt: default!(Option<&[u8]>, "NULL"),
     mechanism: default!(Option<ServerText>, "'SCRAM-SHA-256'"),
+    salt_length: default!(Option<i32>, "NULL"),
+    preparation: default!(Option<ServerText>, "'postgresql'"),
 ) -> Result<Option<String>, ErrorReport> {
     let Some(password) = password else { return Ok(None) };
-    let password = password.password()?;
+    let password = Preparation::parse(preparation.as_ref())?.prepare(&password)?;
     if password.is_empty() {
         return Err(Error::EmptyPassword.into());
     }
+    let salt = new_salt(salt, salt_length)?;
     let parameters = new_parameters(iterations, salt, mechanism.as_ref())?;
     let verifier = Verifier::derive(parameters, &password, interrupt::check);
     Ok(Some(verifier.to_string()))
@@ -87,17 +97,24 @@ fn identify(secret: ServerText) -> &'static str {
     scram_secret::kind(&secret).as_str()
 }
 
-/// `scram.verify(password text, verifier text) returns boolean`
+/// `scram.verify(password text, verifier text, preparation text DEFAULT 'postgresql')
+/// returns boolean`
 ///
 /// Whether the password made the verifier: both keys match.
 ///
-/// Raises 22P02 if the verifier is malformed and 22023 if its count is over `scram.max_iterations`.
+/// Raises 22P02 if the verifier is malformed, and 22023 if its count is over `scram.max_iterations`,
+/// the preparation is unknown, or it forbids the password.
 /// Takes as long as its iteration count asks for, and can be cancelled meanwhile. IMMUTABLE, so with
 /// two constants it already runs at planning.
 #[pg_extern(schema = "scram", immutable, parallel_safe, cost = 100000)]
-fn verify(password: ServerText, verifier: ServerText) -> Result<bool, ErrorReport> {
+fn verify(
+    password: ServerText,
+    verifier: ServerText,
+    preparation: default!(ServerText, "'postgresql'"),
+) -> Result<bool, ErrorReport> {
     let verifier = verifier_text::parse_bounded(&verifier)?;
-    Ok(verifier.verify(&password.password()?, interrupt::check))
+    let password = Preparation::parse(Some(&preparation))?.prepare(&password)?;
+    Ok(verifier.verify(&password, interrupt::check))
 }
 
 /// `scram.match_any(verifier text, candidates text[]) returns integer`
@@ -165,7 +182,7 @@ fn needs_rotation(verifier: ServerText) -> Result<bool, ErrorReport> {
 /// The parameters of a new verifier: what is given, within bounds, or the targets.
 fn new_parameters(
     iterations: Option<i32>,
-    salt: Option<&[u8]>,
+    salt: Vec<u8>,
     mechanism: Option<&ServerText>,
 ) -> Result<Parameters, Error> {
     let mechanism = match mechanism {
@@ -176,11 +193,20 @@ fn new_parameters(
         Some(got) => verifier_text::bounded_iterations(got)?,
         None => guc::target_iterations(),
     };
-    let salt = match salt {
-        // Before it is copied.
-        Some(salt) if salt.len() > MAX_SALT_LEN => return Err(ParameterError::Salt.into()),
-        Some(salt) => salt.to_vec(),
-        None => random::salt(guc::salt_length())?,
-    };
     Ok(Parameters::new(mechanism, iterations, salt)?)
+}
+
+/// The salt of a new verifier: the given one, or a random one of the given or the target length.
+fn new_salt(salt: Option<&[u8]>, length: Option<i32>) -> Result<Vec<u8>, Error> {
+    match (salt, length) {
+        (Some(_), Some(_)) => Err(Error::SaltAndLength),
+        // Before it is copied.
+        (Some(salt), None) if salt.len() > MAX_SALT_LEN => Err(ParameterError::Salt.into()),
+        (Some(salt), None) => Ok(salt.to_vec()),
+        (None, Some(length)) => match usize::try_from(length) {
+            Ok(length @ 1..=MAX_SALT_LEN) => random::salt(length),
+            _ => Err(ParameterError::Salt.into()),
+        },
+        (None, None) => random::salt(guc::salt_length()),
+    }
 }

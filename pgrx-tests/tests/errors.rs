@@ -84,6 +84,18 @@ const CASES: &[Case] = &[
     case("SELECT scram.generate('hunter2', mechanism => 'scram-sha-256')", PARAMETER),
     case("SELECT scram.generate('hunter2', mechanism => '')", PARAMETER),
     case("SELECT scram.generate('')", PARAMETER),
+    case("SELECT scram.generate('hunter2', salt => 'salt', salt_length => 4)", PARAMETER),
+    told("SELECT scram.generate('hunter2', salt_length => 0)", PARAMETER, &["1 to 1024"]),
+    told("SELECT scram.generate('hunter2', salt_length => -1)", PARAMETER, &["1 to 1024"]),
+    told("SELECT scram.generate('hunter2', salt_length => 1025)", PARAMETER, &["1 to 1024"]),
+    case("SELECT scram.generate('hunter2', preparation => 'rfc4013')", PARAMETER),
+    case("SELECT scram.generate('hunter2', preparation => 'SASLprep')", PARAMETER),
+    case("SELECT scram.verify('hunter2', '{v}', 'hunter2')", PARAMETER),
+    told(
+        "SELECT scram.generate(U&'hunter2\\0007', preparation => 'saslprep')",
+        PARAMETER,
+        &["SASLprep"],
+    ),
     // A malformed verifier, and which part of it is.
     told("SELECT scram.parse('hunter2')", MALFORMED, &[]),
     told("SELECT scram.parse('')", MALFORMED, &[]),

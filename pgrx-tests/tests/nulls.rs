@@ -16,6 +16,12 @@ const CASES: &[(&str, &str)] = &[
          FROM scram.parse(scram.generate('x', NULL, NULL, NULL)) p",
         "SCRAM-SHA-256|4096|16",
     ),
+    ("SELECT scram.generate(NULL, preparation => 'nonsense')", "∅"),
+    (
+        "SELECT scram.verify('x', scram.generate('x', salt_length => NULL, preparation => NULL))",
+        "t",
+    ),
+    ("SELECT scram.verify('pencil', '{v}', NULL)", "∅"),
     ("SELECT (scram.parse(NULL)).*", "∅|∅|∅|∅|∅"),
     ("SELECT * FROM scram.parse(NULL)", "∅|∅|∅|∅|∅"),
     ("SELECT count(*) FROM (VALUES ('{v}'), (NULL)) t(v), scram.parse(t.v)", "2"),

@@ -58,7 +58,7 @@ GRANT EXECUTE ON FUNCTION
     scram.change_own_password(text, text),
     scram.check_transcript(text, text, text, text, text, bytea),
     scram.explain(text),
-    scram.generate(text, integer, bytea, text),
+    scram.generate(text, integer, bytea, text, integer, text),
     scram.handshake(text, text, text, text, text, text, text, bytea),
     scram.identify(text),
     scram.is_verifier(text),
@@ -66,7 +66,7 @@ GRANT EXECUTE ON FUNCTION
     scram.needs_rotation(text),
     scram.parse(text),
     scram.username(text),
-    scram.verify(text, text)
+    scram.verify(text, text, text)
 TO PUBLIC;
 
 -- Functions that run_audit(), add_audit_source(), load_wordlist(), schedule_audit(), accept_finding() and audit_diff() call as
@@ -91,7 +91,7 @@ COMMENT ON DOMAIN scram.verifier IS 'text that is a SCRAM verifier in its strict
 COMMENT ON FUNCTION scram.check_transcript(text, text, text, text, text, bytea) IS
     'shows where a recorded SCRAM exchange goes wrong';
 COMMENT ON FUNCTION scram.explain(text) IS 'explains a SCRAM message attribute by attribute';
-COMMENT ON FUNCTION scram.generate(text, integer, bytea, text) IS 'makes a SCRAM verifier of a password';
+COMMENT ON FUNCTION scram.generate(text, integer, bytea, text, integer, text) IS 'makes a SCRAM verifier of a password';
 COMMENT ON FUNCTION scram.handshake(text, text, text, text, text, text, text, bytea) IS
     'plays both sides of a SCRAM exchange and shows the messages';
 COMMENT ON FUNCTION scram.handshake_finish(bytea, text, text, text) IS
@@ -108,4 +108,4 @@ COMMENT ON FUNCTION scram.role_handshake_finish(bytea, text) IS
 COMMENT ON FUNCTION scram.role_handshake_start(text, name, text, text, bytea) IS
     'first call of a server-side SCRAM exchange for a role of this cluster';
 COMMENT ON FUNCTION scram.username(text) IS 'the user name in a client-first-message';
-COMMENT ON FUNCTION scram.verify(text, text) IS 'whether a password made a SCRAM verifier';
+COMMENT ON FUNCTION scram.verify(text, text, text) IS 'whether a password made a SCRAM verifier';

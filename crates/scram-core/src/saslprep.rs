@@ -9,6 +9,7 @@
 //!
 //! Source: `pg_saslprep` in PostgreSQL's `src/common/saslprep.c`, the same from 10 to 18.
 
+mod rfc4013;
 mod tables;
 
 use std::fmt;
@@ -22,7 +23,7 @@ use tables::{
 
 /// The bytes of a password that go into the key derivation. Wiped when dropped, never printed.
 ///
-/// The constructor prepares the password, so that no key is derived from an unprepared one.
+/// The constructors prepare the password, so that no key is derived from an unprepared one by mistake.
 pub struct Password(Zeroizing<Vec<u8>>);
 
 impl Password {
@@ -38,12 +39,28 @@ impl Password {
         saslprep(raw).unwrap_or_else(|_| Self::raw(raw))
     }
 
+    /// Prepares a password by RFC 4013, as MongoDB does for SCRAM-SHA-256.
+    ///
+    /// A password of characters that SASLprep removes becomes empty.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidUtf8`], then [`Error::Prohibited`].
+    pub fn prepare_rfc4013(raw: &[u8]) -> Result<Self, Error> {
+        rfc4013::prepare(raw)
+    }
+
+    /// Takes the bytes as they are, as Kafka does (`ScramFormatter.normalize`).
+    pub fn unprepared(raw: &[u8]) -> Self {
+        Self::raw(raw)
+    }
+
     /// The prepared bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Whether the password is empty. Preparation never makes a password empty.
+    /// Whether the password is empty. [`prepare`](Self::prepare) never makes a password empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -81,15 +98,19 @@ pub fn saslprep(raw: &[u8]) -> Result<Password, Error> {
     }
     let text = str::from_utf8(raw).map_err(|_| Error::InvalidUtf8)?;
 
-    check(text, is_unassigned)?;
+    check(mapped(text), is_unassigned)?;
+    Ok(collected(|| mapped(text).nfkc()))
+}
 
-    let length = mapped(text).nfkc().map(char::len_utf8).sum();
+/// The characters in UTF-8. Asks for them twice, first for the length.
+fn collected<I: Iterator<Item = char>>(characters: impl Fn() -> I) -> Password {
+    let length = characters().map(char::len_utf8).sum();
     let mut prepared = Zeroizing::new(Vec::with_capacity(length));
     let mut utf8 = Zeroizing::new([0; 4]);
-    for c in mapped(text).nfkc() {
+    for c in characters() {
         prepared.extend_from_slice(c.encode_utf8(&mut *utf8).as_bytes());
     }
-    Ok(Password(prepared))
+    Password(prepared)
 }
 
 /// RFC 4013 section 2.1: other spaces become U+0020, and the characters of table B.1 are removed.
@@ -110,7 +131,7 @@ fn mapped(text: &str) -> impl Iterator<Item = char> {
 /// A name is a query string: characters that Unicode 3.2 did not know are allowed (RFC 3454 section
 /// 7); and unlike a password, ASCII control characters are not.
 pub fn is_name(name: &str) -> bool {
-    check(name, |_| false).is_ok()
+    check(mapped(name), |_| false).is_ok()
 }
 
 /// Whether the character was assigned after Unicode 3.2.
@@ -118,16 +139,16 @@ fn is_unassigned(c: char) -> bool {
     holds(UNASSIGNED, c)
 }
 
-/// RFC 4013 sections 2.3 to 2.5, on the mapped text that is not normalised yet.
+/// RFC 4013 sections 2.3 to 2.5. PostgreSQL checks the mapped text that is not normalised yet.
 ///
 /// RFC 3454 section 6: text with a character of table D.1 has none of D.2 and has one of D.1 at both
 /// ends.
-fn check(text: &str, is_refused: impl Fn(char) -> bool) -> Result<(), Error> {
+fn check(text: impl Iterator<Item = char>, is_refused: impl Fn(char) -> bool) -> Result<(), Error> {
     let mut first = None;
     let mut last = None;
     let mut right_to_left = false;
     let mut left_to_right = false;
-    for c in mapped(text) {
+    for c in text {
         if holds(PROHIBITED, c) || is_refused(c) {
             return Err(Error::Prohibited);
         }

@@ -14,6 +14,8 @@ struct Row {
     pg_rc18: i32,
     pg15_hashed_hex: String,
     pg18_hashed_hex: String,
+    /// By Python's `stringprep` and Unicode 3.2: the bytes, or `error`.
+    rfc4013: String,
 }
 
 #[test]
@@ -27,6 +29,19 @@ fn rows() {
         let prepared = hex(Password::prepare(&input).as_bytes());
         assert_eq!(prepared, row.pg15_hashed_hex, "{}", row.label);
         assert_eq!(prepared, row.pg18_hashed_hex, "{}", row.label);
+    }
+}
+
+/// The other two preparations of the same passwords.
+#[test]
+fn rows_by_the_rfc_and_unprepared() {
+    let rows: Vec<Row> =
+        serde_json::from_str(include_str!("testdata/saslprep_rows.json")).expect("JSON");
+    for row in rows {
+        let input = bytes(&row.input_hex);
+        let prepared = Password::prepare_rfc4013(&input).map(|password| hex(password.as_bytes()));
+        assert_eq!(prepared.unwrap_or_else(|_| "error".to_owned()), row.rfc4013, "{}", row.label);
+        assert_eq!(hex(Password::unprepared(&input).as_bytes()), row.input_hex, "{}", row.label);
     }
 }
 
