@@ -8,6 +8,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use scram_core::channel_binding::UnknownBindingType;
 use scram_core::client::ClientError;
+use scram_core::formats::{ExportError, ImportError, UnknownFormat};
 use scram_core::mechanism::UnknownMechanism;
 use scram_core::saslprep;
 use scram_core::server::BindingMissing;
@@ -35,8 +36,12 @@ pub(crate) enum Error {
     Contended { role: String },
     #[error("the empty string is not a valid password")]
     EmptyPassword,
-    #[error("a stored hash was given in place of a password")]
-    HashAsPassword,
+    #[error("the verifier cannot be written in this format")]
+    Export(#[from] ExportError),
+    #[error("unknown format of a verifier")]
+    Format(#[from] UnknownFormat),
+    #[error("invalid SCRAM credential")]
+    Import(#[from] ImportError),
     #[error("iteration count {got} is out of range")]
     Iterations { got: i32, min: i32, max: i32 },
     #[error("unknown SCRAM mechanism")]
@@ -167,13 +172,19 @@ impl From<Error> for ErrorReport {
                 Some("PostgreSQL refuses an empty password and every verifier of it.".to_owned()),
                 None,
             ),
-            Error::HashAsPassword => (
+            Error::Export(why) => (ERRCODE_INVALID_PARAMETER_VALUE, Some(sentence(why)), None),
+            Error::Format(_) => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
-                Some("The text has the form of a verifier or of an MD5 hash.".to_owned()),
+                None,
                 Some(
-                    "Use scram.set_role_verifier() for a verifier of SCRAM-SHA-256. For another \
-                     hash give the password that it was made from.",
+                    "Formats are \"postgresql\", \"ldap\", \"kafka\", \"mongodb\", \"dovecot\", \
+                     \"prosody\" and \"ejabberd\".",
                 ),
+            ),
+            Error::Import(why) => (
+                ERRCODE_INVALID_TEXT_REPRESENTATION,
+                Some(sentence(why)),
+                Some("scram.identify() names the kind of a stored secret."),
             ),
             Error::Iterations { min, max, .. } => (
                 ERRCODE_INVALID_PARAMETER_VALUE,

@@ -1,5 +1,6 @@
 //! Section "Verifiers": make, read, check.
 
+mod formats;
 mod preparation;
 
 use password_audit::Kind;

@@ -25,6 +25,7 @@ pages! {
     readme_runs: "README.md",
     audit_runs: "docs/audit.md",
     checks_run: "docs/checks.md",
+    formats_run: "docs/formats.md",
     handshake_runs: "docs/handshake.md",
     privileges_run: "docs/privileges.md",
     roles_run: "docs/roles.md",

@@ -96,6 +96,43 @@ const CASES: &[Case] = &[
         PARAMETER,
         &["SASLprep"],
     ),
+    // Other systems
+    told("SELECT scram.import_verifier('hunter2')", MALFORMED, &["no form"]),
+    told(
+        "SELECT scram.import_verifier('SCRAM-SHA-256$0:{salt}${stored}:{server}')",
+        MALFORMED,
+        &["iteration"],
+    ),
+    told("SELECT scram.import_verifier('{v}', 'SCRAM-SHA-512')", MALFORMED, &["mechanism"]),
+    case("SELECT scram.import_verifier('{v}', 'hunter2')", PARAMETER),
+    told(
+        "SELECT scram.import_verifier('salt={salt},stored_key={stored},server_key={server},iterations=1')",
+        MALFORMED,
+        &["Kafka", "iteration count"],
+    ),
+    told(
+        "SELECT scram.import_verifier('{{SCRAM-SHA-256}}4096,{salt},hunter2,{server}')",
+        MALFORMED,
+        &["Dovecot", "StoredKey"],
+    ),
+    told("SELECT scram.export_verifier('hunter2', 'kafka')", MALFORMED, &[]),
+    case("SELECT scram.export_verifier('{v}', 'hunter2')", PARAMETER),
+    told("SELECT scram.export_verifier('{v}', 'mongodb')", PARAMETER, &["MongoDB", "28 bytes"]),
+    told(
+        "SELECT scram.export_verifier('SCRAM-SHA-256$4096:AAAA${stored}:{server}', 'prosody')",
+        PARAMETER,
+        &["Prosody", "printable ASCII"],
+    ),
+    told(
+        "SELECT scram.export_verifier('SCRAM-SHA-256$16385:{salt}${stored}:{server}', 'kafka')",
+        PARAMETER,
+        &["Kafka", "4096", "16384"],
+    ),
+    told(
+        "SELECT scram.export_verifier(scram.generate('hunter2', mechanism => 'SCRAM-SHA-512'), 'postgresql')",
+        PARAMETER,
+        &["PostgreSQL", "SCRAM-SHA-512"],
+    ),
     // A malformed verifier, and which part of it is.
     told("SELECT scram.parse('hunter2')", MALFORMED, &[]),
     told("SELECT scram.parse('')", MALFORMED, &[]),

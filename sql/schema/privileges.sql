@@ -58,9 +58,11 @@ GRANT EXECUTE ON FUNCTION
     scram.change_own_password(text, text),
     scram.check_transcript(text, text, text, text, text, bytea),
     scram.explain(text),
+    scram.export_verifier(text, text),
     scram.generate(text, integer, bytea, text, integer, text),
     scram.handshake(text, text, text, text, text, text, text, bytea),
     scram.identify(text),
+    scram.import_verifier(text, text),
     scram.is_verifier(text),
     scram.match_any(text, text[]),
     scram.needs_rotation(text),
@@ -91,6 +93,7 @@ COMMENT ON DOMAIN scram.verifier IS 'text that is a SCRAM verifier in its strict
 COMMENT ON FUNCTION scram.check_transcript(text, text, text, text, text, bytea) IS
     'shows where a recorded SCRAM exchange goes wrong';
 COMMENT ON FUNCTION scram.explain(text) IS 'explains a SCRAM message attribute by attribute';
+COMMENT ON FUNCTION scram.export_verifier(text, text) IS 'writes a SCRAM verifier as another system stores it';
 COMMENT ON FUNCTION scram.generate(text, integer, bytea, text, integer, text) IS 'makes a SCRAM verifier of a password';
 COMMENT ON FUNCTION scram.handshake(text, text, text, text, text, text, text, bytea) IS
     'plays both sides of a SCRAM exchange and shows the messages';
@@ -99,6 +102,7 @@ COMMENT ON FUNCTION scram.handshake_finish(bytea, text, text, text) IS
 COMMENT ON FUNCTION scram.handshake_start(text, text, text, text, text, bytea, text) IS
     'first call of a server-side SCRAM exchange: answers client-first';
 COMMENT ON FUNCTION scram.identify(text) IS 'names the kind of a stored secret';
+COMMENT ON FUNCTION scram.import_verifier(text, text) IS 'reads a SCRAM credential that another system stores';
 COMMENT ON FUNCTION scram.is_verifier(text) IS 'whether a text is a SCRAM verifier in its strict form';
 COMMENT ON FUNCTION scram.match_any(text, text[]) IS 'position of the first candidate that is the password of a SCRAM verifier';
 COMMENT ON FUNCTION scram.needs_rotation(text) IS 'whether a SCRAM verifier is weaker than a new one would be';

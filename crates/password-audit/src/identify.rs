@@ -1,12 +1,12 @@
 //! Recognises the kind of a stored secret by its form. It derives no key.
 
-mod credentials;
 mod crypt;
 mod hash;
 
 use std::fmt;
 
 pub(crate) use hash::{is_locked, read as hash};
+use scram_core::formats::{Format, Stored};
 use scram_core::mechanism::Mechanism;
 use scram_core::verifier::Verifier;
 
@@ -19,6 +19,9 @@ use scram_core::verifier::Verifier;
 ///
 /// Each form is parsed as strictly as its own system does, keys and counts included. So a plain
 /// text that resembles a hash is [`Kind::Unknown`]; otherwise the audit would overlook it.
+///
+/// The forms of LDAP, Prosody and ejabberd have no label of their own: they are named by the
+/// strongest mechanism that they hold.
 pub fn identify(secret: &str, server_accepts: impl FnOnce(&str) -> bool) -> Kind {
     if let Ok(verifier) = secret.parse::<Verifier>() {
         return verifier.mechanism().into();
@@ -26,26 +29,44 @@ pub fn identify(secret: &str, server_accepts: impl FnOnce(&str) -> bool) -> Kind
     if server_accepts(secret) {
         return Kind::ScramLax;
     }
+    if let Some(kind) = credential_kind(secret) {
+        return kind;
+    }
     if secret.starts_with("SCRAM-") {
         return Kind::ScramMalformed;
     }
     if is_md5(secret) {
         return Kind::Md5;
     }
-    credentials::identify(secret)
-        .or_else(|| hash::read(secret).map(|hash| hash.kind))
-        .unwrap_or(Kind::Unknown)
+    hash::read(secret).map_or(Kind::Unknown, |hash| hash.kind)
 }
 
-/// The verifier inside a credential of Kafka, MongoDB or Dovecot; `None` for other kinds.
+/// The verifier inside a credential of another system; `None` for other kinds.
 ///
 /// MongoDB's have up to two: the one for SCRAM-SHA-256 if it is there.
 pub(crate) fn credential(secret: &str, kind: Kind) -> Option<Verifier> {
+    // Spares the readers each text that `identify` has found to be something else.
     match kind {
-        Kind::Dovecot => credentials::dovecot(secret),
-        Kind::Kafka => credentials::kafka(secret),
-        Kind::Mongodb => credentials::mongodb(secret),
+        Kind::Dovecot
+        | Kind::Kafka
+        | Kind::Mongodb
+        | Kind::ScramSha1
+        | Kind::ScramSha256
+        | Kind::ScramSha512 => Stored::read(secret).ok()?.strongest(),
         _ => None,
+    }
+}
+
+/// The kind of a credential of another system.
+fn credential_kind(secret: &str) -> Option<Kind> {
+    let stored = Stored::read(secret).ok()?;
+    match stored.format {
+        Format::Dovecot => Some(Kind::Dovecot),
+        Format::Kafka => Some(Kind::Kafka),
+        Format::Mongodb => Some(Kind::Mongodb),
+        Format::Ejabberd | Format::Ldap | Format::PostgreSql | Format::Prosody => {
+            Some(stored.strongest()?.mechanism().into())
+        }
     }
 }
 
@@ -82,11 +103,11 @@ pub enum Kind {
     /// Begins with `SCRAM-`, but the server does not accept it: it would take the text for a
     /// password.
     ScramMalformed,
-    /// A SCRAM-SHA-1 verifier in the strict form.
+    /// A SCRAM-SHA-1 verifier in the strict form, or a credential of LDAP, Prosody or ejabberd.
     ScramSha1,
-    /// A SCRAM-SHA-256 verifier in the strict form.
+    /// A SCRAM-SHA-256 verifier in the strict form, or a credential of LDAP, Prosody or ejabberd.
     ScramSha256,
-    /// A SCRAM-SHA-512 verifier in the strict form.
+    /// A SCRAM-SHA-512 verifier in the strict form, or a credential of LDAP or ejabberd.
     ScramSha512,
     /// scrypt in crypt's, PHC's, Django's or Werkzeug's form.
     Scrypt,
@@ -132,7 +153,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The strict form of a verifier for this mechanism.
+/// The kind of a verifier of this mechanism.
 impl From<Mechanism> for Kind {
     fn from(mechanism: Mechanism) -> Self {
         match mechanism {

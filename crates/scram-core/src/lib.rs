@@ -5,6 +5,7 @@ pub mod channel_binding;
 pub mod client;
 pub mod derivation;
 pub mod explain;
+pub mod formats;
 pub mod keys;
 pub mod mechanism;
 pub mod message;
