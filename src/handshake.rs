@@ -2,13 +2,14 @@
 
 mod credentials;
 mod inspect;
+mod passthrough;
 mod role;
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use scram_core::channel_binding::ChannelBinding;
 use scram_core::message::{ErrorValue, Fault, ServerFinal};
-use scram_core::server::{Challenge, Outcome, Request, Terms};
+use scram_core::server::{Challenge, Outcome, PassthroughKeys, Request, Terms};
 use scram_core::state::{Seal, SealError, State};
 
 use crate::cluster_keys::{ClusterKeys, Purpose};
@@ -94,13 +95,23 @@ fn handshake_finish(
     verifier: Option<ServerText>,
     verifier_alt: Option<ServerText>,
 ) -> Result<Record<5>, ErrorReport> {
-    let keys = ClusterKeys::load();
+    Ok(finish_given(state, client_final, verifier, verifier_alt)?.record)
+}
+
+/// Checks client-final against the verifiers that the caller gave.
+fn finish_given(
+    state: Option<&[u8]>,
+    client_final: Option<ServerText>,
+    verifier: Option<ServerText>,
+    verifier_alt: Option<ServerText>,
+) -> Result<Finished, Error> {
+    let keys = ClusterKeys::of_this_cluster();
     let seal = keys.seal(Purpose::HandshakeState);
     let state = open(&seal, state)?;
     let given = GivenVerifiers::parse(verifier.as_ref(), verifier_alt.as_ref())?;
     let challenge = &state.challenge;
     let credentials = Credentials::new(&keys, &given, challenge.mechanism(), challenge.username())?;
-    Ok(finish(&seal, state, client_final.as_ref(), &credentials).record)
+    Ok(finish(&seal, state, client_final.as_ref(), &credentials))
 }
 
 /// The longest sealed state, in bytes: with the longest name and the longest salt that a server stores.
@@ -149,6 +160,8 @@ pub(crate) struct Finished {
     pub(crate) record: Record<5>,
     /// Whether the proof was right; `None` where it was not looked at.
     pub(crate) decided: Option<bool>,
+    /// The keys of an accepted client.
+    keys: Option<PassthroughKeys>,
 }
 
 /// Checks client-final against an open state.
@@ -166,7 +179,9 @@ pub(crate) fn finish(
     }
     let list = credentials.known_to(&state, seal);
     let username = state.challenge.username().to_owned();
-    match Challenge::finish(state.challenge, &client_final.to_wire(), &list) {
+    let client_final = client_final.to_wire();
+    let (outcome, keys) = Challenge::finish_passthrough(state.challenge, &client_final, &list);
+    match outcome {
         Outcome::Accepted { server_final, matched } => Finished {
             record: Record([
                 true.into_datum(),
@@ -176,6 +191,7 @@ pub(crate) fn finish(
                 matched.cast_signed().into_datum(),
             ]),
             decided: Some(true),
+            keys,
         },
         Outcome::Refused { error, .. } => finish_error(error),
     }
@@ -193,7 +209,8 @@ fn finish_error(error: ErrorValue) -> Finished {
         error.as_str().into_datum(),
         None,
     ]);
-    Finished { record, decided: (error == ErrorValue::InvalidProof).then_some(false) }
+    let decided = (error == ErrorValue::InvalidProof).then_some(false);
+    Finished { record, decided, keys: None }
 }
 
 /// The longest channel-binding data, in bytes: longer than any type has, short enough for a message.

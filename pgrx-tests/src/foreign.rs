@@ -89,6 +89,14 @@ pub fn scramp(
     run(&mut command)
 }
 
+/// libpq 18 with keys in Base64 and without a password.
+pub fn libpq_with_keys(port: u16, user: &str, client_key: &str, server_key: &str) -> Login {
+    let mut command = Command::new(target().join("python/bin/python"));
+    command.arg(script("libpq_keys.py")).arg(port.to_string()).arg(user);
+    command.env("CLIENT_KEY", client_key).env("SERVER_KEY", server_key).env_remove("PGPASSWORD");
+    run(&mut command)
+}
+
 /// The samples that Prometheus' own parser reads in a page of metrics: name, labels and value of
 /// each.
 pub fn metrics(text: &str) -> Vec<(String, String, f64)> {

@@ -66,6 +66,11 @@ const CASES: &[(&str, &str)] = &[
         "f|e=invalid-encoding|∅|invalid-encoding|∅",
     ),
     (
+        "SELECT f.* FROM scram.handshake_start('n,,n=u,r=abc', '{v}') s,
+         scram.handshake_finish_passthrough(s.state, NULL, '{v}') f",
+        "f|e=invalid-encoding|∅|invalid-encoding|∅|∅|∅",
+    ),
+    (
         "SELECT string_agg(message, ' ' ORDER BY step)
          FROM scram.handshake('pencil', '{v}', NULL, NULL, 'abc', 'def', NULL, NULL)",
         "n,,n=user,r=abc r=abcdef,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096 \

@@ -99,6 +99,8 @@ COMMENT ON FUNCTION scram.handshake(text, text, text, text, text, text, text, by
     'plays both sides of a SCRAM exchange and shows the messages';
 COMMENT ON FUNCTION scram.handshake_finish(bytea, text, text, text) IS
     'second call of a server-side SCRAM exchange: checks client-final';
+COMMENT ON FUNCTION scram.handshake_finish_passthrough(bytea, text, text, text) IS
+    'like scram.handshake_finish(), with the keys to log in elsewhere as the client';
 COMMENT ON FUNCTION scram.handshake_start(text, text, text, text, text, bytea, text) IS
     'first call of a server-side SCRAM exchange: answers client-first';
 COMMENT ON FUNCTION scram.identify(text) IS 'names the kind of a stored secret';
@@ -109,6 +111,8 @@ COMMENT ON FUNCTION scram.needs_rotation(text) IS 'whether a SCRAM verifier is w
 COMMENT ON FUNCTION scram.parse(text) IS 'shows the parts of a SCRAM verifier';
 COMMENT ON FUNCTION scram.role_handshake_finish(bytea, text) IS
     'second call of a server-side SCRAM exchange for a role of this cluster';
+COMMENT ON FUNCTION scram.role_handshake_finish_passthrough(bytea, text) IS
+    'like scram.role_handshake_finish(), with the keys to log in elsewhere as the role';
 COMMENT ON FUNCTION scram.role_handshake_start(text, name, text, text, bytea) IS
     'first call of a server-side SCRAM exchange for a role of this cluster';
 COMMENT ON FUNCTION scram.username(text) IS 'the user name in a client-first-message';

@@ -2,7 +2,7 @@
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use scram_core::server::Terms;
+use scram_core::server::{PassthroughKeys, Terms};
 use scram_core::{Mechanism, Selection, Verifier};
 
 use super::Credentials;
@@ -89,7 +89,17 @@ fn role_handshake_finish(
     state: Option<&[u8]>,
     client_final: Option<ServerText>,
 ) -> Result<Record<4>, ErrorReport> {
-    let keys = ClusterKeys::load();
+    let (record, _) = finish_role("role_handshake_finish", state, client_final)?;
+    Ok(record)
+}
+
+/// Checks client-final against the role's secret and logs the result under the function's name.
+pub(super) fn finish_role(
+    function: &'static str,
+    state: Option<&[u8]>,
+    client_final: Option<ServerText>,
+) -> Result<(Record<4>, Option<PassthroughKeys>), Error> {
+    let keys = ClusterKeys::of_this_cluster();
     let seal = keys.seal(Purpose::RoleHandshakeState);
     let state = super::open(&seal, state)?;
     let challenge = &state.challenge;
@@ -97,12 +107,12 @@ fn role_handshake_finish(
         Login::new(&keys, challenge.mechanism(), challenge.username())?;
     let finished = super::finish(&seal, state, client_final.as_ref(), &credentials);
     if let Some(matches) = finished.decided {
-        check_log::log("role_handshake_finish", oid, &name, matches);
+        check_log::log(function, oid, &name, matches);
     }
     let [accepted, server_final, username, error, _] = finished.record.0;
     // The role, not what the client sent: of a name that is too long only the start counts.
     let username = username.and_then(|_| Utf8(name.to_display()).into_datum());
-    Ok(Record([accepted, server_final, username, error]))
+    Ok((Record([accepted, server_final, username, error]), finished.keys))
 }
 
 /// The facts about a login under a given name.

@@ -187,9 +187,20 @@ impl Challenge {
     /// known and unknown users. Parsing rejects a proof of another mechanism, because its length
     /// differs.
     pub fn finish(self, client_final: &[u8], credentials: &[Credential<'_>]) -> Outcome {
+        self.finish_passthrough(client_final, credentials).0
+    }
+
+    /// The same, with the keys that the proof of an accepted client gives away.
+    pub fn finish_passthrough(
+        self,
+        client_final: &[u8],
+        credentials: &[Credential<'_>],
+    ) -> (Outcome, Option<PassthroughKeys>) {
         let message = match self.parse_client_final(client_final) {
             Ok(message) => message,
-            Err(fault) => return Outcome::Refused { error: fault.value(), fault: Some(fault) },
+            Err(fault) => {
+                return (Outcome::Refused { error: fault.value(), fault: Some(fault) }, None);
+            }
         };
         let auth_message = AuthMessage {
             client_first_bare: &self.client_first_bare,
@@ -204,11 +215,16 @@ impl Challenge {
         }
         let winner = (1_u32..).zip(credentials).find(|(number, _)| *number == matched);
         match winner {
-            Some((number, credential)) => Outcome::Accepted {
-                server_final: credential.verifier.sign(&auth_message).write(),
-                matched: number,
-            },
-            None => Outcome::Refused { error: ErrorValue::InvalidProof, fault: None },
+            Some((number, credential)) => {
+                let verifier = credential.verifier;
+                let keys = PassthroughKeys {
+                    client_key: verifier.client_key(&auth_message, &message.proof),
+                    server_key: verifier.server_key().clone(),
+                };
+                let server_final = verifier.sign(&auth_message).write();
+                (Outcome::Accepted { server_final, matched: number }, Some(keys))
+            }
+            None => (Outcome::Refused { error: ErrorValue::InvalidProof, fault: None }, None),
         }
     }
 
@@ -237,6 +253,18 @@ impl<'a> Credential<'a> {
     pub fn new(verifier: &'a Verifier, usable: bool) -> Self {
         Self { verifier, usable: u8::from(usable).into() }
     }
+}
+
+/// The keys of a client that has just logged in. With them a front end can log in to any server that
+/// stores the same verifier, as the client, without its password.
+///
+/// ClientKey is as good as the password there; it is never stored by a server.
+#[derive(Clone, Debug)]
+pub struct PassthroughKeys {
+    /// `ClientKey`: makes the client's proof.
+    pub client_key: Key,
+    /// `ServerKey`: checks the server's signature.
+    pub server_key: Key,
 }
 
 /// How the exchange ended.
@@ -292,8 +320,12 @@ impl AuthMessage<'_> {
 impl Verifier {
     /// `H(ClientProof XOR ClientSignature) = StoredKey`, in constant time (RFC 5802 section 3).
     pub(crate) fn check_proof(&self, auth_message: &AuthMessage<'_>, proof: &Key) -> Choice {
-        let signature = auth_message.hmac(self.mechanism(), self.stored_key());
-        proof.xor(&signature).hash(self.mechanism()).ct_eq(self.stored_key())
+        self.client_key(auth_message, proof).hash(self.mechanism()).ct_eq(self.stored_key())
+    }
+
+    /// `ClientKey = ClientProof XOR ClientSignature`, if the proof is right.
+    fn client_key(&self, auth_message: &AuthMessage<'_>, proof: &Key) -> Key {
+        proof.xor(&auth_message.hmac(self.mechanism(), self.stored_key()))
     }
 
     /// `ServerSignature := HMAC(ServerKey, AuthMessage)`.
