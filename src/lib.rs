@@ -55,6 +55,7 @@ extension_sql_file!(
         role::rotation::rotate
     ]
 );
+extension_sql_file!("../sql/schema/poolers.sql", requires = ["bootstrap", verifier::is_verifier]);
 extension_sql_file!(
     "../sql/schema/audit_tables.sql",
     requires = [

@@ -97,6 +97,18 @@ pub fn libpq_with_keys(port: u16, user: &str, client_key: &str, server_key: &str
     run(&mut command)
 }
 
+/// Runs statements in a new database of SQLite, then a query; its rows with `|` between the columns.
+pub fn sqlite(statements: &str, query: &str) -> Vec<String> {
+    let mut command = Command::new(target().join("python/bin/python"));
+    command.arg(script("run_sqlite.py")).arg(query).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{error} (make clients)"));
+    child.stdin.take().expect("its input").write_all(statements.as_bytes()).expect("statements");
+    let output = child.wait_with_output().expect("its end");
+    assert!(output.status.success(), "SQLite refuses:\n{statements}");
+    let lines = String::from_utf8(output.stdout).expect("UTF-8");
+    lines.lines().map(str::to_owned).collect()
+}
+
 /// The samples that Prometheus' own parser reads in a page of metrics: name, labels and value of
 /// each.
 pub fn metrics(text: &str) -> Vec<(String, String, f64)> {

@@ -27,6 +27,7 @@ pages! {
     checks_run: "docs/checks.md",
     formats_run: "docs/formats.md",
     handshake_runs: "docs/handshake.md",
+    poolers_run: "docs/poolers.md",
     privileges_run: "docs/privileges.md",
     roles_run: "docs/roles.md",
     settings_run: "docs/settings.md",

@@ -21,6 +21,7 @@ const GRANTED_ONLY: &[&str] = &[
     "SELECT * FROM scram.handshake_finish('\\x00', 'x', NULL)",
     "SELECT * FROM scram.handshake_finish_passthrough('\\x00', 'x', NULL)",
     "SELECT * FROM scram.role_handshake_finish_passthrough('\\x00', 'x')",
+    "SELECT * FROM scram.pooler_users()",
     "SELECT * FROM scram.audit()",
     "CALL scram.run_audit()",
     // PUBLIC may execute the run's internal steps, but they check the right to run the audit

@@ -47,7 +47,25 @@ impl Pooler {
         Self::with_settings(&database, &settings, &[(auth_user, password), (SUPERUSER, password)])
     }
 
+    /// Starts a pooler on TCP with this file of users. It logs in to the server with the keys of the
+    /// client's login.
+    pub fn with_users(cluster: &Cluster, users: &str) -> Self {
+        let database = format!("host=127.0.0.1 port={}", cluster.port());
+        let settings = "auth_type = scram-sha-256\n\
+                        auth_file = {dir}/users\n\
+                        query_wait_timeout = 10\n\
+                        server_login_retry = 1\n\
+                        listen_addr = 127.0.0.1\n";
+        Self::with_file(&database, settings, users)
+    }
+
     fn with_settings(database: &str, settings: &str, users: &[(&str, &str)]) -> Self {
+        let users: String =
+            users.iter().map(|(user, secret)| format!("\"{user}\" \"{secret}\"\n")).collect();
+        Self::with_file(database, settings, &users)
+    }
+
+    fn with_file(database: &str, settings: &str, users: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("scram_ext_pooler.").tempdir().expect("a folder");
         own(dir.path());
         let port = super::free_port();
@@ -62,8 +80,6 @@ impl Pooler {
              unix_socket_dir = {}\n",
             dir.path().display(),
         );
-        let users: String =
-            users.iter().map(|(user, secret)| format!("\"{user}\" \"{secret}\"\n")).collect();
         fs::write(dir.path().join("users"), users).expect("the users");
         let file = dir.path().join("pgbouncer.ini");
         fs::write(&file, settings).expect("pgbouncer.ini");
