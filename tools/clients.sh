@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs the packages that the client tests need, with pinned versions, into target/clients; also
-# PgBouncer and pgaudit. It is quick if they are there. Called by make, which sets PG and PG_CONFIG.
+# PgBouncer, pgaudit and Dovecot. It is quick if they are there. Called by make, which sets PG and PG_CONFIG.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,12 +16,14 @@ main() {
     [ -f /usr/share/java/postgresql.jar ] || missing+=(libpostgresql-jdbc-java)
     command -v chromium >/dev/null || missing+=(chromium)
     [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
+    command -v doveadm >/dev/null || missing+=(dovecot-core)
     [ -f "$("$PG_CONFIG" --pkglibdir)/pgaudit.so" ] || missing+=("postgresql-$PG-pgaudit")
     [ ${#missing[@]} -eq 0 ] || tools/packages.sh "${missing[@]}"
     mkdir -p "$target"
     made python "$clients/requirements.txt" || python
     made node "$clients/package.json" || node
     made jdbc "$clients/JdbcLogin.java" || jdbc
+    made kafka "$clients/KafkaCredential.java" || kafka
 }
 
 # made NAME FILE: whether NAME was made from this very FILE.
@@ -30,7 +32,7 @@ made() {
 }
 
 python() {
-    echo "Installing psycopg, asyncpg, pg8000, scramp and prometheus_client"
+    echo "Installing psycopg, asyncpg, pg8000, pymongo, scramp and prometheus_client"
     rm -rf "$target/python"
     python3 -m venv "$target/python"
     "$target/python/bin/pip" install --quiet --disable-pip-version-check -r "$clients/requirements.txt" </dev/null
@@ -50,6 +52,16 @@ jdbc() {
     rm -rf "$target/jdbc"
     javac -d "$target/jdbc" "$clients/JdbcLogin.java"
     cp "$clients/JdbcLogin.java" "$target/jdbc.made"
+}
+
+# Kafka's own classes: this package has them in a jar.
+kafka() {
+    echo "Installing Kafka's classes"
+    rm -rf "$target/kafka"
+    "$target/python/bin/pip" install --quiet --disable-pip-version-check --no-deps --target "$target/kafka" \
+        atoti_server_kafka==0.9.16 </dev/null
+    javac -cp "$(echo "$target"/kafka/*/__resources__/plugin.jar)" -d "$target/kafka" "$clients/KafkaCredential.java"
+    cp "$clients/KafkaCredential.java" "$target/kafka.made"
 }
 
 main

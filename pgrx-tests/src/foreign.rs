@@ -127,6 +127,52 @@ pub fn metrics(text: &str) -> Vec<(String, String, f64)> {
     lines.lines().map(sample).collect()
 }
 
+/// A credential that Kafka's classes make of a password.
+pub fn kafka_credential(mechanism: &str, password: &str, iterations: u32) -> String {
+    stdout(kafka(password).args(["make", mechanism, &iterations.to_string()]))
+}
+
+/// Whether Kafka's classes take a credential for one of this password.
+pub fn kafka_accepts(mechanism: &str, password: &str, credential: &str) -> Login {
+    run(kafka(password).args(["check", mechanism, credential]))
+}
+
+fn kafka(password: &str) -> Command {
+    let kafka = target().join("kafka");
+    let jar = kafka.join("_atoti_server_kafka/__resources__/plugin.jar");
+    let mut command = Command::new("java");
+    command.arg("-cp").arg(format!("{}:{}", kafka.display(), jar.display())).arg("KafkaCredential");
+    command.env("PASSWORD", password);
+    command
+}
+
+/// A password that Dovecot stores, in this scheme.
+pub fn dovecot_password(scheme: &str, password: &str) -> String {
+    stdout(Command::new("doveadm").args(["-O", "pw", "-s", scheme, "-p", password]))
+}
+
+/// Whether Dovecot takes a stored text for one of this password.
+pub fn dovecot_accepts(stored: &str, password: &str) -> bool {
+    let mut command = Command::new("doveadm");
+    command.args(["-O", "pw", "-t", stored, "-p", password]).stdin(Stdio::null());
+    command.output().expect("doveadm (make clients)").status.success()
+}
+
+/// A MongoDB user with these credentials, written by pymongo's classes: `relaxed` or `canonical`.
+pub fn mongodb_user(form: &str, credentials: &str) -> String {
+    let mut command = Command::new(target().join("python/bin/python"));
+    stdout(command.arg(script("mongodb_user.py")).args([form, credentials]))
+}
+
+/// What a program prints, without the newline.
+fn stdout(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| panic!("{command:?}: {error} (make clients)"));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {stderr}");
+    String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_owned()
+}
+
 /// Exit status 0 is a login, 1 a refusal; anything else is a defect of the test.
 fn run(command: &mut Command) -> Login {
     let output = command.stdin(Stdio::null()).output();

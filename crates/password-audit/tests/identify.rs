@@ -40,7 +40,35 @@ fn recognised() {
     let encoded = STANDARD.encode(fields);
     let dovecot_b64 = &format!("{{SCRAM-SHA-256.b64}}{encoded}");
     let dovecot_hex = &format!("{{SCRAM-SHA-256.HEX}}{}", hex::encode(fields));
+    // Forms without a label of their own, by their mechanism.
+    let hex_key = |length: usize| "0f".repeat(length);
+    let prosody = |length: usize| {
+        let key = hex_key(length);
+        format!(
+            r#"{{"iteration_count":10000,"salt":"a uuid","stored_key":"{key}","server_key":"{key}"}}"#
+        )
+    };
+    let prosody_file = &format!(
+        "return {{\n\t[\"iteration_count\"] = 10000;\n\t[\"salt\"] = \"a uuid\";\n\
+         \t[\"stored_key\"] = \"{key}\";\n\t[\"server_key\"] = \"{key}\";\n}};\n",
+        key = hex_key(20)
+    );
+    let ejabberd = &format!(
+        r#"{{"password":"sha256:{stored}","serverkey":"{server}","salt":"AAAA","iterationcount":4096}}"#
+    );
+    let ejabberd_exported = &format!("scram:sha512,{key_64},{key_64},AAAA,4096");
+    let auth_password = &sha_256.replace('$', " $ ");
+    let user_password = &sha_256.replacen("SCRAM-SHA-256$", "{SCRAM-SHA-256}", 1);
     let cases = [
+        (Kind::ScramSha1, &*prosody(20)),
+        (Kind::ScramSha256, &prosody(32)),
+        (Kind::Unknown, &prosody(64)),
+        (Kind::ScramSha1, prosody_file),
+        (Kind::ScramSha256, ejabberd),
+        (Kind::ScramSha512, ejabberd_exported),
+        (Kind::ScramSha256, auth_password),
+        (Kind::ScramSha256, user_password),
+        (Kind::Dovecot, &dovecot.replace("SCRAM-SHA", "scram-sha")),
         (Kind::ScramSha1, sha_1),
         (Kind::Dovecot, dovecot_b64),
         (Kind::Dovecot, dovecot_hex),
