@@ -42,6 +42,8 @@ pub(crate) enum Error {
     Format(#[from] UnknownFormat),
     #[error("invalid SCRAM credential")]
     Import(#[from] ImportError),
+    #[error("a stored hash was given in place of a password")]
+    HashAsPassword,
     #[error("iteration count {got} is out of range")]
     Iterations { got: i32, min: i32, max: i32 },
     #[error("unknown SCRAM mechanism")]
@@ -185,6 +187,14 @@ impl From<Error> for ErrorReport {
                 ERRCODE_INVALID_TEXT_REPRESENTATION,
                 Some(sentence(why)),
                 Some("scram.identify() names the kind of a stored secret."),
+            ),
+            Error::HashAsPassword => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                Some("The text has the form of a verifier or of an MD5 hash.".to_owned()),
+                Some(
+                    "Use scram.set_role_verifier() for a verifier of SCRAM-SHA-256. For another \
+                     hash give the password that it was made from.",
+                ),
             ),
             Error::Iterations { min, max, .. } => (
                 ERRCODE_INVALID_PARAMETER_VALUE,

@@ -105,7 +105,7 @@ fn finish_given(
     verifier: Option<ServerText>,
     verifier_alt: Option<ServerText>,
 ) -> Result<Finished, Error> {
-    let keys = ClusterKeys::of_this_cluster();
+    let keys = ClusterKeys::load();
     let seal = keys.seal(Purpose::HandshakeState);
     let state = open(&seal, state)?;
     let given = GivenVerifiers::parse(verifier.as_ref(), verifier_alt.as_ref())?;

@@ -87,9 +87,10 @@ extension_sql_file!(
 extension_sql_file!("../sql/schema/audit_run.sql", requires = ["audit_inventory"]);
 extension_sql_file!("../sql/schema/audit_steps.sql", requires = ["audit_run"]);
 extension_sql_file!("../sql/schema/audit_guesses.sql", requires = ["audit_steps"]);
+extension_sql_file!("../sql/schema/audit_merge.sql", requires = ["audit_guesses"]);
 extension_sql_file!(
     "../sql/schema/audit_findings.sql",
-    requires = ["audit_guesses", audit::audit_checks]
+    requires = ["audit_merge", audit::audit_checks]
 );
 extension_sql_file!(
     "../sql/schema/schedule.sql",

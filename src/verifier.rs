@@ -3,7 +3,6 @@
 mod formats;
 mod preparation;
 
-use password_audit::Kind;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use scram_core::search::{Search, Target};

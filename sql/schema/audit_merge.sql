@@ -42,16 +42,23 @@ BEGIN
         WHERE k.status <> 'fixed' AND (k.source, k.subject, k.check_id) = (found.source, found.subject, found.check_id))
     ORDER BY array_position(ARRAY['critical', 'warning', 'notice'], found.severity), found.check_id, found.source, found.subject;
 
-    UPDATE scram.audit_finding f SET status = 'fixed'
-    WHERE f.decided_by = this_source AND f.status <> 'fixed'
-        AND CASE
-            WHEN f.check_id IN (SELECT g.check_id FROM scram_internal.guess_checks() g)
-            THEN (SELECT s.is_settled FROM scram_internal.source_state s WHERE s.source = this_source)
-            ELSE NOT guesses_only
-        END
-        AND NOT EXISTS (
-            SELECT FROM scram_internal.step_finding k
-            WHERE (k.source, k.subject, k.check_id) = (f.source, f.subject, f.check_id));
+    -- A finding that came and went within this run was never one: a later slice has other names to show.
+    WITH gone AS (
+        SELECT f.finding_id, f.first_run = run AS is_fresh
+        FROM scram.audit_finding f
+        WHERE f.decided_by = this_source AND f.status <> 'fixed'
+            AND CASE
+                WHEN f.check_id IN (SELECT g.check_id FROM scram_internal.guess_checks() g)
+                THEN (SELECT s.is_settled FROM scram_internal.source_state s WHERE s.source = this_source)
+                ELSE NOT guesses_only
+            END
+            AND NOT EXISTS (
+                SELECT FROM scram_internal.step_finding k
+                WHERE (k.source, k.subject, k.check_id) = (f.source, f.subject, f.check_id))
+    ), removed AS (
+        DELETE FROM scram.audit_finding f USING gone g WHERE f.finding_id = g.finding_id AND g.is_fresh
+    )
+    UPDATE scram.audit_finding f SET status = 'fixed' FROM gone g WHERE f.finding_id = g.finding_id AND NOT g.is_fresh;
     GET DIAGNOSTICS fixed = ROW_COUNT;
     UPDATE scram.audit_run r SET findings_fixed = r.findings_fixed + fixed WHERE r.run_id = run;
     DELETE FROM scram_internal.step_finding;

