@@ -71,3 +71,11 @@ pub fn table(page: &str, heading: &str) -> Vec<Vec<String>> {
     assert!(!found.is_empty(), "no table {heading}");
     found
 }
+
+/// The Markdown files of a folder, by their path from the root.
+pub fn pages_of(folder: &str) -> Vec<String> {
+    let files = fs::read_dir(root().join(folder)).expect("a folder");
+    let names = files.map(|file| file.expect("a file").file_name().into_string().expect("a name"));
+    let pages = names.filter(|name| name.ends_with(".md"));
+    pages.map(|name| format!("{folder}/{name}").trim_start_matches('/').to_owned()).collect()
+}

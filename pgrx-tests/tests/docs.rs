@@ -129,7 +129,7 @@ fn printed(output: &str, block: &Block) -> Vec<String> {
 
 #[test]
 fn every_page_with_sql_is_run() {
-    let with_sql = pages_of("docs").into_iter().chain(["README.md".to_owned()]);
+    let with_sql = docs::pages_of("docs").into_iter().chain(["README.md".to_owned()]);
     let with_sql: BTreeSet<_> = with_sql
         .filter(|page| docs::blocks(&docs::read(page)).iter().any(|block| block.language == "sql"))
         .collect();
@@ -329,94 +329,4 @@ fn the_page_on_privileges_has_each_function() {
         row[0].split(", ").map(|function| vec![function.to_owned(), row[1].clone()])
     });
     assert_eq!(listed.collect::<BTreeSet<_>>(), known);
-}
-
-#[test]
-fn every_link_leads_to_a_file_and_a_heading() {
-    for page in FOLDERS.iter().flat_map(|folder| pages_of(folder)) {
-        let text = docs::read(&page);
-        let folder = page.rsplit_once('/').map_or("", |(folder, _)| folder);
-        for link in links(&text) {
-            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let target = if path.is_empty() { page.clone() } else { format!("{folder}/{path}") };
-            let target = docs::root().join(target.trim_start_matches('/'));
-            assert!(target.exists(), "{page}: {link}");
-            if !anchor.is_empty() {
-                let there = fs::read_to_string(&target).expect("a page");
-                let headings: Vec<_> = anchors(&there).collect();
-                assert!(headings.iter().any(|heading| heading == anchor), "{page}: {link}");
-            }
-        }
-    }
-}
-
-#[test]
-fn each_line_of_prose_is_a_whole_sentence() {
-    let pages = FOLDERS.iter().flat_map(|folder| pages_of(folder));
-    // The reference has a line for each function.
-    for page in pages.filter(|page| page != "docs/reference.md") {
-        let text = docs::read(&page);
-        let mut in_block = false;
-        let mut wrapped = false;
-        for (index, line) in text.lines().enumerate() {
-            let place = format!("{page}, line {}: {line}", index + 1);
-            if line.starts_with("```") {
-                in_block = !in_block;
-            }
-            let is_prose =
-                !in_block && !["```", "|", "#"].iter().any(|mark| line.starts_with(mark));
-            if !is_prose || line.is_empty() {
-                wrapped = false;
-                continue;
-            }
-            let item = line.trim_start();
-            let number = item.find(". ").filter(|end| item[..*end].parse::<u32>().is_ok());
-            let starts = item.starts_with("- ") || item.starts_with("* ") || number.is_some();
-            assert!(!wrapped || starts, "a sentence on two lines: {place}");
-            let lead = item.find(".** ").map_or(0, |end| end + 4);
-            let body = &item[lead.max(number.map_or(0, |end| end + 2))..];
-            let second = body.match_indices(". ").any(|(end, _)| {
-                body[end + 2..].starts_with(|c: char| c.is_uppercase() || c == '`')
-            });
-            assert!(!second, "two sentences on a line: {place}");
-            let ends = [".", ":", ";", "?", "!", ")", "**"];
-            wrapped = !ends.iter().any(|end| line.ends_with(end));
-        }
-    }
-}
-
-/// Every folder with Markdown files of the project.
-const FOLDERS: &[&str] = &[
-    "",
-    "crates/scram-core",
-    "crates/scram-core/tests/testdata",
-    "crates/sha256-lanes",
-    "data",
-    "docs",
-    "docs/decisions",
-    "pgrx-tests/clients",
-];
-
-/// The Markdown files of a folder, by their path from the root.
-fn pages_of(folder: &str) -> Vec<String> {
-    let files = fs::read_dir(docs::root().join(folder)).expect("a folder");
-    let names = files.map(|file| file.expect("a file").file_name().into_string().expect("a name"));
-    let pages = names.filter(|name| name.ends_with(".md"));
-    pages.map(|name| format!("{folder}/{name}").trim_start_matches('/').to_owned()).collect()
-}
-
-/// The targets of a page's links that are not addresses of the web.
-fn links(page: &str) -> impl Iterator<Item = &str> {
-    let links = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    links.filter(|link| !link.contains("://") && !link.contains(' '))
-}
-
-/// The anchors that GitHub makes of a page's headings.
-fn anchors(page: &str) -> impl Iterator<Item = String> {
-    let headings = page.lines().filter(|line| line.starts_with('#'));
-    headings.map(|heading| {
-        let heading = heading.trim_start_matches('#').trim().to_lowercase();
-        let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
-        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
-    })
 }
