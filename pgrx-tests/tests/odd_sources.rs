@@ -176,3 +176,65 @@ fn many_findings_are_found_again_at_once() {
     let again = "SELECT count(*) FROM scram.audit_finding WHERE source = 'app' AND last_run = 2";
     assert_eq!(cell(&mut admin, again).as_deref(), Some("50000"));
 }
+
+/// Names of rows are chosen by an application's users, and must not end a run.
+#[test]
+fn no_name_is_that_of_a_finding_that_counts_rows() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin
+        .batch_execute(
+            "CREATE TABLE users (name text, secret text);
+             INSERT INTO users SELECT n, 'plain' FROM unnest('{rows,further unknown rows,u,v,w}'::text[]) n;
+             INSERT INTO users SELECT n, scram.generate(n) FROM unnest('{further rows,x,y,z}'::text[]) n;
+             SELECT scram.add_audit_source('app', 'users', 'name', 'secret');
+             LOAD 'scram_ext'; SET scram.audit_rows_listed = 2",
+        )
+        .expect("users");
+    for _ in 0..2 {
+        admin.batch_execute("CALL scram.run_audit()").expect("an audit");
+    }
+    let found =
+        "SELECT subject, check_id FROM scram.audit_finding WHERE source = 'app' AND status = 'open'
+                 AND check_id IN ('password_plain_text', 'password_is_name') ORDER BY 2, 1";
+    let expected = [
+        ["\"further rows\"", "password_is_name"],
+        ["further rows", "password_is_name"],
+        ["x", "password_is_name"],
+        ["\"further unknown rows\"", "password_plain_text"],
+        ["\"rows\"", "password_plain_text"],
+        ["further unknown rows", "password_plain_text"],
+    ];
+    assert_eq!(
+        rows(&mut admin, found),
+        expected.map(|row| row.map(|cell| Some(cell.to_owned())).to_vec())
+    );
+}
+
+/// What a source's registration says about its rows is judged again, although no row has changed.
+#[test]
+fn a_changed_registration_judges_unchanged_rows_again() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin
+        .batch_execute(
+            "CREATE TABLE users AS SELECT 'ann' AS name, '$2b$12$EixZaYVK1fsbw1ZfbX3OXePaWxn96p36WQoeG6Lruj3vjPGga31lW' AS secret;
+             CREATE TABLE others AS SELECT 'eve' AS name, 'plain' AS secret;
+             SELECT scram.add_audit_source('app', 'users', 'name', 'secret')",
+        )
+        .expect("a source");
+    let found =
+        "SELECT min(subject) FROM scram.audit_finding WHERE source = 'app' AND status = 'open'";
+    for (change, expected) in [
+        ("", None),
+        ("SET expects = 'scram'", Some("bcrypt rows")),
+        ("SET expects = 'any'", None),
+        ("SET relation = 'others'::regclass", Some("eve")),
+    ] {
+        if !change.is_empty() {
+            admin.batch_execute(&format!("UPDATE scram.audit_source {change}")).expect("a change");
+        }
+        admin.batch_execute("CALL scram.run_audit()").expect("an audit");
+        assert_eq!(cell(&mut admin, found).as_deref(), expected, "{change}");
+    }
+}

@@ -166,17 +166,27 @@ BEGIN
                row_number() OVER (PARTITION BY c.check_id ORDER BY a.subject) AS number
         FROM tried a
         CROSS JOIN LATERAL (SELECT DISTINCT u.check_id FROM unnest(a.check_ids) AS u(check_id)) c
+    ), named AS MATERIALIZED (
+        SELECT k.check_id, count(*) AS hits
+        FROM scram_internal.guess_hit k
+        WHERE k.source = slice.source AND k.subject IS NOT NULL
+        GROUP BY k.check_id
     ), stored AS (
         INSERT INTO scram_internal.guess_hit AS g (digest, check_id, source, subject)
-        SELECT h.digest, h.check_id, slice.source, CASE WHEN slice.source = 'role' OR h.number <= listed - (
-                   SELECT count(*) FROM scram_internal.guess_hit k
-                   WHERE k.source = slice.source AND k.check_id = h.check_id AND k.subject IS NOT NULL
-               ) THEN h.subject END
+        SELECT h.digest, h.check_id, slice.source,
+               CASE WHEN slice.source = 'role' OR h.number <= listed - coalesce(k.hits, 0) THEN h.subject END
         FROM hit h
+        LEFT JOIN named k ON k.check_id = h.check_id
         ON CONFLICT (digest, check_id) DO UPDATE SET is_confirmed = true
     )
-    SELECT coalesce(sum(a.tested), 0)::bigint AS tested, count(*) FILTER (WHERE a.check_ids <> '{}') AS hits INTO done
+    SELECT coalesce(sum(a.tested), 0)::bigint AS tested, count(*) FILTER (WHERE a.check_ids <> '{}') AS hits,
+           coalesce(bool_or(a.tested IS NULL), false) AS is_stale
+    INTO done
     FROM tried a;
+    IF done.is_stale THEN
+        -- The rows may come back as they were when the fingerprint was taken.
+        UPDATE scram_internal.source_slice s SET fingerprint = NULL WHERE s.slice_id = slice.slice_id;
+    END IF;
 
     -- A finding that was tried again to the end and no longer hits.
     DELETE FROM scram_internal.guess_hit h

@@ -1,4 +1,4 @@
--- The end of each step of a stored audit: what the slices of a source have stored becomes findings.
+-- After each reading and each hit of a stored audit: what the slices of a source have stored becomes findings.
 
 -- Brings the findings that a source decides about in line with what is stored of it. With guesses_only, the findings of
 -- checks that try passwords. Internal.

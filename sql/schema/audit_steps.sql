@@ -36,7 +36,12 @@ BEGIN
     END IF;
     -- The caller commits the claim before the source is read. If reading it kills the session, the next run starts with the
     -- other sources.
-    UPDATE scram_internal.source_state s SET claimed_run = run WHERE s.source = next_source;
+    -- A source that was registered for another relation begins a new cycle.
+    UPDATE scram_internal.source_state s
+    SET claimed_run = run, relation = a.relation,
+        next_relation = CASE WHEN s.relation = a.relation THEN s.next_relation END
+    FROM (SELECT (SELECT o.relation::oid FROM scram.audit_source o WHERE o.name = next_source) AS relation) a
+    WHERE s.source = next_source;
     RETURN true;
 END
 $$;
@@ -140,19 +145,19 @@ DECLARE
     failed text;
     state text;
 BEGIN
-    BEGIN
-        LOOP
+    LOOP
+        BEGIN
             is_read := scram_internal.read_slice(run, this_source, deadline);
-            EXIT WHEN is_read OR clock_timestamp() >= step_end;
-        END LOOP;
-    EXCEPTION WHEN OTHERS THEN
-        -- Errors on roles are ours: pass them on.
-        IF NOT is_registered THEN
-            RAISE;
-        END IF;
-        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, failed = MESSAGE_TEXT;
-        failed := format('%s (SQLSTATE %s)', failed, state);
-    END;
+        EXCEPTION WHEN OTHERS THEN
+            -- Errors on roles are ours: pass them on.
+            IF NOT is_registered THEN
+                RAISE;
+            END IF;
+            GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, failed = MESSAGE_TEXT;
+            failed := format('%s (SQLSTATE %s)', failed, state);
+        END;
+        EXIT WHEN is_read OR failed IS NOT NULL OR clock_timestamp() >= step_end;
+    END LOOP;
     UPDATE scram_internal.source_state s
     SET failure = failed,
         read_run = CASE WHEN is_read OR failed IS NOT NULL OR clock_timestamp() >= deadline THEN run ELSE s.read_run END
@@ -210,7 +215,10 @@ BEGIN
         WHERE s.part = 'secret'
         ON CONFLICT (digest) DO UPDATE
         SET slice_id = excluded.slice_id, by_name = excluded.by_name,
-            is_copied = t.is_copied OR t.slice_id NOT IN (rest, excluded.slice_id)
+            -- A slice that this cycle has not read yet may have lost the row to this one.
+            is_copied = t.is_copied OR t.slice_id <> excluded.slice_id AND EXISTS (
+                SELECT FROM scram_internal.source_slice o
+                WHERE o.slice_id = t.slice_id AND o.part <> 'rest' AND o.cycle = reached.cycle)
         WHERE (t.slice_id, t.by_name) <> (excluded.slice_id, excluded.by_name)
     ), forgotten AS (
         DELETE FROM scram_internal.slice_finding f
@@ -271,7 +279,7 @@ BEGIN
 END
 $$;
 
--- The slice at this reached, made if it is new. Internal.
+-- The slice at this place, made if it is new. Internal.
 CREATE FUNCTION scram_internal.slice_of(source text, part text, relation oid, block bigint) RETURNS integer
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -332,7 +340,10 @@ BEGIN
     )
     SELECT coalesce(bool_or(g.is_copied), false), count(*) > 0 INTO lost_copies, is_changed FROM gone g;
     IF lost_copies THEN
-        -- Another slice may have had the same row: read all again in the next cycle.
+        -- Another slice may have had the same row: judge all again in the next cycle, which marks copies again.
+        UPDATE scram_internal.stored_secret t SET is_copied = false
+        FROM scram_internal.source_slice s
+        WHERE t.is_copied AND s.slice_id = t.slice_id AND s.source = this_source;
         UPDATE scram_internal.source_slice s SET fingerprint = NULL WHERE s.source = this_source;
     END IF;
 

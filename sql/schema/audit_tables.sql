@@ -71,6 +71,8 @@ CREATE TABLE scram_internal.source_state (
     cycle bigint NOT NULL DEFAULT 1,
     -- Whether a slice of this cycle differed from the cycle before.
     is_changed boolean NOT NULL DEFAULT false,
+    -- The registered relation of this cycle.
+    relation oid,
     -- Where the next slice begins; NULL between two cycles.
     next_relation oid,
     next_block bigint,

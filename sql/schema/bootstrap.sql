@@ -13,6 +13,7 @@ COMMENT ON SCHEMA scram_internal IS 'internal to extension scram_ext: no part of
 --   secret   digest, salt_tag, verifier_tag, by_name, and role or subject
 --   unjudged check_id: a check without facts to judge by; its earlier findings stand
 --   row      subject, evidences: a row that the asked check hits
+--   same     like slice, of a slice that has not changed: no other row comes
 --   slice    relation and block: where the next slice begins; fingerprint and rows: of the slice that was read
 CREATE TYPE scram_internal.scan_row AS (
     part text,

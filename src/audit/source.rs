@@ -181,7 +181,7 @@ pub(super) struct OpenSource {
 impl OpenSource {
     /// What the registration says about its rows, for a fingerprint.
     pub(super) fn settings(&self) -> String {
-        format!("{:?}", self.source.client)
+        format!("{:?}", (self.source.client, self.source.expects_scram))
     }
 
     /// Names of partitions that are foreign tables: these are not read.

@@ -30,7 +30,9 @@ pub(super) fn shown(name: Value) -> (String, Vec<u8>) {
     // Columns are mixed up easily, and findings hold no secret.
     let is_secret = looks_like_a_secret(&text);
     if text.len() <= LONGEST_NAME && !is_secret {
-        return (text, bytes);
+        // Findings that count rows have subjects like "further rows", and no row may have the same.
+        let is_reserved = text == "rows" || text.ends_with(" rows");
+        return (if is_reserved { format!("\"{text}\"") } else { text }, bytes);
     }
     let start: String =
         if is_secret { "a secret".to_owned() } else { text.chars().take(64).collect() };

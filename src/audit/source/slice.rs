@@ -149,12 +149,11 @@ impl OpenSource {
         let position = u32::try_from(block).ok().map(|block| Position { relation, block });
         let Some(Slice::Blocks(blocks)) = self.slice_at(position) else { return Ok(found) };
         let snapshot = self.snapshot();
-        self.rows(&blocks, &snapshot, |_, name, secret| {
+        self.rows_of_slice(&blocks, &snapshot, |name, secret| {
             let digest = self.digest(key, &name, &secret);
             if let Some(digest) = digest.filter(|digest| wanted.contains(digest)) {
                 found.push((digest, self.source.subject(name, secret)));
             }
-            ControlFlow::Continue(())
         })?;
         Ok(found)
     }
@@ -184,19 +183,35 @@ impl OpenSource {
         mut take: impl FnMut(Value, Value),
     ) -> Result<Seen, ErrorReport> {
         let mut hash = Fingerprint::new(key, settings);
-        let (mut rows, mut bytes, mut last, mut end) = (0, 0, blocks.start.block, blocks.end);
+        let mut rows = 0;
+        let end = self.rows_of_slice(blocks, snapshot, |name, secret| {
+            hash.add(&name);
+            hash.add(&secret);
+            rows += 1;
+            take(name, secret);
+        })?;
+        Ok(Seen { fingerprint: hash.finish(end), rows, end })
+    }
+
+    /// Hands the rows up to the end of the slice to `take`; returns the block after the last one.
+    fn rows_of_slice(
+        &self,
+        blocks: &Blocks,
+        snapshot: &Snapshot,
+        mut take: impl FnMut(Value, Value),
+    ) -> Result<u32, ErrorReport> {
+        let (mut bytes, mut last, mut end) = (0, blocks.start.block, blocks.end);
         self.rows(blocks, snapshot, |block, name, secret| {
             if block != last && bytes > BYTES_PER_SLICE {
                 end = block;
                 return ControlFlow::Break(());
             }
             last = block;
-            bytes += hash.add(&name) + hash.add(&secret);
-            rows += 1;
+            bytes += bytes_of(&name).len() + bytes_of(&secret).len();
             take(name, secret);
             ControlFlow::Continue(())
         })?;
-        Ok(Seen { fingerprint: hash.finish(end), rows, end })
+        Ok(end)
     }
 
     fn rows(
@@ -245,8 +260,7 @@ impl<'a> Fingerprint<'a> {
         Self { key, hash, pending }
     }
 
-    /// Returns the length of the value.
-    fn add(&mut self, value: &Value) -> usize {
+    fn add(&mut self, value: &Value) {
         let (tag, len) = match value {
             Value::Null => (0, 0),
             Value::Text(text) => (1, text.len()),
@@ -259,7 +273,6 @@ impl<'a> Fingerprint<'a> {
         if self.pending.len() > BYTES_PER_HASH {
             self.step();
         }
-        bytes.len()
     }
 
     fn step(&mut self) {
