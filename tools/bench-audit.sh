@@ -36,9 +36,9 @@ main() {
     run "10 min" >/dev/null
 
     sql "SELECT scram.add_audit_source('accounts', 'account', 'name', 'secret')"
+    bytes=$(stored)
     first=$(run "10 min")
-    bytes=$(query "SELECT sum(pg_total_relation_size(oid)) / $ROWS FROM pg_class
-                   WHERE relnamespace = 'scram_internal'::regnamespace AND relkind = 'r'" | tail -n 1)
+    bytes=$(($(stored) - bytes))
     again=$(run "10 min")
     sql "TRUNCATE scram_internal.source_state, scram_internal.source_slice, scram_internal.slice_finding,
          scram_internal.slice_kind, scram_internal.stored_secret"
@@ -62,7 +62,7 @@ main() {
 | $ROWS rows, budget 1 s, next slices | $short_2 |
 | \`scram.audit()\`, $ROWS rows | $now |
 
-A row takes $(printf '%.0f' "$bytes") bytes in the extension's tables and indexes.
+A row takes $((bytes / ROWS)) bytes in the extension's tables and indexes.
 EOF
     )
     echo "$audit"
@@ -74,6 +74,12 @@ clean() { server_stop; }
 # The seconds of a run with this budget.
 run() {
     seconds "CALL scram.run_audit(budget => '$1')"
+}
+
+# Bytes of the extension's tables and indexes.
+stored() {
+    query "SELECT sum(pg_total_relation_size(oid)) FROM pg_class
+           WHERE relnamespace = 'scram_internal'::regnamespace AND relkind = 'r'"
 }
 
 seconds() {
