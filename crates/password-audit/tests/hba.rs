@@ -1,10 +1,10 @@
 //! Matches rules of pg_hba.conf with roles, and finds the roles that no rule accepts.
 
+mod common;
+
+use common::default_policy;
 use password_audit::hba::{self, AuthToken, Database, HbaFile, ListenConfig, Matches, Quoting};
-use password_audit::{
-    HbaRule, Origin, Policy, RoleFacts, ServerConfig, StoredSecret, Subject, ValidUntil,
-};
-use zeroize::Zeroizing;
+use password_audit::{HbaRule, Origin, ServerConfig, Subject};
 
 const SCRAM: &str = "SCRAM-SHA-256$4096:AAECAwQFBgcICQoLDA0ODw==$zHCdol2044/ZyWzPLi7oxApCkamKw9Z+E4U/QApd/5Y=:dd5peBOitVnLNFu7VmwP+HiDaaw4OUCv396eVCWhYiE=";
 const MD5: &str = "md50123456789abcdef0123456789abcdef";
@@ -186,7 +186,7 @@ fn roles_that_a_rule_decides_about() {
         |names: &[&str]| Matches::Roles(names.iter().map(|&name| name.to_owned()).collect());
     let roles: Vec<_> = server.hba.iter().map(|rule| &rule.roles).collect();
     assert_eq!(roles, [&names(&["ann"]), &names(&["bob"]), &names(&[]), &names(&["ann"])]);
-    let evidence = password_audit::scan_server(&server, &policy());
+    let evidence = password_audit::scan_server(&server, &default_policy());
     let evidence: Vec<_> = evidence.iter().map(|(_, hit)| &*hit.evidence).collect();
     assert_eq!(
         evidence,
@@ -221,7 +221,7 @@ fn superusers_only() {
         role.superuser = true;
     }
     hba::join(&mut server, &mut [superuser, role("ann", Some(SCRAM))], &listen());
-    let hits = password_audit::scan_server(&server, &policy());
+    let hits = password_audit::scan_server(&server, &default_policy());
     let found: Vec<_> =
         hits.iter().map(|(check, hit)| (hit.severity(check).as_str(), &*hit.evidence)).collect();
     assert_eq!(
@@ -242,7 +242,7 @@ fn a_file_that_does_not_load() {
         error: Some("line 3: invalid".to_owned()),
         is_newer: true,
     };
-    let hits = password_audit::scan_server(&server, &policy());
+    let hits = password_audit::scan_server(&server, &default_policy());
     let found: Vec<_> = hits.iter().map(|(check, hit)| (check.id, &*hit.subject)).collect();
     assert_eq!(found, [("hba_unreadable", "pg_hba.conf"), ("hba_not_loaded", "pg_hba.conf")]);
     assert!(hits[0].1.evidence.starts_with("line 3: invalid; "));
@@ -252,7 +252,7 @@ fn a_file_that_does_not_load() {
 
     server.hba_file.error = None;
     assert_eq!(password_audit::unjudged(&server), [""; 0]);
-    let hits = password_audit::scan_server(&server, &policy());
+    let hits = password_audit::scan_server(&server, &default_policy());
     let ids: Vec<_> = hits.iter().map(|(check, _)| check.id).collect();
     assert_eq!(ids, ["hba_not_loaded", "hba_trust"]);
 }
@@ -324,45 +324,15 @@ fn listen() -> ListenConfig {
 }
 
 fn role(name: &str, secret: Option<&str>) -> Subject {
-    Subject {
-        name: name.to_owned(),
-        name_bytes: name.as_bytes().to_vec(),
-        origin: Origin::Role(RoleFacts {
-            can_login: true,
-            first_seen: None,
-            hash_access: None,
-            hba_rules: None,
-            overrides: None,
-            powers: Vec::new(),
-            replication: false,
-            superuser: false,
-            valid_until: ValidUntil::Never,
-        }),
-        secret: secret.map(|text| StoredSecret::parse(Zeroizing::new(text.to_owned()), |_| None)),
-    }
+    common::role(name, secret.and_then(common::plain))
 }
 
 fn evidence(subjects: &[Subject], server: &ServerConfig, id: &str) -> Option<String> {
     let on_subjects = subjects
         .iter()
-        .flat_map(|subject| password_audit::scan_subject(subject, &policy()))
+        .flat_map(|subject| password_audit::scan_subject(subject, &default_policy()))
         .map(|hit| (hit.check, hit.evidence));
-    let on_server = password_audit::scan_server(server, &policy());
+    let on_server = password_audit::scan_server(server, &default_policy());
     let on_server = on_server.into_iter().map(|(check, hit)| (check, hit.evidence));
     on_subjects.chain(on_server).find(|(check, _)| check.id == id).map(|(_, evidence)| evidence)
-}
-
-fn policy() -> Policy {
-    Policy {
-        client_max_iterations: 100_000,
-        expiry_warning: 0,
-        max_iterations: 1_000_000,
-        min_iterations: 4096,
-        mock_iterations: 4096,
-        names: Vec::new(),
-        max_password_age: 0,
-        salt_len: 16,
-        server_iterations: 4096,
-        year: 2026,
-    }
 }

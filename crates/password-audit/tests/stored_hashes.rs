@@ -1,8 +1,10 @@
 //! Rows of a source that hold no SCRAM verifier: good hashes, weak ones, and plain text.
 
+mod common;
+
+use common::{default_policy, plain, row};
+
 use password_audit::identify::{Kind, identify};
-use password_audit::{Origin, Policy, StoredSecret, Subject};
-use zeroize::Zeroizing;
 
 /// Each text, its label, and the evidence of a weak hash: crypt(5), PHC, Werkzeug, Django, passlib, Dovecot,
 /// LDAP, Spring, WordPress, MySQL, ASP.NET.
@@ -147,28 +149,8 @@ fn locked_accounts() {
 
 /// The one check that finds a row with this text, and its evidence.
 fn found(text: &str) -> Option<(&'static str, String)> {
-    let subject = Subject {
-        name: "eve".to_owned(),
-        name_bytes: b"eve".to_vec(),
-        origin: Origin::Registered { name: "app".into(), client: None, expects_scram: false },
-        secret: Some(StoredSecret::parse(Zeroizing::new(text.to_owned()), |_| None)),
-    };
-    let found = password_audit::scan_subject(&subject, &policy());
+    let subject = row("eve", None, plain(text));
+    let found = password_audit::scan_subject(&subject, &default_policy());
     assert!(found.len() < 2, "{text}: {found:?}");
     found.into_iter().next().map(|hit| (hit.check.id, hit.evidence))
-}
-
-fn policy() -> Policy {
-    Policy {
-        client_max_iterations: 100_000,
-        expiry_warning: 0,
-        max_iterations: 1_000_000,
-        min_iterations: 4096,
-        mock_iterations: 4096,
-        names: Vec::new(),
-        max_password_age: 0,
-        salt_len: 16,
-        server_iterations: 4096,
-        year: 2026,
-    }
 }

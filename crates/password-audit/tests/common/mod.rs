@@ -77,6 +77,22 @@ pub(crate) fn policy() -> Policy {
     }
 }
 
+/// With the settings' defaults.
+pub(crate) fn default_policy() -> Policy {
+    Policy {
+        client_max_iterations: 100_000,
+        expiry_warning: 0,
+        max_iterations: 1_000_000,
+        min_iterations: 4096,
+        mock_iterations: 4096,
+        names: Vec::new(),
+        max_password_age: 0,
+        salt_len: 16,
+        server_iterations: 4096,
+        year: 2026,
+    }
+}
+
 /// A role that may log in until next year.
 pub(crate) fn role(name: &str, secret: Option<StoredSecret>) -> Subject {
     let role = RoleFacts {
