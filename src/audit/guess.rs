@@ -3,9 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use password_audit::{
-    AuditCheck, CHECKS, Candidate, CheckKind, Policy, Subject, candidates_by_name,
-};
+use password_audit::{AuditCheck, CHECKS, Candidate, Policy, Subject, candidates_by_name};
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -40,10 +38,11 @@ pub(crate) fn guess_checks() -> TableIterator<
     'static,
     (name!(check_id, &'static str), name!(severity, &'static str), name!(evidence, &'static str)),
 > {
-    TableIterator::new(CHECKS.iter().filter_map(|check| match &check.kind {
-        CheckKind::Guess(guess) => Some((check.id, check.severity.as_str(), guess.evidence)),
-        _ => None,
-    }))
+    TableIterator::new(
+        CHECKS
+            .iter()
+            .filter_map(|check| Some((check.id, check.severity.as_str(), check.guess_evidence()?))),
+    )
 }
 
 /// `scram_internal.candidates_by_server() returns table (check_id text, word bytea)`

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::guc;
 use crate::pg::row_set::RowSet;
 use crate::pg::search_threads;
-use crate::pg::text::ServerText;
+use crate::pg::text::{ServerText, Utf8};
 
 use row::{COLUMNS, ScanRow, ScanSink};
 use tally::Tally;
@@ -74,7 +74,7 @@ pub(crate) fn scan_source(
 ///
 /// `lock_milliseconds`: how long to wait for a locked relation, at most the three seconds that other calls wait.
 ///
-/// A slice ends before 1024 blocks, or after 16 MiB of values, so its time is bounded.
+/// A slice has at most 1024 blocks, and ends early after 16 MiB of values, so its time is bounded.
 ///
 /// Raises as [`scan_source`]. Internal: a step of `scram.run_audit`.
 #[pg_extern(sql = "
@@ -111,19 +111,19 @@ pub(crate) fn scan_slice(
             ..ScanRow::default()
         };
         let slice = open.slice_at(position);
-        let slice = match slice {
-            Some(slice) if Some(slice.position()) == position => slice,
-            other => {
-                end(other.map(|slice| slice.position())).push(sink);
+        let start = slice.as_ref().map(Slice::position);
+        let (Some(slice), Some(start)) = (slice, start.filter(|_| start == position)) else {
+            end(start).push(sink);
+            return Ok(());
+        };
+        let blocks = match slice {
+            Slice::Blocks(blocks) => blocks,
+            Slice::Unread(_, name) => {
+                unreadable(name).push(sink);
+                let fingerprint = Some(Vec::new());
+                ScanRow { fingerprint, rows: Some(0), ..end(open.next(start, 1)) }.push(sink);
                 return Ok(());
             }
-        };
-        let Slice::Blocks(blocks) = slice else {
-            let name = open.unread_name(slice.position()).map(|name| name.to_display());
-            ScanRow { subject: name, ..unreadable() }.push(sink);
-            let fingerprint = Some(Vec::new());
-            ScanRow { fingerprint, rows: Some(0), ..end(open.after(slice.position())) }.push(sink);
-            return Ok(());
         };
 
         let snapshot = open.snapshot();
@@ -132,13 +132,8 @@ pub(crate) fn scan_slice(
             let seen = open.fingerprint(&blocks, &snapshot, &judge.key, &settings)?;
             if seen.fingerprint == known {
                 let (part, rows) = ("same", Some(seen.rows));
-                ScanRow {
-                    part,
-                    rows,
-                    fingerprint: Some(known),
-                    ..end(open.next(&blocks, seen.end))
-                }
-                .push(sink);
+                ScanRow { part, rows, fingerprint: Some(known), ..end(open.next(start, seen.end)) }
+                    .push(sink);
                 return Ok(());
             }
         }
@@ -149,7 +144,7 @@ pub(crate) fn scan_slice(
         })?;
         tally.push(sink);
         let (fingerprint, rows) = (Some(seen.fingerprint), Some(seen.rows));
-        ScanRow { fingerprint, rows, ..end(open.next(&blocks, seen.end)) }.push(sink);
+        ScanRow { fingerprint, rows, ..end(open.next(start, seen.end)) }.push(sink);
         Ok(())
     })
 }
@@ -184,7 +179,7 @@ pub(crate) fn names(
             &catalog::digest_key(),
         )?;
         for (digest, subject) in found {
-            sink.push([digest.into_datum(), crate::pg::text::Utf8(subject.name).into_datum()]);
+            sink.push([digest.into_datum(), Utf8(subject.name).into_datum()]);
         }
         Ok(())
     })
@@ -336,7 +331,7 @@ fn scan_rows(
         judge.push_secret(sink, &subject, row);
     })?;
     for name in open.unread() {
-        ScanRow { subject: Some(name.to_display()), ..unreadable() }.push(sink);
+        unreadable(name).push(sink);
     }
     tally.push(sink);
     Ok(())
@@ -356,10 +351,11 @@ fn push_listed(sink: &ScanSink, subject: &Subject, hits: &[SubjectHit], listed: 
 }
 
 /// A partition that is a foreign table; the subject is its name.
-fn unreadable() -> ScanRow {
+fn unreadable(name: &ServerText) -> ScanRow {
     let check = password_audit::check("source_unreadable");
     ScanRow {
         part: "finding",
+        subject: Some(name.to_display()),
         check_id: check.map(|check| check.id),
         severity: check.map(|check| check.severity.as_str()),
         rows: Some(1),

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use password_audit::LOGGING_SETTINGS;
 use textwrap::core::display_width;
 
 use crate::model::{Finding, Report};
@@ -112,7 +113,7 @@ fn server(report: &Report, id: &str, finding: &Finding, width: usize) -> Vec<Str
         "iterations_setting_low" if has_iterations_setting(report) => {
             vec![format!("ALTER SYSTEM SET scram_iterations = {};", report.min_iterations)]
         }
-        "passwords_logged" => SILENT
+        "passwords_logged" => LOGGING_SETTINGS
             .iter()
             .filter(|(name, _)| *name == subject)
             .map(|(name, value)| format!("ALTER SYSTEM SET {name} = {};", literal(value)))
@@ -148,20 +149,6 @@ fn server(report: &Report, id: &str, finding: &Finding, width: usize) -> Vec<Str
     };
     if lines.iter().all(is_shown) { lines } else { Vec::new() }
 }
-
-/// Settings that write passwords into a log, and the values with which they do not.
-const SILENT: &[(&str, &str)] = &[
-    ("auto_explain.log_min_duration", "-1"),
-    ("debug_print_parse", "off"),
-    ("debug_print_plan", "off"),
-    ("debug_print_rewritten", "off"),
-    ("log_min_duration_sample", "-1"),
-    ("log_min_duration_statement", "-1"),
-    ("log_statement", "none"),
-    ("log_transaction_sample_rate", "0"),
-    ("pg_stat_statements.track_utility", "off"),
-    ("pgaudit.log", "none"),
-];
 
 /// A finding on a role, and the room for its command.
 struct Role<'a> {

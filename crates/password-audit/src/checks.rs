@@ -11,6 +11,8 @@ mod server;
 
 use super::{AuditCheck, CheckKind, Guess, Severity};
 
+pub use server::LOGGING_SETTINGS;
+
 /// Every check, in the order of the report.
 pub const CHECKS: &[AuditCheck] = &[
     AuditCheck {

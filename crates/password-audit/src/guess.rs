@@ -47,11 +47,7 @@ pub fn candidates_by_name(subject: &Subject, policy: &Policy) -> Vec<Candidate> 
 
 /// How many [`candidates_by_name`] returns.
 pub fn count_by_name(subject: &Subject, policy: &Policy) -> usize {
-    let guesses = CHECKS.iter().filter_map(|check| match &check.kind {
-        CheckKind::Guess(guess) => Some(guess),
-        _ => None,
-    });
-    guesses.map(|guess| (guess.by_name)(subject, policy).len()).sum()
+    guesses().map(|(_, guess)| (guess.by_name)(subject, policy).len()).sum()
 }
 
 /// Candidates made from the server's settings, for every subject and all checks. The word list is
@@ -62,13 +58,18 @@ pub fn candidates_by_server(policy: &Policy) -> Vec<Candidate> {
 
 fn candidates(texts: impl Fn(&super::Guess) -> Vec<Vec<u8>>) -> Vec<Candidate> {
     let mut candidates = Vec::new();
-    for check in CHECKS {
-        if let CheckKind::Guess(guess) = &check.kind {
-            let texts = texts(guess);
-            candidates.extend(texts.iter().map(|text| Candidate::new(check, text)));
-        }
+    for (check, guess) in guesses() {
+        candidates.extend(texts(guess).iter().map(|text| Candidate::new(check, text)));
     }
     candidates
+}
+
+/// The checks that try passwords.
+fn guesses() -> impl Iterator<Item = (&'static AuditCheck, &'static super::Guess)> {
+    CHECKS.iter().filter_map(|check| match &check.kind {
+        CheckKind::Guess(guess) => Some((check, guess)),
+        _ => None,
+    })
 }
 
 /// While this number is unchanged, [`candidates_by_name`] returns the same candidates for a subject.

@@ -36,10 +36,10 @@ pub(in crate::audit) struct Position {
 }
 
 /// A slice that is to be read.
-pub(in crate::audit) enum Slice {
+pub(in crate::audit) enum Slice<'a> {
     Blocks(Blocks),
-    /// A partition that is not read.
-    Unread(Position),
+    /// A partition that is not read, and its name.
+    Unread(Position, &'a ServerText),
 }
 
 /// Blocks of a table, up to the next multiple of [`BLOCKS_PER_SLICE`].
@@ -58,11 +58,11 @@ pub(in crate::audit) struct Seen {
     pub(in crate::audit) end: u32,
 }
 
-impl Slice {
+impl Slice<'_> {
     pub(in crate::audit) fn position(&self) -> Position {
         match self {
             Self::Blocks(blocks) => blocks.start,
-            Self::Unread(position) => *position,
+            Self::Unread(position, _) => *position,
         }
     }
 }
@@ -73,7 +73,7 @@ impl OpenSource {
     }
 
     /// The first slice that begins here or later; `None` where no rows follow. `position`: `None` for the first.
-    pub(in crate::audit) fn slice_at(&self, position: Option<Position>) -> Option<Slice> {
+    pub(in crate::audit) fn slice_at(&self, position: Option<Position>) -> Option<Slice<'_>> {
         self.members.iter().enumerate().find_map(|(number, member)| {
             let relation = member.oid();
             let block = match position {
@@ -83,7 +83,7 @@ impl OpenSource {
             };
             let start = Position { relation, block };
             match member {
-                Member::Foreign { .. } => (block == 0).then_some(Slice::Unread(start)),
+                Member::Foreign { name, .. } => (block == 0).then_some(Slice::Unread(start, name)),
                 Member::Table(table) => {
                     let end = slice_end(table, block);
                     (block < end).then_some(Slice::Blocks(Blocks { member: number, start, end }))
@@ -92,24 +92,10 @@ impl OpenSource {
         })
     }
 
-    /// Where the slice after these blocks begins, of which the blocks before `end` were read.
-    pub(in crate::audit) fn next(&self, blocks: &Blocks, end: u32) -> Option<Position> {
-        let after = Position { block: end, ..blocks.start };
+    /// Where the slice after this one begins, of which the blocks before `end` were read.
+    pub(in crate::audit) fn next(&self, start: Position, end: u32) -> Option<Position> {
+        let after = Position { block: end, ..start };
         self.slice_at(Some(after)).map(|slice| slice.position())
-    }
-
-    /// Where the slice after a partition begins that is not read.
-    pub(in crate::audit) fn after(&self, unread: Position) -> Option<Position> {
-        let after = Position { block: 1, ..unread };
-        self.slice_at(Some(after)).map(|slice| slice.position())
-    }
-
-    /// The name of a partition that is not read.
-    pub(in crate::audit) fn unread_name(&self, position: Position) -> Option<&ServerText> {
-        self.members.iter().find_map(|member| match member {
-            Member::Foreign { oid, name } if *oid == position.relation => Some(name),
-            _ => None,
-        })
     }
 
     /// The fingerprint of these blocks. Parses nothing.

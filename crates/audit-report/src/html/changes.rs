@@ -3,7 +3,7 @@
 use maud::{Markup, PreEscaped, html};
 
 use super::listed::{SMALL_TABLE_BYTES, fitting};
-use super::tables::{badge, more};
+use super::tables::{badge, columns, more};
 use super::{count, evidence, name};
 use password_audit::Severity;
 
@@ -41,14 +41,7 @@ pub(super) fn changes(report: &Report) -> Markup {
             } @else {
                 table.cards.changes {
                     caption.sr { "New, changed and fixed findings, the worst of each first" }
-                    thead { tr {
-                        th scope="col" { "Severity" }
-                        th scope="col" { "Check" }
-                        th scope="col" { "Source" }
-                        th scope="col" { "Subject" }
-                        th scope="col" { "Evidence" }
-                        th scope="col" { "Change" }
-                    } }
+                    thead { (columns(&["Severity", "Check", "Source", "Subject", "Evidence", "Change"])) }
                     tbody { @for row in rows.iter().flatten() { (PreEscaped(row)) } }
                 }
                 @for (group, shown) in groups.iter().zip(&rows) {

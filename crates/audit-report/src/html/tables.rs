@@ -76,14 +76,7 @@ pub(super) fn findings(report: &Report) -> Markup {
                 h2 #findings { "Open findings " span.count { (number(open)) } }
                 table #all.cards {
                     caption.sr { "Open findings, the worst first" }
-                    thead { tr {
-                        th scope="col" { "Severity" }
-                        th scope="col" { "Check" }
-                        th scope="col" { "Source" }
-                        th scope="col" { "Subject" }
-                        th scope="col" { "Evidence" }
-                        th scope="col" { "Since" }
-                    } }
+                    thead { (columns(&["Severity", "Check", "Source", "Subject", "Evidence", "Since"])) }
                     tbody { @for row in rows.iter().flatten() { (PreEscaped(row)) } }
                 }
                 @for ((severity, id, findings), shown) in checks.iter().zip(&rows) {
@@ -127,14 +120,7 @@ pub(super) fn accepted(report: &Report) -> Markup {
                 h2 #accepted { "Accepted " span.count { (count(findings.len())) } }
                 table.cards.notes {
                     caption.sr { "Accepted findings, which count as open again once their time is over" }
-                    thead { tr {
-                        th scope="col" { "Severity" }
-                        th scope="col" { "Check" }
-                        th scope="col" { "Source" }
-                        th scope="col" { "Subject" }
-                        th scope="col" { "Accepted" }
-                        th scope="col" { "Note" }
-                    } }
+                    thead { (columns(&["Severity", "Check", "Source", "Subject", "Accepted", "Note"])) }
                     tbody { @for row in rows { (PreEscaped(row)) } }
                 }
                 @if rows.len() < findings.len() {
@@ -200,6 +186,11 @@ pub(super) fn runs(report: &Report) -> Markup {
             }
         }
     }
+}
+
+/// The head row of a table.
+pub(super) fn columns(names: &[&str]) -> Markup {
+    html! { tr { @for name in names { th scope="col" { (name) } } } }
 }
 
 pub(super) fn badge(severity: Severity) -> Markup {

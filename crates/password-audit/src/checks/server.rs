@@ -75,7 +75,7 @@ pub(super) fn hash_readable(server: &ServerConfig, _: &Policy) -> Vec<ServerHit>
 
 /// Settings that write `ALTER ROLE … PASSWORD '…'`, or a call of a function with a password, down
 /// although it succeeds, and the value that keeps each from it.
-const LOGGING: &[(&str, &str)] = &[
+pub const LOGGING_SETTINGS: &[(&str, &str)] = &[
     ("auto_explain.log_min_duration", "-1"),
     ("debug_print_parse", "off"),
     ("debug_print_plan", "off"),
@@ -89,7 +89,7 @@ const LOGGING: &[(&str, &str)] = &[
 ];
 
 pub(super) fn passwords_logged(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
-    LOGGING
+    LOGGING_SETTINGS
         .iter()
         .filter_map(|&(name, silent)| Some((name, silent, server.setting(name)?)))
         .filter(|(_, silent, value)| value != silent && !value.is_empty())
