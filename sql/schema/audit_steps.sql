@@ -171,6 +171,7 @@ CREATE FUNCTION scram_internal.read_slice(run bigint, source text, deadline time
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_nestloop = off
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -210,7 +211,7 @@ BEGIN
             AND NOT EXISTS (SELECT FROM scanned s WHERE s.part = 'secret' AND s.digest = t.digest)
     ), secrets AS (
         INSERT INTO scram_internal.stored_secret AS t (digest, salt_tag, verifier_tag, slice_id, by_name)
-        SELECT DISTINCT ON (s.digest) s.digest, s.salt_tag, s.verifier_tag, this_slice, s.by_name
+        SELECT s.digest, s.salt_tag, s.verifier_tag, this_slice, s.by_name
         FROM scanned s
         WHERE s.part = 'secret'
         ON CONFLICT (digest) DO UPDATE
@@ -265,6 +266,8 @@ BEGIN
         WHERE s.slice_id = this_slice;
         UPDATE scram.audit_run r SET subjects = r.subjects + ended.rows WHERE r.run_id = run;
         IF ended.is_new THEN
+            -- Until then each search for a slice reads all rows that were added since the last vacuum.
+            PERFORM brin_summarize_new_values('scram_internal.stored_secret_slice');
             PERFORM scram_internal.note_progress(this_slice);
         END IF;
     END IF;
@@ -303,6 +306,7 @@ $$;
 CREATE FUNCTION scram_internal.note_progress(slice_id integer) RETURNS void
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 BEGIN ATOMIC
     UPDATE scram_internal.source_slice s
     SET guess_version = t.guess_version, last_word_id = t.last_word_id

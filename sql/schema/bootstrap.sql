@@ -10,7 +10,7 @@ COMMENT ON SCHEMA scram_internal IS 'internal to extension scram_ext: no part of
 -- A row of what the library reports about a source. Which columns are set depends on "part":
 --   finding  check_id, severity, evidences, rows, and subject; or kind and names where it counts rows
 --   kind     kind, iterations, rows: how many subjects have such a secret
---   secret   digest, salt_tag, verifier_tag, by_name, and role or subject
+--   secret   digest, salt_tag, verifier_tag, by_name, and role or subject; of a slice, each digest once and in order
 --   unjudged check_id: a check without facts to judge by; its earlier findings stand
 --   row      subject, evidences: a row that the asked check hits
 --   same     like slice, of a slice that has not changed: no other row comes

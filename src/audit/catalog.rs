@@ -9,7 +9,7 @@ use password_audit::{
 };
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use scram_core::keys::Key;
+use scram_core::keys::HmacKey;
 
 use super::hba;
 use crate::cluster_keys::{ClusterKeys, Purpose};
@@ -219,8 +219,8 @@ fn mock_iterations() -> i32 {
 
 /// The key of the digests that tell whether something was tried before. Another one after initdb:
 /// then everything is tried again.
-pub(super) fn digest_key() -> Key {
-    ClusterKeys::load().key(Purpose::AuditDigest)
+pub(super) fn digest_key() -> HmacKey {
+    HmacKey::new(&ClusterKeys::load().key(Purpose::AuditDigest))
 }
 
 /// The roles with these secrets, as far as they still have them; `None`: every role.
@@ -264,7 +264,7 @@ pub(super) fn roles(digests: Option<Vec<i64>>) -> Result<Roles, ErrorReport> {
 }
 
 /// The digest of a subject's secret as it is stored: as much as tells one secret from another.
-pub(super) fn digest(key: &Key, subject: &Subject) -> Option<i64> {
+pub(super) fn digest(key: &HmacKey, subject: &Subject) -> Option<i64> {
     Some(super::scan::first_bytes(secret_digest(key, subject)?.as_bytes()))
 }
 

@@ -8,7 +8,7 @@ use pgrx::iter::TableIterator;
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use scram_core::keys::Key;
+use scram_core::keys::HmacKey;
 
 use super::catalog;
 use super::source::{LOCK_WAIT, Source};
@@ -183,7 +183,7 @@ pub(crate) fn guess(
 }
 
 struct Guesses {
-    key: Key,
+    key: HmacKey,
     policy: Policy,
     until: Instant,
     threads: usize,

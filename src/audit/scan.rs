@@ -2,6 +2,7 @@
 //! `scram.run_audit`.
 
 mod row;
+mod secrets;
 mod tally;
 
 use std::time::Duration;
@@ -10,8 +11,7 @@ use password_audit::{Candidate, Policy, Subject, SubjectHit};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use scram_core::Mechanism;
-use scram_core::keys::Key;
+use scram_core::keys::HmacKey;
 
 use super::catalog;
 use super::source::{LOCK_WAIT, OpenSource, Position, Slice, Source};
@@ -22,6 +22,7 @@ use crate::pg::search_threads;
 use crate::pg::text::{ServerText, Utf8};
 
 use row::{COLUMNS, ScanRow, ScanSink};
+use secrets::Secret;
 use tally::Tally;
 
 /// `scram_internal.scan_source(source text, guesses boolean, check_id text) returns setof
@@ -138,11 +139,13 @@ pub(crate) fn scan_slice(
             }
         }
         let mut tally = Tally::of_rows(guc::audit_rows_listed());
+        let mut secrets = Vec::new();
         let seen = open.read(&blocks, &snapshot, &judge.key, &settings, |subject| {
             tally.add(&subject, password_audit::scan_subject(&subject, &judge.policy));
-            judge.push_secret(sink, &subject, ScanRow::default());
+            secrets.extend(judge.secret(&subject, None));
         })?;
         tally.push(sink);
+        secrets::push_all(secrets, sink);
         let (fingerprint, rows) = (Some(seen.fingerprint), Some(seen.rows));
         ScanRow { fingerprint, rows, ..end(open.next(start, seen.end)) }.push(sink);
         Ok(())
@@ -187,7 +190,7 @@ pub(crate) fn names(
 
 /// What judging a subject takes.
 struct Judge {
-    key: Key,
+    key: HmacKey,
     policy: Policy,
 }
 
@@ -210,24 +213,20 @@ impl Judge {
         format!("{parts:?}").into_bytes()
     }
 
-    /// Writes the digest and tags of a secret, if passwords are tried on it or others could share it.
-    fn push_secret(&self, sink: &ScanSink, subject: &Subject, row: ScanRow) {
-        let Some(secret) = subject.secret.as_ref() else { return };
-        let tag = |part: &[u8]| tag(&self.key, part);
-        let salt_tag = secret.salt().filter(|salt| !salt.is_empty()).map(tag);
-        let verifier_tag = secret.stored_key().map(tag);
+    /// The digest and tags of a secret, if it is a role's, if passwords are tried on it, or if others could share it.
+    fn secret(&self, subject: &Subject, role: Option<pg_sys::Oid>) -> Option<Secret> {
+        let secret = subject.secret.as_ref()?;
+        let tag = |parts: [&[u8]; 2]| tag(&self.key, parts);
+        let salt = secret.salt().filter(|salt| !salt.is_empty());
+        let salt_tag = salt.map(|salt| tag([b"salt\0", salt]));
+        let verifier_tag = salt.zip(secret.stored_key()).map(|(salt, key)| tag([salt, key]));
         let by_name = self.by_name(subject);
-        if by_name > 0 || salt_tag.is_some() || verifier_tag.is_some() || row.role.is_some() {
-            ScanRow {
-                part: "secret",
-                digest: catalog::digest(&self.key, subject),
-                salt_tag,
-                verifier_tag,
-                by_name: Some(by_name),
-                ..row
-            }
-            .push(sink);
+        if by_name == 0 && salt_tag.is_none() && verifier_tag.is_none() && role.is_none() {
+            return None;
         }
+        let digest = catalog::digest(&self.key, subject)?;
+        let role = role.map(|role| (role, subject.name.clone()));
+        Some(Secret { digest, salt_tag, verifier_tag, by_name, role })
     }
 
     /// How many passwords the subject's name suggests; 0 where none is tried.
@@ -267,6 +266,7 @@ fn scan_roles(sink: &ScanSink, guesses: bool, listed: Option<&str>) -> Result<()
     let unjudged = password_audit::unjudged(&server);
     push_unjudged(sink, unjudged);
     let mut tally = Tally::of_roles();
+    let mut secrets = Vec::new();
     for (role, subject) in roles.oids.iter().zip(&roles.subjects) {
         let mut hits = password_audit::scan_subject(subject, &judge.policy);
         hits.retain(|hit| !unjudged.contains(&hit.check.id));
@@ -275,15 +275,11 @@ fn scan_roles(sink: &ScanSink, guesses: bool, listed: Option<&str>) -> Result<()
         }
         push_listed(sink, subject, &hits, listed);
         tally.add(subject, hits);
-        let row = ScanRow {
-            role: Some(*role),
-            subject: Some(subject.name.clone()),
-            ..ScanRow::default()
-        };
-        judge.push_secret(sink, subject, row);
+        secrets.extend(judge.secret(subject, Some(*role)));
     }
     let subjects = tally.subjects;
     tally.push(sink);
+    secrets::push_all(secrets, sink);
     ScanRow { part: "slice", rows: Some(subjects), ..ScanRow::default() }.push(sink);
     Ok(())
 }
@@ -327,8 +323,9 @@ fn scan_rows(
         let hits = password_audit::scan_subject(&subject, &judge.policy);
         push_listed(sink, &subject, &hits, listed);
         tally.add(&subject, hits);
-        let row = ScanRow { subject: Some(subject.name.clone()), ..ScanRow::default() };
-        judge.push_secret(sink, &subject, row);
+        if let Some(secret) = judge.secret(&subject, None) {
+            secret.push(Some(subject.name), sink);
+        }
     })?;
     for name in open.unread() {
         unreadable(name).push(sink);
@@ -364,8 +361,8 @@ fn unreadable(name: &ServerText) -> ScanRow {
 }
 
 /// Equal for equal salts or verifiers of this cluster, and of no use for guessing.
-fn tag(key: &Key, part: &[u8]) -> i64 {
-    first_bytes(key.hmac(Mechanism::ScramSha256, &[b"shared\0", part]).as_bytes())
+fn tag(key: &HmacKey, [first, second]: [&[u8]; 2]) -> i64 {
+    first_bytes(key.hmac(&[b"shared\0", first, second]).as_bytes())
 }
 
 /// The first eight bytes of a digest as a number.

@@ -107,6 +107,10 @@ impl ServerText {
         if let Some(len) = self.unread {
             return format!("({len} bytes)");
         }
+        // Most names are ASCII, and each row of a large source comes here.
+        if self.bytes.is_ascii() {
+            return String::from_utf8_lossy(&self.bytes).into_owned();
+        }
         match self.converted() {
             Some(utf8) => escaped(&utf8),
             None => ascii_escaped(&self.bytes),

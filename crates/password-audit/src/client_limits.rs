@@ -81,6 +81,9 @@ pub(super) fn too_few(subject: &Subject, secret: &StoredSecret, policy: &Policy)
         None => policy.minimum().is_above_iterations(iterations.into()),
         Some(_) => !refusing(kind, |client| client.min, |min| iterations < min).is_empty(),
     };
+    if !is_below {
+        return None;
+    }
     let refusing = refusing(kind, |client| client.min, |min| iterations < min)
         .into_iter()
         .map(|(name, min)| format!("{name} below {min}"))
@@ -93,7 +96,7 @@ pub(super) fn too_few(subject: &Subject, secret: &StoredSecret, policy: &Policy)
         [] => String::new(),
         names => format!(", refused by {}", names.join(", ")),
     };
-    is_below.then(|| format!("iteration count {iterations}{wanted}{refused}"))
+    Some(format!("iteration count {iterations}{wanted}{refused}"))
 }
 
 /// The evidence of a count that clients refuse.

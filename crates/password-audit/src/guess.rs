@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{AuditCheck, CHECKS, CheckKind, Policy, StoredSecret, Subject};
 use crate::identify::Kind;
-use scram_core::keys::Key;
+use scram_core::keys::{HmacKey, Key};
 use scram_core::mechanism::Mechanism;
 use scram_core::search::{Md5Hash, Search, Target};
 
@@ -150,7 +150,7 @@ pub fn checks_of<'a, C>(
 /// guessing.
 ///
 /// `None` where there is no secret.
-pub fn secret_digest(key: &Key, subject: &Subject) -> Option<Key> {
+pub fn secret_digest(key: &HmacKey, subject: &Subject) -> Option<Key> {
     let secret = subject.secret.as_ref()?;
     let text = match secret.unread_len() {
         Some(bytes) => Err(bytes),
@@ -161,7 +161,12 @@ pub fn secret_digest(key: &Key, subject: &Subject) -> Option<Key> {
 
 /// The same digest, of a secret that was not parsed. `text`: the stored text, or the length in bytes of
 /// one that is too long to be read.
-pub fn text_digest(key: &Key, source: &str, name: &[u8], text: Result<&str, usize>) -> Key {
+pub fn text_digest(
+    key: &HmacKey,
+    source: &str,
+    name: &[u8],
+    text: Result<&str, usize>,
+) -> Key {
     let unread;
     let text = match text {
         Ok(text) => text,
@@ -173,5 +178,5 @@ pub fn text_digest(key: &Key, source: &str, name: &[u8], text: Result<&str, usiz
     // A name of bytes can hold NUL; its length keeps two names apart.
     let len = name.len().to_be_bytes();
     let parts = [b"audited secret\0", source.as_bytes(), b"\0", &len, name, text.as_bytes()];
-    key.hmac(Mechanism::ScramSha256, &parts)
+    key.hmac(&parts)
 }

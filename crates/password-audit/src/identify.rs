@@ -23,9 +23,14 @@ use scram_core::verifier::Verifier;
 /// The forms of LDAP, Prosody and ejabberd have no label of their own: they are named by the
 /// strongest mechanism that they hold.
 pub fn identify(secret: &str, server_accepts: impl FnOnce(&str) -> bool) -> Kind {
-    if let Ok(verifier) = secret.parse::<Verifier>() {
-        return verifier.mechanism().into();
+    match secret.parse::<Verifier>() {
+        Ok(verifier) => verifier.mechanism().into(),
+        Err(_) => identify_other(secret, server_accepts),
     }
+}
+
+/// [`identify`] of a text that is not in the strict form.
+pub(crate) fn identify_other(secret: &str, server_accepts: impl FnOnce(&str) -> bool) -> Kind {
     if server_accepts(secret) {
         return Kind::ScramLax;
     }
@@ -40,6 +45,14 @@ pub fn identify(secret: &str, server_accepts: impl FnOnce(&str) -> bool) -> Kind
     }
     hash::read(secret).map_or(Kind::Unknown, |hash| hash.kind)
 }
+
+/// Whether a text has a form of a secret. The server is not asked, so that a text that only it accepts has none.
+pub fn looks_like_a_secret(text: &str) -> bool {
+    text.len() >= SHORTEST && identify(text, |_| false) != Kind::Unknown
+}
+
+/// No form of a secret has fewer bytes: the shortest is MD5-crypt without a salt. It spares the readers each name.
+const SHORTEST: usize = 26;
 
 /// The verifier inside a credential of another system; `None` for other kinds.
 ///

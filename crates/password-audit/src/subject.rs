@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::ClientKind;
 use super::hba::{HbaFile, HbaRule, MatchedRule};
-use crate::identify::{Kind, credential, identify};
+use crate::identify::{Kind, credential, identify_other};
 use scram_core::keys::Key;
 use scram_core::mechanism::Mechanism;
 use scram_core::verifier::{Parameters, ParseError, Verifier};
@@ -150,15 +150,15 @@ impl StoredSecret {
         server_reads: impl FnOnce(&str) -> Option<ParsedSecret>,
     ) -> Self {
         let mut served = None;
-        let kind = identify(&text, |text| {
-            served = server_reads(text);
-            served.is_some()
-        });
-        let (flaw, verifier) = match text.parse::<Verifier>() {
-            Ok(verifier) => (None, Some(verifier)),
+        let (kind, flaw, verifier) = match text.parse::<Verifier>() {
+            Ok(verifier) => (verifier.mechanism().into(), None, Some(verifier)),
             Err(flaw) => {
-                let served = served.as_ref().and_then(ParsedSecret::verifier);
-                (Some(flaw), served.or_else(|| credential(&text, kind)))
+                let kind = identify_other(&text, |text| {
+                    served = server_reads(text);
+                    served.is_some()
+                });
+                let verifier = served.as_ref().and_then(ParsedSecret::verifier);
+                (kind, Some(flaw), verifier.or_else(|| credential(&text, kind)))
             }
         };
         Self { kind, served, text, flaw, verifier, unread: None }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use password_audit::{
     self, CHECKS, CheckKind, Policy, ServerConfig, Severity, StoredSecret, Subject,
 };
-use scram_core::keys::Key;
+use scram_core::keys::{HmacKey, Key};
 use scram_core::{Mechanism, Password};
 use zeroize::Zeroizing;
 
@@ -21,6 +21,7 @@ const KAFKA: &str = "salt=MDEyMzQ1Njc4OWFiY2RlZg==,\
 #[test]
 fn digests() {
     let key = Key::new(Mechanism::ScramSha256, &[7; 32]).expect("32 bytes");
+    let key = HmacKey::new(&key);
     let digest = |subject: &Subject| {
         password_audit::secret_digest(&key, subject).map(|key| key.as_bytes().to_vec())
     };

@@ -106,6 +106,35 @@ impl ConstantTimeEq for Key {
     }
 }
 
+/// A key for many HMACs with SHA-256. The padded key is hashed once, which halves the time of a short message.
+/// Wiped when dropped.
+#[derive(Clone)]
+pub struct HmacKey(Hmac<Sha256>);
+
+impl HmacKey {
+    /// Prepares a key.
+    pub fn new(key: &Key) -> Self {
+        Self(keyed::<Sha256>(key.as_bytes()))
+    }
+
+    /// `HMAC(key, part₁ ‖ part₂ ‖ …)`, 32 bytes.
+    #[must_use]
+    pub fn hmac(&self, parts: &[&[u8]]) -> Key {
+        let mut mac = self.0.clone();
+        for part in parts {
+            mac.update(part);
+        }
+        Key::copy(&mac.finalize().into_bytes())
+    }
+}
+
+/// Never prints key material.
+impl fmt::Debug for HmacKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HmacKey").finish_non_exhaustive()
+    }
+}
+
 /// Never prints key material.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

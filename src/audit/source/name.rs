@@ -2,9 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use password_audit::StoredSecret;
-use password_audit::identify::Kind;
-use zeroize::Zeroizing;
+use password_audit::identify::looks_like_a_secret;
 
 use super::column::Value;
 
@@ -39,8 +37,4 @@ pub(super) fn shown(name: Value) -> (String, Vec<u8>) {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     (format!("{start}... ({:016x}, {}{SHORTENED}", hasher.finish(), text.len()), bytes)
-}
-
-fn looks_like_a_secret(text: &str) -> bool {
-    StoredSecret::parse(Zeroizing::new(text.to_owned()), |_| None).kind() != Kind::Unknown
 }

@@ -7,8 +7,7 @@ use std::ops::{ControlFlow, Range};
 use password_audit::{Subject, text_digest};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
-use scram_core::Mechanism;
-use scram_core::keys::Key;
+use scram_core::keys::{HmacKey, Key};
 use zeroize::Zeroizing;
 
 use super::column::Value;
@@ -103,7 +102,7 @@ impl OpenSource {
         &self,
         blocks: &Blocks,
         snapshot: &Snapshot,
-        key: &Key,
+        key: &HmacKey,
         settings: &[u8],
     ) -> Result<Seen, ErrorReport> {
         self.walk(blocks, snapshot, key, settings, |_, _| ())
@@ -114,7 +113,7 @@ impl OpenSource {
         &self,
         blocks: &Blocks,
         snapshot: &Snapshot,
-        key: &Key,
+        key: &HmacKey,
         settings: &[u8],
         mut take: impl FnMut(Subject),
     ) -> Result<Seen, ErrorReport> {
@@ -129,7 +128,7 @@ impl OpenSource {
         relation: pg_sys::Oid,
         block: i64,
         wanted: &HashSet<i64>,
-        key: &Key,
+        key: &HmacKey,
     ) -> Result<Vec<(i64, Subject)>, ErrorReport> {
         let mut found = Vec::new();
         let position = u32::try_from(block).ok().map(|block| Position { relation, block });
@@ -145,7 +144,7 @@ impl OpenSource {
     }
 
     /// The digest of [`crate::audit::catalog::digest`] without parsing the secret.
-    fn digest(&self, key: &Key, name: &Value, secret: &Value) -> Option<i64> {
+    fn digest(&self, key: &HmacKey, name: &Value, secret: &Value) -> Option<i64> {
         let text;
         let secret = match secret {
             Value::Null => return None,
@@ -164,7 +163,7 @@ impl OpenSource {
         &self,
         blocks: &Blocks,
         snapshot: &Snapshot,
-        key: &Key,
+        key: &HmacKey,
         settings: &[u8],
         mut take: impl FnMut(Value, Value),
     ) -> Result<Seen, ErrorReport> {
@@ -233,14 +232,14 @@ fn slice_end(table: &Relation, block: u32) -> u32 {
 
 /// A keyed hash of names and secrets, in their order.
 struct Fingerprint<'a> {
-    key: &'a Key,
+    key: &'a HmacKey,
     hash: Key,
     pending: Zeroizing<Vec<u8>>,
 }
 
 impl<'a> Fingerprint<'a> {
-    fn new(key: &'a Key, settings: &[u8]) -> Self {
-        let hash = key.hmac(Mechanism::ScramSha256, &[b"fingerprint\0", settings]);
+    fn new(key: &'a HmacKey, settings: &[u8]) -> Self {
+        let hash = key.hmac(&[b"fingerprint\0", settings]);
         // With room for a value more than a step, so that no part of a secret stays in memory that was given back.
         let pending = Zeroizing::new(Vec::with_capacity(BYTES_PER_HASH + 2 * MAX_SECRET_LEN));
         Self { key, hash, pending }
@@ -263,7 +262,7 @@ impl<'a> Fingerprint<'a> {
 
     fn step(&mut self) {
         let parts = [self.hash.as_bytes(), &self.pending];
-        self.hash = self.key.hmac(Mechanism::ScramSha256, &parts);
+        self.hash = self.key.hmac(&parts);
         self.pending.clear();
     }
 

@@ -13,6 +13,10 @@ pub(super) fn scram_malformed(subject: &Subject, _: &Policy) -> Option<String> {
     let secret = subject.secret.as_ref()?;
     let why = match secret.kind() {
         Kind::ScramMalformed => secret.flaw()?.to_string(),
+        // A credential of another system with the same mechanism.
+        Kind::ScramSha256 if secret.flaw().is_some() && subject.role().is_some() => {
+            "its form is that of another system".to_owned()
+        }
         Kind::Md5 | Kind::ScramLax | Kind::ScramSha256 => return None,
         kind if subject.role().is_some() => format!("its form is {kind}"),
         _ => return None,
