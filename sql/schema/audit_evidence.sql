@@ -169,6 +169,18 @@ AS $$
     WHERE c.check_id = 'source_unreadable'
 $$;
 
+-- What to say about slices of a source that cannot be read; NULL if all can. Internal.
+CREATE FUNCTION scram_internal.failed_slices(source text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('%s of %s slices cannot be read, and what was found in them stands: %s',
+                  count(s.failure), count(*), min(s.failure))
+    FROM scram_internal.source_slice s
+    WHERE s.source = $1 AND s.part = 'blocks'
+    HAVING count(s.failure) > 0
+$$;
+
 -- How many roles can read the stored secrets of each source: one notice a source. The owner and superusers are expected to.
 -- Internal.
 CREATE FUNCTION scram_internal.source_readers()
@@ -190,6 +202,7 @@ $$;
 COMMENT ON FUNCTION scram_internal.source_findings(text, boolean, text) IS 'internal to scram.audit(): the findings on a source';
 COMMENT ON FUNCTION scram_internal.counted_evidence(bigint, text[], text[]) IS
     'internal to scram.audit(): the evidence of a finding that counts rows';
+COMMENT ON FUNCTION scram_internal.failed_slices(text) IS 'internal to scram.run_audit(): what to say about slices that cannot be read';
 COMMENT ON FUNCTION scram_internal.source_readers() IS
     'internal to scram.audit(): how many roles can read the secrets of each source';
 COMMENT ON FUNCTION scram_internal.unreadable_finding(text, text) IS 'internal to scram.audit(): the finding on a source that fails';

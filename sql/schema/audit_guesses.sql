@@ -35,7 +35,7 @@ BEGIN ATOMIC
     FROM scram_internal.source_slice s
     JOIN scram_internal.source_state t ON t.source = s.source
     LEFT JOIN scram.audit_source a ON a.name = s.source
-    WHERE s.part <> 'rest' AND t.failure IS NULL AND (s.source = 'role' OR a.enabled);
+    WHERE s.part <> 'rest' AND t.failure IS NULL AND s.failure IS NULL AND (s.source = 'role' OR a.enabled);
 END;
 
 -- A later step: tries passwords for a time. True when nothing is left, or the time is spent. Internal.
@@ -112,7 +112,7 @@ BEGIN
     UPDATE scram.audit_run r SET candidates_left = 0 WHERE r.run_id = run;
     FOR settled IN
         UPDATE scram_internal.source_state t SET is_settled = true
-        WHERE NOT t.is_settled AND t.failure IS NULL AND t.read_run = run AND t.next_relation IS NULL
+        WHERE NOT t.is_settled AND t.failure IS NULL AND t.read_run = run AND t.next_relation IS NULL AND NOT t.is_ending
         RETURNING t.source
     LOOP
         PERFORM scram_internal.merge_findings(run, settled, true);

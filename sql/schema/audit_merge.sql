@@ -19,8 +19,9 @@ BEGIN
   UNION ALL
     SELECT u.source, u.subject, u.check_id, u.severity, u.evidence, true
     FROM scram_internal.source_state s
-    CROSS JOIN LATERAL scram_internal.unreadable_finding(s.source, s.failure) u
-    WHERE s.source = this_source AND s.failure IS NOT NULL AND NOT guesses_only
+    CROSS JOIN LATERAL scram_internal.unreadable_finding(
+        s.source, coalesce(s.failure, scram_internal.failed_slices(s.source))) u
+    WHERE s.source = this_source AND u.evidence IS NOT NULL AND NOT guesses_only
   UNION ALL
     SELECT g.source, g.subject, g.check_id, g.severity, g.evidence, g.is_judged
     FROM scram_internal.guess_findings(this_source) g;

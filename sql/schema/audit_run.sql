@@ -131,7 +131,7 @@ DECLARE
         SELECT FROM scram.audit_source s
         LEFT JOIN scram_internal.source_state t ON t.source = s.name
         WHERE s.enabled
-            AND (t.read_run IS DISTINCT FROM run OR t.failure IS NULL AND t.next_relation IS NOT NULL));
+            AND (t.read_run IS DISTINCT FROM run OR t.failure IS NULL AND (t.next_relation IS NOT NULL OR t.is_ending)));
     fresh record;
 BEGIN
     -- This run did not judge these findings, so nothing says that they are fixed.

@@ -39,7 +39,8 @@ BEGIN
     -- A source that was registered for another relation begins a new cycle.
     UPDATE scram_internal.source_state s
     SET claimed_run = run, relation = a.relation,
-        next_relation = CASE WHEN s.relation = a.relation THEN s.next_relation END
+        next_relation = CASE WHEN s.relation = a.relation THEN s.next_relation END,
+        is_ending = s.is_ending AND s.relation IS NOT DISTINCT FROM a.relation
     FROM (SELECT (SELECT o.relation::oid FROM scram.audit_source o WHERE o.name = next_source) AS relation) a
     WHERE s.source = next_source;
     RETURN true;
@@ -155,6 +156,9 @@ BEGIN
             END IF;
             GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, failed = MESSAGE_TEXT;
             failed := format('%s (SQLSTATE %s)', failed, state);
+            IF scram_internal.skip_slice(this_source, failed) THEN
+                failed := NULL;
+            END IF;
         END;
         EXIT WHEN is_read OR failed IS NOT NULL OR clock_timestamp() >= step_end;
     END LOOP;
@@ -185,6 +189,9 @@ DECLARE
     ended record;
 BEGIN
     SELECT s.* INTO reached FROM scram_internal.source_state s WHERE s.source = this_source;
+    IF reached.is_ending THEN
+        RETURN scram_internal.end_cycle(this_source, rest, deadline);
+    END IF;
     IF is_whole OR reached.next_relation IS NOT NULL THEN
         this_slice := scram_internal.slice_of(
             this_source, CASE WHEN is_whole THEN 'whole' ELSE 'blocks' END, reached.next_relation, reached.next_block);
@@ -262,7 +269,7 @@ BEGIN
     END IF;
     IF is_whole OR ended.fingerprint IS NOT NULL THEN
         UPDATE scram_internal.source_slice s
-        SET cycle = reached.cycle, fingerprint = ended.fingerprint, subjects = ended.rows
+        SET cycle = reached.cycle, failure = NULL, fingerprint = ended.fingerprint, subjects = ended.rows
         WHERE s.slice_id = this_slice;
         UPDATE scram.audit_run r SET subjects = r.subjects + ended.rows WHERE r.run_id = run;
         IF ended.is_new THEN
@@ -272,13 +279,40 @@ BEGIN
         END IF;
     END IF;
     UPDATE scram_internal.source_state s
-    SET next_relation = ended.relation, next_block = ended.block, is_changed = s.is_changed OR ended.is_new
+    SET next_relation = ended.relation, next_block = ended.block, is_changed = s.is_changed OR ended.is_new,
+        is_ending = ended.relation IS NULL
     WHERE s.source = this_source;
-    IF ended.relation IS NULL THEN
-        PERFORM scram_internal.end_cycle(this_source, rest);
-        RETURN true;
+    RETURN ended.relation IS NULL AND scram_internal.end_cycle(this_source, rest, deadline);
+END
+$$;
+
+-- Goes past the slice that was to be read; false if the source as a whole cannot be read. A slice with a damaged block must not
+-- keep the others from being read. What was found in it before stands. Internal.
+CREATE FUNCTION scram_internal.skip_slice(source text, failure text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    reached scram_internal.source_state;
+BEGIN
+    SELECT s.* INTO reached FROM scram_internal.source_state s WHERE s.source = skip_slice.source;
+    IF reached.next_relation IS NULL THEN
+        RETURN false;
     END IF;
-    RETURN false;
+    -- Asks for the first slice, which opens the relation and all that inherits from it, and reads no row.
+    BEGIN
+        PERFORM FROM scram_internal.scan_slice(skip_slice.source, NULL, NULL, NULL, 0);
+    EXCEPTION WHEN OTHERS THEN
+        RETURN false;
+    END;
+    UPDATE scram_internal.source_slice s
+    SET cycle = reached.cycle, failure = skip_slice.failure
+    WHERE s.slice_id = scram_internal.slice_of(skip_slice.source, 'blocks', reached.next_relation, reached.next_block);
+    -- A slice has at most 1024 blocks; where it had fewer, the library says where the next one begins.
+    UPDATE scram_internal.source_state s
+    SET next_block = (s.next_block / 1024 + 1) * 1024
+    WHERE s.source = skip_slice.source;
+    RETURN true;
 END
 $$;
 
@@ -318,31 +352,38 @@ BEGIN ATOMIC
     WHERE s.slice_id = note_progress.slice_id;
 END;
 
--- The last slice was read: removes what no slice has any more, and looks for secrets that are shared. Internal.
-CREATE FUNCTION scram_internal.end_cycle(source text, rest integer) RETURNS void
+-- Does a part of what comes after the last slice: removes what no slice has any more, then looks for secrets that are shared.
+-- True when the cycle has ended. Internal.
+CREATE FUNCTION scram_internal.end_cycle(source text, rest integer, deadline timestamptz) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_nestloop = off
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
     this_source CONSTANT text := end_cycle.source;
-    is_changed boolean;
+    -- Removing them takes less than a second.
+    max_removed CONSTANT integer := 100000;
+    reached scram_internal.source_state;
+    unseen integer;
+    removed integer;
     lost_copies boolean;
+    search_time interval;
 BEGIN
-    WITH unseen AS (
-        DELETE FROM scram_internal.source_slice s
-        USING scram_internal.source_state t
-        WHERE s.source = this_source AND s.part = 'blocks' AND t.source = this_source AND s.cycle IS DISTINCT FROM t.cycle
-        RETURNING s.slice_id
-    ), gone AS (
+    SELECT s.* INTO reached FROM scram_internal.source_state s WHERE s.source = this_source;
+    SELECT s.slice_id INTO unseen FROM scram_internal.source_slice s
+    WHERE s.source = this_source AND s.part = 'blocks' AND s.cycle IS DISTINCT FROM reached.cycle
+    LIMIT 1;
+    WITH gone AS (
         DELETE FROM scram_internal.stored_secret t
-        WHERE t.slice_id = rest OR t.slice_id IN (SELECT u.slice_id FROM unseen u)
+        WHERE t.ctid = ANY (ARRAY(
+            SELECT u.ctid FROM scram_internal.stored_secret u WHERE u.slice_id = coalesce(unseen, rest) LIMIT max_removed))
         RETURNING t.digest, t.is_copied
     ), hits AS (
         DELETE FROM scram_internal.guess_hit h USING gone g WHERE h.digest = g.digest
     )
-    SELECT coalesce(bool_or(g.is_copied), false), count(*) > 0 INTO lost_copies, is_changed FROM gone g;
+    SELECT count(*), coalesce(bool_or(g.is_copied), false) INTO removed, lost_copies FROM gone g;
     IF lost_copies THEN
         -- Another slice may have had the same row: judge all again in the next cycle, which marks copies again.
         UPDATE scram_internal.stored_secret t SET is_copied = false
@@ -350,14 +391,29 @@ BEGIN
         WHERE t.is_copied AND s.slice_id = t.slice_id AND s.source = this_source;
         UPDATE scram_internal.source_slice s SET fingerprint = NULL WHERE s.source = this_source;
     END IF;
+    IF removed > 0 THEN
+        UPDATE scram_internal.source_state s SET is_changed = true WHERE s.source = this_source RETURNING s.* INTO reached;
+    END IF;
+    IF removed = max_removed THEN
+        RETURN false;
+    ELSIF unseen IS NOT NULL THEN
+        DELETE FROM scram_internal.source_slice s WHERE s.slice_id = unseen;
+        RETURN false;
+    END IF;
 
-    IF is_changed OR (SELECT s.is_changed FROM scram_internal.source_state s WHERE s.source = this_source) THEN
+    -- The search cannot be divided. Where the run's time is too short for it, the next cycle tries again, and what it found
+    -- last stands.
+    SELECT sum(s.subjects) * interval '1.5 microseconds' INTO search_time
+    FROM scram_internal.source_slice s WHERE s.source = this_source;
+    IF reached.is_changed AND (this_source IN ('role', 'server') OR clock_timestamp() + search_time < deadline + interval '1 s') THEN
         DELETE FROM scram_internal.slice_finding f WHERE f.slice_id = rest;
         INSERT INTO scram_internal.slice_finding (slice_id, check_id, severity, subject, rows, evidences)
         SELECT rest, f.check_id, f.severity, f.subject, 1, ARRAY[f.evidence]
         FROM scram_internal.source_findings(this_source, false, 'secret') f;
+        UPDATE scram_internal.source_state s SET is_changed = false WHERE s.source = this_source;
     END IF;
-    UPDATE scram_internal.source_state s SET cycle = s.cycle + 1, is_changed = false WHERE s.source = this_source;
+    UPDATE scram_internal.source_state s SET cycle = s.cycle + 1, is_ending = false WHERE s.source = this_source;
+    RETURN true;
 END
 $$;
 
@@ -369,4 +425,7 @@ COMMENT ON FUNCTION scram_internal.scan(bigint, text, timestamptz) IS 'internal 
 COMMENT ON FUNCTION scram_internal.read_slice(bigint, text, timestamptz) IS 'internal to scram.run_audit(): reads a part of a source';
 COMMENT ON FUNCTION scram_internal.slice_of(text, text, oid, bigint) IS 'internal to scram.run_audit(): finds or makes a slice';
 COMMENT ON FUNCTION scram_internal.note_progress(integer) IS 'internal to scram.run_audit(): the least that was tried in a slice';
-COMMENT ON FUNCTION scram_internal.end_cycle(text, integer) IS 'internal to scram.run_audit(): what comes after the last slice';
+COMMENT ON FUNCTION scram_internal.skip_slice(text, text) IS
+    'internal to scram.run_audit(): goes past a slice that cannot be read';
+COMMENT ON FUNCTION scram_internal.end_cycle(text, integer, timestamptz) IS
+    'internal to scram.run_audit(): what comes after the last slice';

@@ -69,13 +69,15 @@ CREATE TABLE scram_internal.source_state (
     read_run bigint,
     -- Each reading from the first slice to the last one is a cycle. A large source can take several runs for one.
     cycle bigint NOT NULL DEFAULT 1,
-    -- Whether a slice of this cycle differed from the cycle before.
+    -- Whether a slice has changed since secrets were last looked for that are shared.
     is_changed boolean NOT NULL DEFAULT false,
     -- The registered relation of this cycle.
     relation oid,
     -- Where the next slice begins; NULL between two cycles.
     next_relation oid,
     next_block bigint,
+    -- Whether all slices of the cycle were read, and it is being ended.
+    is_ending boolean NOT NULL DEFAULT false,
     -- Why it cannot be read; NULL if it can.
     failure text,
     -- Whether all passwords were tried on all its secrets once. Before, as after a restore, findings without a row in
@@ -97,6 +99,8 @@ CREATE TABLE scram_internal.source_slice (
     fingerprint bytea,
     -- The cycle that last read it; NULL before the first one has.
     cycle bigint,
+    -- Why that cycle could not read it; NULL if it could.
+    failure text,
     subjects bigint NOT NULL DEFAULT 0,
     -- The least of its secrets, to find the next work without reading all secrets; NULL if no password is tried on any.
     guess_version integer,

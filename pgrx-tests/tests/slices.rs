@@ -1,0 +1,121 @@
+//! Sources that are read in more than one slice: what damage, and a large change, do to a run.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+
+use postgres::Client;
+use scram_ext_client_tests::{Cluster, cell, rows};
+
+/// The server's default.
+const BLOCK: usize = 8192;
+
+#[test]
+fn a_damaged_block_keeps_no_other_slice_from_being_read() {
+    let mut cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    // One row a block, so that 2,600 rows are three slices. `plain` rows hold no hash.
+    client
+        .batch_execute(
+            "CREATE TABLE account (name text, secret text, filler text);
+             ALTER TABLE account ALTER filler SET STORAGE PLAIN;
+             INSERT INTO account
+             SELECT 'user' || n, CASE WHEN n IN (10, 1500, 2500) THEN 'plain' END, repeat('x', 5000)
+             FROM generate_series(1, 2600) n;
+             SELECT scram.add_audit_source('app', 'account', 'name', 'secret')",
+        )
+        .expect("a source");
+    run(&mut client);
+    assert_eq!(plain(&mut client), ["user10 open", "user1500 open", "user2500 open"]);
+
+    let file = file(&cluster, &mut client);
+    drop(client);
+    cluster.restart();
+    let block = overwrite(&file, 1600, &[0xAA; BLOCK]);
+    let mut client = cluster.client();
+    client
+        .batch_execute("DELETE FROM account WHERE ctid = '(2499,1)'")
+        .expect("the last plain text");
+    run(&mut client);
+    assert_eq!(plain(&mut client), ["user10 open", "user1500 open", "user2500 fixed"]);
+    let evidence = "SELECT max(evidence) FROM scram.audit_finding
+                    WHERE check_id = 'source_unreadable' AND status = 'open'";
+    let found = cell(&mut client, evidence).expect("the source");
+    let expected = "1 of 3 slices cannot be read, and what was found in them stands: invalid page in block 1600";
+    assert!(found.starts_with(expected), "{found}");
+
+    drop(client);
+    cluster.restart();
+    overwrite(&file, 1600, &block);
+    let mut client = cluster.client();
+    client
+        .batch_execute("DELETE FROM account WHERE ctid = '(1499,1)'")
+        .expect("one in the slice that was damaged");
+    run(&mut client);
+    assert_eq!(cell(&mut client, evidence), None);
+    assert_eq!(plain(&mut client), ["user10 open", "user1500 fixed", "user2500 fixed"]);
+}
+
+/// No step of a run takes longer because a million rows went at once.
+#[test]
+fn what_a_source_has_lost_is_removed_in_parts() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    // No password is tried.
+    client.batch_execute("LOAD 'scram_ext'").expect("the library");
+    client.batch_execute("ALTER SYSTEM SET scram.max_iterations = 1000").expect("a setting");
+    client.batch_execute("SELECT pg_reload_conf()").expect("a reload");
+    let mut client = cluster.client();
+    client
+        .batch_execute(
+            "CREATE TABLE account AS
+             SELECT n AS name, 'SCRAM-SHA-256$4096:' || encode(substr(sha256(n::text::bytea), 1, 16), 'base64') || '$'
+                || encode(sha256((n || 'k')::bytea), 'base64') || ':' || encode(sha256((n || 'v')::bytea), 'base64') AS secret
+             FROM generate_series(1, 220000) n;
+             SELECT scram.add_audit_source('app', 'account', 'name', 'secret')",
+        )
+        .expect("a source");
+    run(&mut client);
+    let stored = "SELECT count(*) FROM scram_internal.stored_secret t
+                  JOIN scram_internal.source_slice s USING (slice_id) WHERE s.source = 'app'";
+    assert_eq!(cell(&mut client, stored).as_deref(), Some("220000"));
+
+    client.batch_execute("TRUNCATE account").expect("no rows");
+    let mut left = Vec::new();
+    // A run without time still does one step.
+    for _ in 0..20 {
+        client.batch_execute("CALL scram.run_audit(budget => '0 s')").expect("a run");
+        left.push(cell(&mut client, stored).expect("a count"));
+        let state = "SELECT count(*) FROM scram_internal.source_state WHERE is_ending";
+        if cell(&mut client, state).as_deref() == Some("0") {
+            break;
+        }
+    }
+    assert!(left.len() > 2, "{left:?}");
+    assert_eq!(left.last().map(String::as_str), Some("0"), "{left:?}");
+}
+
+fn run(client: &mut Client) {
+    client.batch_execute("CALL scram.run_audit()").expect("a run");
+}
+
+fn plain(client: &mut Client) -> Vec<String> {
+    let found = "SELECT subject || ' ' || status FROM scram.audit_finding
+                 WHERE check_id = 'password_plain_text' ORDER BY length(subject), subject";
+    rows(client, found).into_iter().flatten().flatten().collect()
+}
+
+fn file(cluster: &Cluster, client: &mut Client) -> PathBuf {
+    let path = cell(client, "SELECT pg_relation_filepath('account')").expect("a file");
+    cluster.dir().join("data").join(path)
+}
+
+/// Writes a block of a file that no server has open, and returns what it was.
+fn overwrite(file: &PathBuf, block: u64, bytes: &[u8]) -> Vec<u8> {
+    let file = OpenOptions::new().read(true).write(true).open(file).expect("the relation's file");
+    let place = block * BLOCK as u64;
+    let mut before = vec![0; BLOCK];
+    file.read_exact_at(&mut before, place).expect("the block");
+    file.write_all_at(bytes, place).expect("the block");
+    before
+}
