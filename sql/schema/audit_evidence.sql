@@ -27,14 +27,14 @@ AS $$
         -- equal have the same salt.
         FROM (
             SELECT i.salt_tag FROM scram_internal.stored_secret i
-            JOIN scram_internal.source_slice o ON o.slice_id = i.slice_id
-            WHERE o.source = $1 AND i.salt_tag IS NOT NULL
+            WHERE i.slice_id = ANY (ARRAY(SELECT s.slice_id FROM scram_internal.source_slice s WHERE s.source = $1))
+                AND i.salt_tag IS NOT NULL
             GROUP BY i.salt_tag HAVING count(*) > 1
         ) a
         JOIN scram_internal.stored_secret t ON t.salt_tag = a.salt_tag
-        JOIN scram_internal.source_slice s ON s.slice_id = t.slice_id
         LEFT JOIN scram_internal.role_secret r ON r.digest = t.digest AND $1 = 'role'
-        WHERE NOT $2 AND $3 = 'secret' AND s.source = $1
+        WHERE NOT $2 AND $3 = 'secret'
+            AND t.slice_id = ANY (ARRAY(SELECT s.slice_id FROM scram_internal.source_slice s WHERE s.source = $1))
     ), tag AS (
         SELECT 'salt_shared' AS check_id, p.salt_tag AS tag, p.verifier_tag, p.digest, p.subject, p.slice_id
         FROM part p

@@ -15,6 +15,9 @@ BEGIN
     IF NOT EXISTS (SELECT FROM scram_internal.source_state s WHERE s.claimed_run = run) THEN
         PERFORM scram_internal.prepare_run(run);
     END IF;
+    IF clock_timestamp() < deadline AND scram_internal.remove_dropped() THEN
+        RETURN true;
+    END IF;
     SELECT s.source INTO next_source
     FROM scram_internal.source_state s
     LEFT JOIN scram.audit_source a ON a.name = s.source
@@ -69,20 +72,35 @@ BEGIN
     INSERT INTO scram_internal.source_state (source)
     SELECT 'server' UNION ALL SELECT 'role' UNION ALL SELECT s.name FROM scram.audit_source s
     ON CONFLICT DO NOTHING;
-    -- Remove all that belongs to sources that are no longer registered.
+    -- Remove what belongs to sources that are no longer registered. Their secrets may be millions: the next steps remove
+    -- these in parts, under a name that no source has, because the source may be registered again.
     DELETE FROM scram_internal.source_state t
     WHERE t.source NOT IN ('server', 'role') AND NOT EXISTS (SELECT FROM scram.audit_source s WHERE s.name = t.source);
-    DELETE FROM scram_internal.stored_secret t
-    USING scram_internal.source_slice s
-    WHERE s.slice_id = t.slice_id AND NOT EXISTS (SELECT FROM scram_internal.source_state k WHERE k.source = s.source);
     DELETE FROM scram_internal.guess_hit h
     WHERE NOT EXISTS (SELECT FROM scram_internal.source_state k WHERE k.source = h.source);
-    DELETE FROM scram_internal.source_slice s
-    WHERE NOT EXISTS (SELECT FROM scram_internal.source_state k WHERE k.source = s.source);
+    UPDATE scram_internal.source_slice s
+    SET source = '', part = 'dropped', relation = NULL, block = s.slice_id
+    WHERE s.part <> 'dropped' AND NOT EXISTS (SELECT FROM scram_internal.source_state k WHERE k.source = s.source);
     UPDATE scram.audit_finding f SET status = 'fixed'
     WHERE f.status <> 'fixed' AND NOT EXISTS (SELECT FROM scram_internal.source_state k WHERE k.source = f.decided_by);
     GET DIAGNOSTICS fixed = ROW_COUNT;
     UPDATE scram.audit_run r SET findings_fixed = r.findings_fixed + fixed WHERE r.run_id = run;
+END
+$$;
+
+-- Removes a part of what a dropped source has left: a slice, or some of its secrets. False if nothing is left. Internal.
+CREATE FUNCTION scram_internal.remove_dropped() RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    slice CONSTANT integer := (SELECT min(s.slice_id) FROM scram_internal.source_slice s WHERE s.part = 'dropped');
+BEGIN
+    IF slice IS NOT NULL AND scram_internal.remove_secrets(slice) < scram_internal.max_removed() THEN
+        DELETE FROM scram_internal.source_slice s WHERE s.slice_id = slice;
+    END IF;
+    RETURN slice IS NOT NULL;
 END
 $$;
 
@@ -272,9 +290,11 @@ BEGIN
         SET cycle = reached.cycle, failure = NULL, fingerprint = ended.fingerprint, subjects = ended.rows
         WHERE s.slice_id = this_slice;
         UPDATE scram.audit_run r SET subjects = r.subjects + ended.rows WHERE r.run_id = run;
-        IF ended.is_new THEN
+        IF ended.is_new AND NOT is_whole THEN
             -- Until then each search for a slice reads all rows that were added since the last vacuum.
             PERFORM brin_summarize_new_values('scram_internal.stored_secret_slice');
+        END IF;
+        IF ended.is_new THEN
             PERFORM scram_internal.note_progress(this_slice);
         END IF;
     END IF;
@@ -352,6 +372,46 @@ BEGIN ATOMIC
     WHERE s.slice_id = note_progress.slice_id;
 END;
 
+-- How many secrets are removed at once, which takes less than a second. Internal.
+CREATE FUNCTION scram_internal.max_removed() RETURNS integer
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+RETURN 100000;
+
+-- Removes secrets of a slice, and what was hit on them; returns how many. Internal.
+CREATE FUNCTION scram_internal.remove_secrets(slice_id integer) RETURNS integer
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = off
+SET enable_seqscan = off
+AS $$
+DECLARE
+    removed integer;
+    lost_copies boolean;
+    this_source text;
+BEGIN
+    WITH gone AS (
+        DELETE FROM scram_internal.stored_secret t
+        WHERE t.ctid = ANY (ARRAY(
+            SELECT u.ctid FROM scram_internal.stored_secret u
+            WHERE u.slice_id = remove_secrets.slice_id LIMIT scram_internal.max_removed()))
+        RETURNING t.digest, t.is_copied
+    ), hits AS (
+        DELETE FROM scram_internal.guess_hit h USING gone g WHERE h.digest = g.digest
+    )
+    SELECT count(*), coalesce(bool_or(g.is_copied), false) INTO removed, lost_copies FROM gone g;
+    IF lost_copies THEN
+        -- Another slice may have had the same row: judge all again in the next cycle, which marks copies again.
+        this_source := (SELECT s.source FROM scram_internal.source_slice s WHERE s.slice_id = remove_secrets.slice_id);
+        UPDATE scram_internal.stored_secret t SET is_copied = false
+        FROM scram_internal.source_slice s
+        WHERE t.is_copied AND s.slice_id = t.slice_id AND s.source = this_source;
+        UPDATE scram_internal.source_slice s SET fingerprint = NULL WHERE s.source = this_source;
+    END IF;
+    RETURN removed;
+END
+$$;
+
 -- Does a part of what comes after the last slice: removes what no slice has any more, then looks for secrets that are shared.
 -- True when the cycle has ended. Internal.
 CREATE FUNCTION scram_internal.end_cycle(source text, rest integer, deadline timestamptz) RETURNS boolean
@@ -363,38 +423,20 @@ AS $$
 #variable_conflict use_column
 DECLARE
     this_source CONSTANT text := end_cycle.source;
-    -- Removing them takes less than a second.
-    max_removed CONSTANT integer := 100000;
     reached scram_internal.source_state;
     unseen integer;
     removed integer;
-    lost_copies boolean;
     search_time interval;
 BEGIN
     SELECT s.* INTO reached FROM scram_internal.source_state s WHERE s.source = this_source;
     SELECT s.slice_id INTO unseen FROM scram_internal.source_slice s
     WHERE s.source = this_source AND s.part = 'blocks' AND s.cycle IS DISTINCT FROM reached.cycle
     LIMIT 1;
-    WITH gone AS (
-        DELETE FROM scram_internal.stored_secret t
-        WHERE t.ctid = ANY (ARRAY(
-            SELECT u.ctid FROM scram_internal.stored_secret u WHERE u.slice_id = coalesce(unseen, rest) LIMIT max_removed))
-        RETURNING t.digest, t.is_copied
-    ), hits AS (
-        DELETE FROM scram_internal.guess_hit h USING gone g WHERE h.digest = g.digest
-    )
-    SELECT count(*), coalesce(bool_or(g.is_copied), false) INTO removed, lost_copies FROM gone g;
-    IF lost_copies THEN
-        -- Another slice may have had the same row: judge all again in the next cycle, which marks copies again.
-        UPDATE scram_internal.stored_secret t SET is_copied = false
-        FROM scram_internal.source_slice s
-        WHERE t.is_copied AND s.slice_id = t.slice_id AND s.source = this_source;
-        UPDATE scram_internal.source_slice s SET fingerprint = NULL WHERE s.source = this_source;
-    END IF;
+    removed := scram_internal.remove_secrets(coalesce(unseen, rest));
     IF removed > 0 THEN
         UPDATE scram_internal.source_state s SET is_changed = true WHERE s.source = this_source RETURNING s.* INTO reached;
     END IF;
-    IF removed = max_removed THEN
+    IF removed = scram_internal.max_removed() THEN
         RETURN false;
     ELSIF unseen IS NOT NULL THEN
         DELETE FROM scram_internal.source_slice s WHERE s.slice_id = unseen;
@@ -425,6 +467,9 @@ COMMENT ON FUNCTION scram_internal.scan(bigint, text, timestamptz) IS 'internal 
 COMMENT ON FUNCTION scram_internal.read_slice(bigint, text, timestamptz) IS 'internal to scram.run_audit(): reads a part of a source';
 COMMENT ON FUNCTION scram_internal.slice_of(text, text, oid, bigint) IS 'internal to scram.run_audit(): finds or makes a slice';
 COMMENT ON FUNCTION scram_internal.note_progress(integer) IS 'internal to scram.run_audit(): the least that was tried in a slice';
+COMMENT ON FUNCTION scram_internal.remove_dropped() IS 'internal to scram.run_audit(): removes what dropped sources have left';
+COMMENT ON FUNCTION scram_internal.remove_secrets(integer) IS 'internal to scram.run_audit(): removes secrets of a slice';
+COMMENT ON FUNCTION scram_internal.max_removed() IS 'internal to scram.run_audit(): how many secrets are removed at once';
 COMMENT ON FUNCTION scram_internal.skip_slice(text, text) IS
     'internal to scram.run_audit(): goes past a slice that cannot be read';
 COMMENT ON FUNCTION scram_internal.end_cycle(text, integer, timestamptz) IS

@@ -86,12 +86,12 @@ CREATE TABLE scram_internal.source_state (
 );
 
 -- A part of a source that is read and committed at once. whole: server or role. blocks: rows of a registered source in a
--- range of blocks. rest: findings that no single slice has, and secrets that the present cycle has not found where the cycle
+-- range of blocks. dropped: of a source that is no longer registered; its secrets are to be removed. rest: findings that no single slice has, and secrets that the present cycle has not found where the cycle
 -- before found them; the cycle's end removes those that it has not met in another slice.
 CREATE TABLE scram_internal.source_slice (
     slice_id serial PRIMARY KEY,
     source text NOT NULL,
-    part text NOT NULL CHECK (part IN ('whole', 'blocks', 'rest')),
+    part text NOT NULL CHECK (part IN ('whole', 'blocks', 'dropped', 'rest')),
     relation oid,
     block bigint,
     -- A keyed hash of its rows and of all settings that the checks look at. While it is the same, the slice need not be
