@@ -241,7 +241,7 @@ impl Judge {
 
 fn scan_server(sink: &ScanSink) -> Result<(), ErrorReport> {
     let policy = catalog::policy()?;
-    let (server, _) = catalog::cluster()?;
+    let server = catalog::server()?;
     push_unjudged(sink, password_audit::unjudged(&server));
     for (check, hit) in password_audit::scan_server(&server, &policy) {
         ScanRow {

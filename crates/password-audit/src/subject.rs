@@ -94,6 +94,23 @@ pub struct RoleFacts {
     pub valid_until: ValidUntil,
 }
 
+impl RoleFacts {
+    /// A role with LOGIN about which nothing else is known.
+    pub fn of_login(replication: bool, superuser: bool) -> Self {
+        Self {
+            can_login: true,
+            first_seen: None,
+            hash_access: None,
+            hba_rules: None,
+            overrides: None,
+            powers: Vec::new(),
+            replication,
+            superuser,
+            valid_until: ValidUntil::Never,
+        }
+    }
+}
+
 /// When something was first seen.
 #[derive(Clone, Debug)]
 pub struct FirstSeen {
