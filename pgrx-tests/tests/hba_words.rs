@@ -139,7 +139,8 @@ fn rules_are_shown_as_they_are_meant() {
     client.batch_execute("CREATE EXTENSION scram_ext; CREATE ROLE ann LOGIN").expect("a role");
     let found = rows(
         &mut client,
-        "SELECT severity, evidence FROM scram.audit() WHERE check_id = 'hba_trust'",
+        "SELECT concat_ws('|', severity, subject, evidence) FROM scram.audit() WHERE check_id = 'hba_trust'
+         ORDER BY substring(evidence from ':(\\d+)$')",
     );
     let found: Vec<_> = found.into_iter().flatten().flatten().collect();
     let no_role =
@@ -147,15 +148,13 @@ fn rules_are_shown_as_they_are_meant() {
     assert_eq!(
         found,
         [
-            "warning",
-            "local all postgres; decides about superusers only: \"postgres\"",
-            "critical",
-            &format!("local \"all\" \"+staff\",ann; decides about {no_role}"),
-            "critical",
+            "warning|local all postgres trust|decides about superusers only: \"postgres\"; pg_hba.conf:1",
+            &format!(
+                "critical|local \"all\" \"+staff\",ann trust|decides about {no_role}; pg_hba.conf:2"
+            ),
             // The server may find a client of that name.
-            "host all all \"all\"; decides about every role that may log in",
-            "critical",
-            "local all all; decides about \"ann\"",
+            "critical|host all all \"all\" trust|decides about every role that may log in; pg_hba.conf:3",
+            "critical|local all all trust|decides about \"ann\"; pg_hba.conf:4",
         ]
     );
 }

@@ -209,9 +209,9 @@ const SEEDS: &[Seed] = &[
          run('SELECT scram.add_audit_source(''broken'', ''broken'', ''name'', ''secret'')')",
     ),
     bad_server("password_encryption_md5", "password_encryption", ""),
-    bad_server("hba_trust", "pg_hba.conf:7", ""),
-    bad_server("hba_password", "pg_hba.conf:1", ""),
-    bad_server("hba_md5", "pg_hba.conf:2", ""),
+    bad_server("hba_trust", "local all all trust", ""),
+    bad_server("hba_password", "local nowhere all password", ""),
+    bad_server("hba_md5", "local nowhere all md5", ""),
     bad_server("passwords_logged", "log_statement", ""),
     bad_server("passwords_logged", "log_min_duration_statement", ""),
     bad(

@@ -4,25 +4,27 @@
 -- The findings on a source. live: judged now, as scram.audit() shows them. Else as the slices have stored them, and "part"
 -- says which: what was found in single slices ("finding"), or what secrets have in common ("secret").
 --
+-- context is the end of the evidence, and facts is what was judged: an acceptance holds for other rows of the same kind.
+--
 -- Shared salts and verifiers are found here, not in Rust, because PostgreSQL can sort sources that do not fit into memory.
 -- Internal.
 CREATE FUNCTION scram_internal.source_findings(source text, live boolean, part text)
-RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text)
+RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text, context text, facts text)
 LANGUAGE sql STABLE ROWS 1000
 SET search_path = pg_catalog, pg_temp
 AS $$
     WITH part AS MATERIALIZED (
-        SELECT s.part, s.subject, s.check_id, s.severity, s.kind, s.rows, s.evidences, s.names, s.digest, s.salt_tag,
+        SELECT s.part, s.subject, s.check_id, s.severity, s.kind, s.rows, s.evidences, s.names, s.context, s.digest, s.salt_tag,
                s.verifier_tag, NULL::integer AS slice_id
         FROM scram_internal.scan_source($1, true, NULL) s
         WHERE $2 AND s.part IN ('finding', 'secret')
       UNION ALL
-        SELECT 'finding', f.subject, f.check_id, f.severity, f.kind, f.rows, f.evidences, f.names, NULL, NULL, NULL, NULL
+        SELECT 'finding', f.subject, f.check_id, f.severity, f.kind, f.rows, f.evidences, f.names, f.context, NULL, NULL, NULL, NULL
         FROM scram_internal.slice_finding f
         JOIN scram_internal.source_slice s ON s.slice_id = f.slice_id
         WHERE NOT $2 AND $3 = 'finding' AND s.source = $1
       UNION ALL
-        SELECT 'secret', r.subject, NULL, NULL, NULL, NULL, NULL, NULL, t.digest, t.salt_tag, t.verifier_tag, t.slice_id
+        SELECT 'secret', r.subject, NULL, NULL, NULL, NULL, NULL, NULL, NULL, t.digest, t.salt_tag, t.verifier_tag, t.slice_id
         -- Most secrets share nothing: an inner join, which does not read a million rows to find none. Verifiers that are
         -- equal have the same salt.
         FROM (
@@ -78,6 +80,7 @@ AS $$
         VALUES ('salt_shared', 'salt'), ('verifier_shared', 'verifier')
     ), single AS (
         SELECT p.check_id, p.severity, p.subject, min(p.kind) AS kind, sum(p.rows) AS rows, min(p.evidences[1]) AS evidence,
+               coalesce(min(p.context), '') AS context,
                row_number() OVER (PARTITION BY p.check_id ORDER BY p.subject COLLATE "C") <= CASE
                    WHEN $1 IN ('role', 'server') OR p.check_id = 'source_unreadable' THEN 2147483647
                    ELSE current_setting('scram.audit_rows_listed')::integer
@@ -96,11 +99,14 @@ AS $$
     )
     SELECT $1, s.subject, s.check_id, s.severity,
            s.evidence || CASE WHEN s.rows > 1 THEN format(' (and %s more rows of this name)', s.rows - 1) ELSE '' END
+               || s.context,
+           s.context,
+           CASE WHEN $1 NOT IN ('role', 'server') AND s.check_id IN ('salt_shared', 'verifier_shared') THEN '' ELSE s.evidence END
     FROM single s
     WHERE s.is_listed AND (s.check_id <> 'source_unreadable' OR $1 IN ('role', 'server'))
   UNION ALL
     SELECT 'server', format('source %I, partition %s', $1, s.subject), s.check_id, s.severity,
-           format('%s is a foreign table', s.subject)
+           format('%s is a foreign table', s.subject), '', ''
     FROM single s
     WHERE s.check_id = 'source_unreadable' AND $1 NOT IN ('role', 'server')
   UNION ALL
@@ -112,7 +118,8 @@ AS $$
                (SELECT array_agg(DISTINCT e.evidence) FROM counted o, unnest(o.evidences) AS e(evidence)
                 WHERE (o.check_id, o.kind) = (c.check_id, c.kind)),
                (SELECT array_agg(DISTINCT n.name) FROM counted o, unnest(o.names) AS n(name)
-                WHERE (o.check_id, o.kind) = (c.check_id, c.kind)))
+                WHERE (o.check_id, o.kind) = (c.check_id, c.kind))),
+           '', ''
     FROM counted c
     LEFT JOIN (SELECT DISTINCT s.check_id FROM single s) s ON s.check_id = c.check_id
     GROUP BY c.check_id, c.severity, c.kind
@@ -123,7 +130,8 @@ AS $$
                   (SELECT string_agg(format('"%s"', o.subject), ', ' ORDER BY o.number)
                    FROM (SELECT u.subject, u.number FROM unnest(f.subjects) WITH ORDINALITY AS u(subject, number)
                          WHERE u.number <> m.number ORDER BY u.number LIMIT 3) o),
-                  CASE WHEN m.members > 4 THEN format(' and %s more', m.members - 4) ELSE '' END)
+                  CASE WHEN m.members > 4 THEN format(' and %s more', m.members - 4) ELSE '' END),
+           '', ''
     FROM member m
     JOIN firsts f ON (f.check_id, f.tag) = (m.check_id, m.tag)
     JOIN what w ON w.column1 = m.check_id
@@ -134,7 +142,8 @@ AS $$
            scram_internal.counted_evidence(
                count(*),
                ARRAY[format('%s %s%s in common', count(DISTINCT m.tag), w.column2, CASE WHEN count(DISTINCT m.tag) > 1 THEN 's' ELSE '' END)],
-               (SELECT array_agg(DISTINCT n.subject) FROM named n WHERE n.check_id = m.check_id))
+               (SELECT array_agg(DISTINCT n.subject) FROM named n WHERE n.check_id = m.check_id)),
+           '', ''
     FROM member m
     JOIN what w ON w.column1 = m.check_id
     JOIN scram.audit_checks() k ON k.check_id = m.check_id

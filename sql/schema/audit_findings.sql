@@ -8,15 +8,18 @@ AS $$
 BEGIN
     -- Keep the previous state only when it comes from an earlier run.
     IF NEW.last_run > OLD.last_run THEN
-        NEW.earlier := OLD.earlier || jsonb_build_object(
-            'until_run', OLD.last_run, 'severity', OLD.severity, 'evidence', OLD.evidence);
+        NEW.earlier := OLD.earlier || jsonb_strip_nulls(jsonb_build_object(
+            'until_run', OLD.last_run, 'severity', OLD.severity, 'evidence', OLD.evidence,
+            'context', nullif(OLD.context, '')));
     END IF;
     RETURN NEW;
 END
 $$;
 
 CREATE TRIGGER audit_remember BEFORE UPDATE ON scram.audit_finding
-FOR EACH ROW WHEN ((OLD.severity, OLD.evidence) IS DISTINCT FROM (NEW.severity, NEW.evidence))
+-- Without the context: a rule on another line is the same one.
+FOR EACH ROW WHEN ((OLD.severity, left(OLD.evidence, length(OLD.evidence) - length(OLD.context)))
+    IS DISTINCT FROM (NEW.severity, left(NEW.evidence, length(NEW.evidence) - length(NEW.context))))
 EXECUTE FUNCTION scram_internal.keep_earlier();
 
 -- Raises 22023 for an acceptance that would end before it begins, and for a note that is too long. Internal.
@@ -126,9 +129,9 @@ BEGIN
 END
 $$;
 
--- The findings of one run, as they were then. Internal.
+-- The findings of one run, as they were then. fact: the evidence without its context. Internal.
 CREATE FUNCTION scram_internal.findings_of(run bigint)
-RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text)
+RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text, fact text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -138,11 +141,12 @@ BEGIN
     END IF;
     RETURN QUERY
     SELECT DISTINCT ON (f.source, f.subject, f.check_id)
-        f.source, f.subject, f.check_id, coalesce(e.severity, f.severity), coalesce(e.evidence, f.evidence)
+        f.source, f.subject, f.check_id, coalesce(e.severity, f.severity), coalesce(e.evidence, f.evidence),
+        coalesce(e.fact, left(f.evidence, length(f.evidence) - length(f.context)))
     FROM scram.audit_finding f
     LEFT JOIN LATERAL (
-        SELECT x.severity, x.evidence
-        FROM jsonb_to_recordset(f.earlier) AS x(until_run bigint, severity text, evidence text)
+        SELECT x.severity, x.evidence, left(x.evidence, length(x.evidence) - length(coalesce(x.context, ''))) AS fact
+        FROM jsonb_to_recordset(f.earlier) AS x(until_run bigint, severity text, evidence text, context text)
         WHERE x.until_run >= run
         ORDER BY x.until_run
         LIMIT 1
@@ -168,7 +172,7 @@ BEGIN
         SELECT CASE WHEN a.check_id IS NULL THEN 'new' WHEN b.check_id IS NULL THEN 'fixed' ELSE 'changed' END AS change,
                source, subject, check_id,
                coalesce(b.severity, a.severity) AS severity, coalesce(b.evidence, a.evidence) AS evidence,
-               (a.severity, a.evidence) IS DISTINCT FROM (b.severity, b.evidence) AS differs
+               (a.severity, a.fact) IS DISTINCT FROM (b.severity, b.fact) AS differs
         FROM scram_internal.findings_of(run_a) a
         FULL JOIN scram_internal.findings_of(run_b) b USING (source, subject, check_id)
     ) d

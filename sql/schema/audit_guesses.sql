@@ -202,9 +202,10 @@ BEGIN
 END
 $$;
 
--- The findings of checks that try passwords. is_judged: whether none of them is to be tried again. Internal.
+-- The findings of checks that try passwords. What a role may do is a part of the facts, because it decides how bad a known
+-- password is. is_judged: whether none of them is to be tried again. Internal.
 CREATE FUNCTION scram_internal.guess_findings(source text)
-RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text, is_judged boolean)
+RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text, facts text, is_judged boolean)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -218,13 +219,14 @@ AS $$
     )
     SELECT $1, h.subject, g.check_id, g.severity,
            g.evidence || CASE WHEN h.rows > 1 THEN format(' (and %s more rows of this name)', h.rows - 1) ELSE '' END,
-           h.is_judged
+           concat_ws(' ', r.rolsuper, r.rolreplication, r.rolcreaterole, r.rolbypassrls), h.is_judged
     FROM hit h
     JOIN scram_internal.guess_checks() g ON g.check_id = h.check_id
+    LEFT JOIN pg_roles r ON $1 = 'role' AND r.rolname = h.subject
     WHERE h.is_listed
   UNION ALL
     SELECT $1, 'further rows', g.check_id, g.severity,
-           scram_internal.counted_evidence(sum(h.rows)::bigint, ARRAY[g.evidence], NULL), bool_and(h.is_judged)
+           scram_internal.counted_evidence(sum(h.rows)::bigint, ARRAY[g.evidence], NULL), '', bool_and(h.is_judged)
     FROM hit h
     JOIN scram_internal.guess_checks() g ON g.check_id = h.check_id
     WHERE NOT h.is_listed

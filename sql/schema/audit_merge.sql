@@ -12,29 +12,40 @@ DECLARE
     this_source CONSTANT text := merge_findings.source;
     fixed bigint;
 BEGIN
-    INSERT INTO scram_internal.step_finding (source, subject, check_id, severity, evidence, is_judged)
-    SELECT f.source, f.subject, f.check_id, f.severity, f.evidence, true
+    INSERT INTO scram_internal.step_finding (source, subject, check_id, severity, evidence, context, facts, is_judged)
+    SELECT f.source, f.subject, f.check_id, f.severity, f.evidence, f.context, f.facts, true
     FROM scram_internal.source_findings(this_source, false, 'finding') f
     WHERE NOT guesses_only
   UNION ALL
-    SELECT u.source, u.subject, u.check_id, u.severity, u.evidence, true
+    SELECT u.source, u.subject, u.check_id, u.severity, u.evidence, '', u.evidence, true
     FROM scram_internal.source_state s
     CROSS JOIN LATERAL scram_internal.unreadable_finding(
         s.source, coalesce(s.failure, scram_internal.failed_slices(s.source))) u
     WHERE s.source = this_source AND u.evidence IS NOT NULL AND NOT guesses_only
   UNION ALL
-    SELECT g.source, g.subject, g.check_id, g.severity, g.evidence, g.is_judged
+    SELECT g.source, g.subject, g.check_id, g.severity, g.evidence, '', g.facts, g.is_judged
     FROM scram_internal.guess_findings(this_source) g;
 
     WITH known AS (
         UPDATE scram.audit_finding f
-        SET severity = found.severity, evidence = found.evidence, last_run = run, decided_by = this_source
-        FROM scram_internal.step_finding found
-        WHERE found.is_judged AND f.status <> 'fixed'
+        SET severity = found.severity, evidence = found.evidence, context = found.context, facts = found.digest,
+            last_run = run, decided_by = this_source,
+            status = CASE WHEN f.status = 'accepted' AND f.facts <> found.digest THEN 'open' ELSE f.status END,
+            accepted_until = CASE WHEN f.facts <> found.digest THEN NULL ELSE f.accepted_until END,
+            note = CASE WHEN f.status = 'accepted' AND f.facts <> found.digest
+                THEN scram_internal.ended_note(f.severity, f.evidence, f.note, run) ELSE f.note END
+        FROM (
+            SELECT s.*, scram_internal.facts_digest(s.severity, s.facts) AS digest
+            FROM scram_internal.step_finding s
+            WHERE s.is_judged
+        ) found
+        WHERE f.status <> 'fixed'
             AND (f.source, f.subject, f.check_id) = (found.source, found.subject, found.check_id)
     )
-    INSERT INTO scram.audit_finding (source, subject, check_id, severity, evidence, first_run, last_run, status, decided_by)
-    SELECT found.source, found.subject, found.check_id, found.severity, found.evidence, run, run, 'open', this_source
+    INSERT INTO scram.audit_finding (
+        source, subject, check_id, severity, evidence, context, facts, first_run, last_run, status, decided_by)
+    SELECT found.source, found.subject, found.check_id, found.severity, found.evidence, found.context,
+           scram_internal.facts_digest(found.severity, found.facts), run, run, 'open', this_source
     FROM scram_internal.step_finding found
     -- Anti-join against audit_finding, not against the rows that the UPDATE returns. The planner estimates those from
     -- step_finding, which is empty between steps, and would pick a quadratic plan.
@@ -66,4 +77,74 @@ BEGIN
 END
 $$;
 
+-- The digest of what was judged. Not md5(), which a server in FIPS mode refuses. Internal.
+CREATE FUNCTION scram_internal.facts_digest(severity text, facts text) RETURNS bytea
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT sha256(convert_to(severity || ' ' || facts, getdatabaseencoding()));
+END;
+
+-- The note of a finding whose acceptance has ended, because other facts were judged. The earlier note stays, as far as there is
+-- room for it. Internal.
+CREATE FUNCTION scram_internal.ended_note(severity text, evidence text, note text, run bigint) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('accepted as %s (%s), until the facts changed in run %s%s',
+                  $1, left($2, 500), $4, ': ' || CASE WHEN octet_length($3) <= 4096 THEN $3 ELSE left($3, 1000) || '...' END)
+$$;
+
+-- Follows the roles since the last run: findings on a role that was renamed get its new name, with their acceptances and their
+-- history. Those on a role that is gone are fixed, so that a new role of that name starts without. Returns how many are fixed.
+-- Internal.
+CREATE FUNCTION scram_internal.follow_roles() RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    fixed bigint;
+BEGIN
+    WITH gone AS (
+        DELETE FROM scram_internal.known_role k
+        WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = k.role)
+        RETURNING k.role, k.subject
+    ), hits AS (
+        DELETE FROM scram_internal.guess_hit h USING gone g WHERE h.source = 'role' AND h.subject = g.subject
+    ), secrets AS (
+        DELETE FROM scram_internal.role_secret s USING gone g WHERE s.role = g.role
+    )
+    UPDATE scram.audit_finding f SET status = 'fixed' FROM gone g
+    WHERE f.source = 'role' AND f.status <> 'fixed' AND f.subject = g.subject;
+    GET DIAGNOSTICS fixed = ROW_COUNT;
+
+    -- Two roles may have exchanged their names, so that each finding has a name of its own in between.
+    UPDATE scram.audit_finding f SET subject = 'role ' || k.role || ' ' || r.rolname
+    FROM scram_internal.known_role k
+    JOIN pg_roles r ON r.oid = k.role AND r.rolname <> k.subject
+    WHERE f.source = 'role' AND f.status <> 'fixed' AND f.subject = k.subject;
+    UPDATE scram.audit_finding f SET subject = r.rolname
+    FROM scram_internal.known_role k
+    JOIN pg_roles r ON r.oid = k.role AND r.rolname <> k.subject
+    WHERE f.source = 'role' AND f.status <> 'fixed' AND f.subject = 'role ' || k.role || ' ' || r.rolname;
+    UPDATE scram_internal.guess_hit h SET subject = r.rolname
+    FROM scram_internal.known_role k
+    JOIN scram_internal.role_secret s ON s.role = k.role
+    JOIN pg_roles r ON r.oid = k.role AND r.rolname <> k.subject
+    WHERE h.source = 'role' AND h.digest = s.digest;
+    UPDATE scram_internal.role_secret s SET subject = r.rolname
+    FROM pg_roles r
+    WHERE r.oid = s.role AND s.subject <> r.rolname;
+
+    INSERT INTO scram_internal.known_role AS k (role, subject)
+    SELECT r.oid, r.rolname FROM pg_roles r
+    ON CONFLICT (role) DO UPDATE SET subject = excluded.subject WHERE k.subject <> excluded.subject;
+    RETURN fixed;
+END
+$$;
+
+COMMENT ON FUNCTION scram_internal.facts_digest(text, text) IS 'internal to scram.run_audit(): digest of what was judged';
+COMMENT ON FUNCTION scram_internal.ended_note(text, text, text, bigint) IS
+    'internal to scram.run_audit(): the note of a finding whose acceptance has ended';
+COMMENT ON FUNCTION scram_internal.follow_roles() IS 'internal to scram.run_audit(): follows renamed and dropped roles';
 COMMENT ON FUNCTION scram_internal.merge_findings(bigint, text, boolean) IS 'internal to scram.run_audit(): stores the findings on a source';

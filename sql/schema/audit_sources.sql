@@ -118,7 +118,7 @@ BEGIN
         BEGIN
             RETURN QUERY
             SELECT f.source, f.subject, f.check_id, f.severity, f.evidence
-            FROM (SELECT n.* FROM scram_internal.source_findings(this_source, true, NULL) n
+            FROM (SELECT n.source, n.subject, n.check_id, n.severity, n.evidence FROM scram_internal.source_findings(this_source, true, NULL) n
                   UNION ALL
                   SELECT r.* FROM scram_internal.source_readers() r WHERE this_source = 'server') f
             JOIN scram.audit_checks() WITH ORDINALITY AS c(check_id, severity, title, remedy, place)

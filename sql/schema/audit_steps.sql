@@ -205,7 +205,12 @@ DECLARE
     this_slice integer;
     known bytea;
     ended record;
+    fixed bigint;
 BEGIN
+    IF this_source = 'role' THEN
+        fixed := scram_internal.follow_roles();
+        UPDATE scram.audit_run r SET findings_fixed = r.findings_fixed + fixed WHERE r.run_id = run AND fixed > 0;
+    END IF;
     SELECT s.* INTO reached FROM scram_internal.source_state s WHERE s.source = this_source;
     IF reached.is_ending THEN
         RETURN scram_internal.end_cycle(this_source, rest, deadline);
@@ -252,8 +257,8 @@ BEGIN
         WHERE e.is_new AND f.slice_id = this_slice
             AND NOT EXISTS (SELECT FROM scanned s WHERE s.part = 'unjudged' AND s.check_id = f.check_id)
     ), findings AS (
-        INSERT INTO scram_internal.slice_finding (slice_id, check_id, severity, kind, subject, rows, evidences, names)
-        SELECT this_slice, s.check_id, s.severity, s.kind, s.subject, s.rows, coalesce(s.evidences, '{}'), s.names
+        INSERT INTO scram_internal.slice_finding (slice_id, check_id, severity, kind, subject, rows, evidences, names, context)
+        SELECT this_slice, s.check_id, s.severity, s.kind, s.subject, s.rows, coalesce(s.evidences, '{}'), s.names, s.context
         FROM scanned s
         WHERE s.part = 'finding'
     ), uncounted AS (

@@ -26,7 +26,12 @@ CREATE TABLE scram.audit_finding (
     status text NOT NULL CHECK (status IN ('open', 'fixed', 'accepted')),
     accepted_until timestamptz,
     note text CHECK (octet_length(note) <= 8192),
-    -- Earlier states of the finding: {"until_run", "severity", "evidence"} for each change, oldest first.
+    -- The end of the evidence that moves without a change of the finding: places of rules, and roles that they decide
+    -- about.
+    context text NOT NULL DEFAULT '',
+    -- Digest of what was judged. An acceptance holds as long as it stays the same. NULL: not known.
+    facts bytea,
+    -- Earlier states of the finding: {"until_run", "severity", "evidence", "context"} for each change, oldest first.
     earlier jsonb NOT NULL DEFAULT '[]',
     -- The source whose reading decides whether the finding still stands. It differs from "source" where a registered source
     -- cannot be read, because that is a finding on the server.
@@ -118,7 +123,8 @@ CREATE TABLE scram_internal.slice_finding (
     subject text,
     rows bigint NOT NULL,
     evidences text[] NOT NULL,
-    names text[]
+    names text[],
+    context text
 );
 CREATE INDEX slice_finding_slice ON scram_internal.slice_finding (slice_id);
 
@@ -174,6 +180,14 @@ CREATE TABLE scram_internal.role_secret (
     first_seen timestamptz NOT NULL
 );
 
+-- The roles as the last run saw them: findings follow a role that was renamed, and another role with the name of an earlier one
+-- starts without findings. pg_dump leaves the table out, because another cluster has other OIDs. There the first run takes
+-- the findings over by name. pg_upgrade keeps both.
+CREATE TABLE scram_internal.known_role (
+    role oid PRIMARY KEY,
+    subject text NOT NULL
+);
+
 -- Passwords that the audit tries on every secret: the word list, and passwords that the names of this server suggest. A
 -- word that is added later has a higher number, so that one number tells which words were tried on a secret.
 CREATE TABLE scram_internal.candidate (
@@ -190,6 +204,9 @@ CREATE UNLOGGED TABLE scram_internal.step_finding (
     check_id text NOT NULL,
     severity text NOT NULL,
     evidence text NOT NULL,
+    context text NOT NULL DEFAULT '',
+    -- What was judged, in words.
+    facts text NOT NULL,
     -- False for a guess that is to be tried again: the finding stands, and this run says nothing about it yet.
     is_judged boolean NOT NULL DEFAULT true,
     PRIMARY KEY (source, subject, check_id)
@@ -228,12 +245,14 @@ COMMENT ON COLUMN scram.audit_run.findings_open IS 'open findings when the run e
 COMMENT ON SEQUENCE scram.audit_run_run_id_seq IS 'numbers scram.audit_run';
 COMMENT ON TABLE scram.audit_finding IS 'what the audits found, from the first run that saw it to the last';
 COMMENT ON COLUMN scram.audit_finding.source IS 'role, server, or the name of a registered source';
-COMMENT ON COLUMN scram.audit_finding.subject IS 'name of the role, row, setting or rule';
+COMMENT ON COLUMN scram.audit_finding.subject IS 'name of the role, row or setting; text of the rule of pg_hba.conf';
 COMMENT ON COLUMN scram.audit_finding.check_id IS 'a check of scram.audit_checks()';
 COMMENT ON COLUMN scram.audit_finding.evidence IS 'what was seen, without key material';
 COMMENT ON COLUMN scram.audit_finding.first_run IS 'first run that saw it';
 COMMENT ON COLUMN scram.audit_finding.last_run IS 'last run that saw it';
 COMMENT ON COLUMN scram.audit_finding.status IS 'open, fixed, or accepted until accepted_until (NULL: for ever)';
+COMMENT ON COLUMN scram.audit_finding.context IS 'the end of the evidence, whose change is no change of the finding';
+COMMENT ON COLUMN scram.audit_finding.facts IS 'digest of what was judged: an acceptance ends when it changes';
 COMMENT ON COLUMN scram.audit_finding.earlier IS 'severity and evidence that it had before, until which run each';
 COMMENT ON SEQUENCE scram.audit_finding_finding_id_seq IS 'numbers scram.audit_finding';
 COMMENT ON TABLE scram.audit_source IS 'relations with stored passwords that the audit reads too';
@@ -257,6 +276,7 @@ COMMENT ON SEQUENCE scram_internal.slice_kind_entry_seq IS 'numbers scram_intern
 COMMENT ON TABLE scram_internal.stored_secret IS 'internal to scram.run_audit(): secrets that were seen, and what was tried on them';
 COMMENT ON TABLE scram_internal.guess_hit IS 'internal to scram.run_audit(): checks whose passwords were hit';
 COMMENT ON TABLE scram_internal.role_secret IS 'internal to scram.run_audit(): the secret of each role, and since when';
+COMMENT ON TABLE scram_internal.known_role IS 'internal to scram.run_audit(): names of roles, to notice renamed ones';
 COMMENT ON TABLE scram_internal.candidate IS 'internal to scram.run_audit(): what is tried on every secret, numbered';
 COMMENT ON SEQUENCE scram_internal.candidate_word_id_seq IS 'numbers scram_internal.candidate';
 COMMENT ON TABLE scram_internal.step_finding IS 'internal to scram.run_audit(): what a step has found';

@@ -8,7 +8,7 @@ COMMENT ON SCHEMA scram IS 'SCRAM verifiers, handshake, roles and audit (extensi
 COMMENT ON SCHEMA scram_internal IS 'internal to extension scram_ext: no part of its interface';
 
 -- A row of what the library reports about a source. Which columns are set depends on "part":
---   finding  check_id, severity, evidences, rows, and subject; or kind and names where it counts rows
+--   finding  check_id, severity, evidences, rows, and subject and context; or kind and names where it counts rows
 --   kind     kind, iterations, rows: how many subjects have such a secret
 --   secret   digest, salt_tag, verifier_tag, by_name, and role or subject; of a slice, each digest once and in order
 --   unjudged check_id: a check without facts to judge by; its earlier findings stand
@@ -24,6 +24,7 @@ CREATE TYPE scram_internal.scan_row AS (
     rows bigint,
     evidences text[],
     names text[],
+    context text,
     iterations integer,
     digest bigint,
     salt_tag bigint,

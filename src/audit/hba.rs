@@ -22,7 +22,7 @@ const HBA_FILE: &str = "SELECT current_setting('hba_file') AS file";
 /// since PostgreSQL 16.
 const HBA: &str = r"
 SELECT f.file, r.line_number, regexp_replace(f.file, '.*/', '') || ':' || r.line_number AS location,
-       r.auth_method, r.type, r.database, r.user_name, r.address, r.netmask
+       r.auth_method, r.type, r.database, r.user_name, r.address, r.netmask, r.options
 FROM pg_hba_file_rules r
 CROSS JOIN LATERAL (SELECT coalesce(to_jsonb(r) ->> 'file_name', current_setting('hba_file')) AS file) f
 WHERE r.type IS NOT NULL
@@ -77,7 +77,8 @@ pub(super) fn load() -> Result<(HbaFile, Vec<HbaRule>), ErrorReport> {
         return Ok((HbaFile { name, error, is_newer: false }, Vec::new()));
     }
     let files = RefCell::new(files);
-    let (rules, error) = (rules(&files)?, error(&files)?);
+    let (mut rules, error) = (rules(&files)?, error(&files)?);
+    password_audit::hba::name_rules(&mut rules);
     let error = error.or_else(|| rules.is_empty().then(|| "the file has no rules".to_owned()));
     let changed = files.borrow().last_change();
     let is_newer = match changed {
@@ -99,7 +100,7 @@ fn rules(files: &RefCell<HbaFiles>) -> Result<Vec<HbaRule>, ErrorReport> {
             AuthToken::list(listed.collect(), files.field(file.as_bytes(), line, field))
         };
         let address: Option<ServerText> = row.optional("address")?;
-        let mut rule = HbaRule {
+        Ok(HbaRule {
             location: row.text("location")?,
             method: row.text("auth_method")?,
             connection: row.text("type")?,
@@ -107,11 +108,25 @@ fn rules(files: &RefCell<HbaFiles>) -> Result<Vec<HbaRule>, ErrorReport> {
             users: tokens(row.server_texts("user_name")?, 2),
             address: tokens(address.into_iter().collect(), 3).pop(),
             netmask: row.optional_text("netmask")?,
+            options: row
+                .optional_texts("options")?
+                .unwrap_or_default()
+                .into_iter()
+                .map(shown)
+                .collect(),
             ..HbaRule::default()
-        };
-        rule.reach = rule.describe();
-        Ok(rule)
+        })
     })
+}
+
+/// An option without a password: `ldapbindpasswd`, `radiussecrets`.
+fn shown(option: String) -> String {
+    match option.split_once('=') {
+        Some((name, _)) if name.contains("passwd") || name.contains("secret") => {
+            format!("{name}=...")
+        }
+        _ => option,
+    }
 }
 
 /// The first line that the server cannot read, its message, and how many others there are.

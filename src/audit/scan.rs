@@ -251,6 +251,7 @@ fn scan_server(sink: &ScanSink) -> Result<(), ErrorReport> {
             check_id: Some(check.id),
             rows: Some(1),
             evidences: Some(vec![hit.evidence]),
+            context: Some(hit.context),
             ..ScanRow::default()
         }
         .push(sink);
@@ -305,7 +306,7 @@ fn guess(
         .into_iter()
         .filter_map(|check| {
             let evidence = check.guess_evidence()?.to_owned();
-            Some(SubjectHit { check, severity: check.severity, evidence })
+            Some(SubjectHit { check, severity: check.severity, evidence, context: String::new() })
         })
         .collect())
 }
@@ -340,7 +341,7 @@ fn push_listed(sink: &ScanSink, subject: &Subject, hits: &[SubjectHit], listed: 
         ScanRow {
             part: "row",
             subject: Some(subject.name.clone()),
-            evidences: Some(vec![hit.evidence.clone()]),
+            evidences: Some(vec![format!("{}{}", hit.evidence, hit.context)]),
             ..ScanRow::default()
         }
         .push(sink);

@@ -3,8 +3,6 @@
 //! A name stands in a command only if the reader sees it as it is. For other names, and for those
 //! that do not fit into a line, the command looks the name up by the number of the finding.
 
-use std::net::IpAddr;
-
 use password_audit::LOGGING_SETTINGS;
 use textwrap::core::display_width;
 
@@ -213,23 +211,20 @@ fn overrides(evidence: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
 
 /// The rule as it should be, below a comment that says where it goes.
 fn rule(finding: &Finding, method: &str, width: usize) -> Vec<String> {
-    let is_rule = |text: &&str| text.starts_with("local ") || text.starts_with("host");
-    let known = [finding.subject.as_str(), finding.evidence.as_str()];
-    let Some(text) = known.into_iter().find(is_rule) else { return Vec::new() };
-    let mut words = words(text.split("; ").next().unwrap_or(text));
-    complete_address(&mut words);
+    let text = without_rank(&finding.subject);
+    // A text that was cut is no rule.
+    if text.contains("... (digest ") {
+        return Vec::new();
+    }
+    let mut words = words(text);
     // The words up to the method are type, databases, users, and an address unless it is local.
     let first_method = if text.starts_with("local ") { 3 } else { 4 };
     let at = words.iter().skip(first_method).position(|word| *word == method);
     match at {
         Some(at) => words[first_method + at] = "scram-sha-256".to_owned(),
-        None => words.push("scram-sha-256".to_owned()),
+        None => return Vec::new(),
     }
-    let place = if finding.subject.starts_with("local ") || finding.subject.starts_with("host") {
-        "pg_hba.conf".to_owned()
-    } else {
-        visible(&finding.subject)
-    };
+    let place = visible(finding.evidence.rsplit("; ").next().unwrap_or_default());
     let mut lines = vec![format!("# {place}, in place of the rule with {method}:"), String::new()];
     for word in words {
         let line = lines.last_mut().expect("it has two lines");
@@ -247,12 +242,11 @@ fn rule(finding: &Finding, method: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// The evidence leaves out the mask of a single host, but pg_hba.conf needs it.
-fn complete_address(words: &mut [String]) {
-    let is_address = |word: Option<&String>| word.and_then(|word| word.parse::<IpAddr>().ok());
-    let (address, mask) = (is_address(words.get(3)), is_address(words.get(4)));
-    if let (Some(address), None, Some(word)) = (address, mask, words.get_mut(3)) {
-        word.push_str(if address.is_ipv4() { "/32" } else { "/128" });
+/// The rule without the number that tells it from earlier ones of the same text.
+fn without_rank(subject: &str) -> &str {
+    match subject.rsplit_once(" #") {
+        Some((rule, rank)) if rank.bytes().all(|byte| byte.is_ascii_digit()) => rule,
+        _ => subject,
     }
 }
 

@@ -176,7 +176,7 @@ pub const CHECKS: &[AuditCheck] = &[
         title: "no pg_hba.conf rule accepts the role's stored password",
         remedy: "Set the password again as the rules ask for it: \\password ROLE in psql; or add a \
                  rule that fits.",
-        kind: CheckKind::Subject(role::no_matching_hba_rule),
+        kind: CheckKind::SubjectInContext(role::no_matching_hba_rule, role::deciding_rules),
     },
     AuditCheck {
         id: "password_unchanged",

@@ -8,6 +8,7 @@
 
 mod address;
 mod names;
+mod normal;
 mod token;
 
 use std::collections::{HashMap, HashSet};
@@ -23,8 +24,8 @@ pub use token::{AuthToken, Quoting, RawLine, RawToken, tokenize};
 pub struct HbaRule {
     /// `file:line`.
     pub location: String,
-    /// The rule in words: type, databases, users, address.
-    pub reach: String,
+    /// The rule as findings name it, which [`name_rules`] fills in.
+    pub text: String,
     /// The authentication method.
     pub method: String,
     /// `local`, `host`, `hostssl`, `hostnossl`, `hostgssenc` or `hostnogssenc`.
@@ -37,21 +38,21 @@ pub struct HbaRule {
     pub address: Option<AuthToken>,
     /// The netmask of the address.
     pub netmask: Option<String>,
+    /// `name=value`, without the values of passwords.
+    pub options: Vec<String>,
     /// Filled in by [`join`].
     pub roles: Matches,
 }
 
-impl HbaRule {
-    /// Type, databases, users and address in words, for [`HbaRule::reach`].
-    pub fn describe(&self) -> String {
-        let list = |tokens: &[AuthToken]| {
-            tokens.iter().map(AuthToken::to_string).collect::<Vec<_>>().join(",")
-        };
-        let mut words = vec![self.connection.clone(), list(&self.databases), list(&self.users)];
-        words.extend(self.address.as_ref().map(AuthToken::to_string));
-        let netmask = self.netmask.as_deref().filter(|mask| !SINGLE_HOST.contains(mask));
-        words.extend(netmask.map(str::to_owned));
-        words.join(" ")
+/// Gives each rule the text that findings name: the rule in its normal form, and a number for the second
+/// and later ones of the same form.
+pub fn name_rules(rules: &mut [HbaRule]) {
+    let mut known: HashMap<String, usize> = HashMap::new();
+    for rule in rules {
+        let text = rule.normal_form();
+        let rank = known.entry(text.clone()).or_default();
+        *rank += 1;
+        rule.text = if *rank > 1 { format!("{text} #{rank}") } else { text };
     }
 }
 
@@ -65,9 +66,6 @@ pub struct HbaFile {
     /// Whether it was changed after the server last loaded its configuration.
     pub is_newer: bool,
 }
-
-/// Netmasks of one address.
-const SINGLE_HOST: &[&str] = &["255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"];
 
 /// The roles that a rule decides about.
 #[derive(Debug, Default, Eq, PartialEq)]

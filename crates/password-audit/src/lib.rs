@@ -68,6 +68,8 @@ pub enum CheckKind {
     Shared,
     /// Judges one subject at a time; returns the evidence of a hit.
     Subject(fn(&Subject, &Policy) -> Option<String>),
+    /// The same with a rule for [`SubjectHit::context`].
+    SubjectInContext(fn(&Subject, &Policy) -> Option<String>, fn(&Subject) -> String),
     /// Judges one subject at a time, and the server too.
     SubjectOrServer(
         fn(&Subject, &Policy) -> Option<String>,
@@ -97,6 +99,8 @@ pub struct ServerHit {
     pub subject: String,
     /// Evidence without key material.
     pub evidence: String,
+    /// See [`SubjectHit::context`].
+    pub context: String,
 }
 
 impl ServerHit {
@@ -158,6 +162,9 @@ pub struct SubjectHit {
     pub severity: Severity,
     /// Evidence without key material.
     pub evidence: String,
+    /// More evidence, shown after the other: the places of rules and the roles that they decide about. They move
+    /// without a change of what was judged, so another context is no change of the finding.
+    pub context: String,
 }
 
 /// Runs the checks that look at one subject alone and derive no keys: microseconds. Returns the hits in the
@@ -166,9 +173,12 @@ pub fn scan_subject(subject: &Subject, policy: &Policy) -> Vec<SubjectHit> {
     CHECKS
         .iter()
         .filter_map(|check| {
-            let evidence = match &check.kind {
+            let (evidence, context) = match &check.kind {
                 CheckKind::Subject(rule) | CheckKind::SubjectOrServer(rule, _) => {
-                    rule(subject, policy)?
+                    (rule(subject, policy)?, String::new())
+                }
+                CheckKind::SubjectInContext(rule, context) => {
+                    (rule(subject, policy)?, context(subject))
                 }
                 CheckKind::Guess(_)
                 | CheckKind::Server(_)
@@ -176,7 +186,7 @@ pub fn scan_subject(subject: &Subject, policy: &Policy) -> Vec<SubjectHit> {
                 | CheckKind::Unreadable => return None,
             };
             let (severity, evidence) = weighed(check, subject, evidence);
-            Some(SubjectHit { check, severity, evidence })
+            Some(SubjectHit { check, severity, evidence, context })
         })
         .collect()
 }
@@ -198,6 +208,7 @@ pub fn scan_server(
             CheckKind::Guess(_)
             | CheckKind::Shared
             | CheckKind::Subject(_)
+            | CheckKind::SubjectInContext(..)
             | CheckKind::Unreadable => None,
         })
         .flatten()

@@ -53,13 +53,13 @@ fn no_matching_hba_rule() {
         (
             "host all all 0.0.0.0/0 reject\nhost all all 10.0.0.0/8 md5\nlocal all all reject",
             Some(SCRAM),
-            Some("a SCRAM verifier, which does not open reject (hba:1), reject (hba:3)"),
+            Some("a SCRAM verifier, which does not open reject (hba:1, hba:3)"),
         ),
         // Two halves make a whole, also with a network in between.
         (
             "host all all 10.0.0.0/9 reject\nhost all all 10.1.0.0/16 md5\nhost all all 10.128.0.0/9 reject\nhost all all 10.0.0.0/8 md5",
             Some(SCRAM),
-            Some("a SCRAM verifier, which does not open reject (hba:1), reject (hba:3)"),
+            Some("a SCRAM verifier, which does not open reject (hba:1, hba:3)"),
         ),
         ("host all all 0.0.0.0/0 reject\nhost all all ::/0 md5", Some(SCRAM), None),
         // Types of connections.
@@ -67,7 +67,7 @@ fn no_matching_hba_rule() {
         (
             "hostnossl all all all reject\nhostssl all all all reject\nhostgssenc all all all reject\nhost all all all md5",
             Some(SCRAM),
-            Some("a SCRAM verifier, which does not open reject (hba:1), reject (hba:2)"),
+            Some("a SCRAM verifier, which does not open reject (hba:1, hba:2)"),
         ),
         ("host all all all reject\nlocal all all md5", Some(SCRAM), None),
         // Databases.
@@ -187,14 +187,14 @@ fn roles_that_a_rule_decides_about() {
     let roles: Vec<_> = server.hba.iter().map(|rule| &rule.roles).collect();
     assert_eq!(roles, [&names(&["ann"]), &names(&["bob"]), &names(&[]), &names(&["ann"])]);
     let evidence = password_audit::scan_server(&server, &default_policy());
-    let evidence: Vec<_> = evidence.iter().map(|(_, hit)| &*hit.evidence).collect();
+    let evidence: Vec<_> = evidence.iter().map(|(_, hit)| &*hit.context).collect();
     assert_eq!(
         evidence,
         [
-            r#"local all ann trust; decides about "ann""#,
-            r#"local all all trust; decides about "bob""#,
-            "local all bob trust; decides about no role: no such role, earlier rules decide, or the server does not listen there",
-            r#"host all +staff all trust; decides about "ann""#,
+            r#"decides about "ann"; hba:1"#,
+            r#"decides about "bob"; hba:2"#,
+            "decides about no role: no such role, earlier rules decide, or the server does not listen there; hba:3",
+            r#"decides about "ann"; hba:4"#,
         ]
     );
 }
@@ -222,13 +222,15 @@ fn superusers_only() {
     }
     hba::join(&mut server, &mut [superuser, role("ann", Some(SCRAM))], &listen());
     let hits = password_audit::scan_server(&server, &default_policy());
-    let found: Vec<_> =
-        hits.iter().map(|(check, hit)| (hit.severity(check).as_str(), &*hit.evidence)).collect();
+    let found: Vec<_> = hits
+        .iter()
+        .map(|(check, hit)| (hit.severity(check).as_str(), &*hit.subject, &*hit.context))
+        .collect();
     assert_eq!(
         found,
         [
-            ("warning", r#"local all root trust; decides about superusers only: "root""#),
-            ("critical", r#"local all all trust; decides about "ann""#),
+            ("warning", "local all root trust", r#"decides about superusers only: "root"; hba:1"#),
+            ("critical", "local all all trust", r#"decides about "ann"; hba:2"#),
         ]
     );
 }
@@ -285,7 +287,7 @@ fn server(file: &str) -> ServerConfig {
         let host = network.map(|n| n.addr().to_string());
         HbaRule {
             location: format!("hba:{}", number + 1),
-            reach: line.to_owned(),
+            text: line.to_owned(),
             method: words[words.len() - 1].to_owned(),
             connection: words[0].to_owned(),
             databases: list(words[1]),
@@ -331,8 +333,8 @@ fn evidence(subjects: &[Subject], server: &ServerConfig, id: &str) -> Option<Str
     let on_subjects = subjects
         .iter()
         .flat_map(|subject| password_audit::scan_subject(subject, &default_policy()))
-        .map(|hit| (hit.check, hit.evidence));
+        .map(|hit| (hit.check, hit.evidence + &hit.context));
     let on_server = password_audit::scan_server(server, &default_policy());
-    let on_server = on_server.into_iter().map(|(check, hit)| (check, hit.evidence));
+    let on_server = on_server.into_iter().map(|(check, hit)| (check, hit.evidence + &hit.context));
     on_subjects.chain(on_server).find(|(check, _)| check.id == id).map(|(_, evidence)| evidence)
 }

@@ -66,17 +66,52 @@ fn words_as_listed() {
     assert_eq!(quoting(&["all"], None), [Quoting::Unknown]);
 }
 
-/// A rule is shown with quotes where it would be another one without them.
+/// Findings know a rule by its text, so equal rules must have the same text, and others another one.
 #[test]
-fn rules_in_words() {
+fn rules_in_their_normal_form() {
     let quoted = |text: &str| AuthToken { quoting: Quoting::Quoted, ..AuthToken::plain(text) };
-    let rule = HbaRule {
+    let rule = |address: Option<&str>, netmask: Option<&str>| HbaRule {
         connection: "host".to_owned(),
-        databases: vec![quoted("all"), quoted("shop"), AuthToken::plain("all")],
-        users: vec![quoted("+staff"), quoted("a b"), AuthToken::plain("x\"y")],
-        address: Some(AuthToken::plain("10.0.0.1")),
-        netmask: Some("255.255.255.255".to_owned()),
+        databases: vec![quoted("all"), AuthToken::plain("shop"), quoted("shop")],
+        users: vec![quoted("a b"), quoted("+staff"), AuthToken::plain("x\"y")],
+        address: address.map(AuthToken::plain),
+        netmask: netmask.map(str::to_owned),
+        method: "md5".to_owned(),
+        options: vec!["b=2".to_owned(), "a=1".to_owned()],
         ..HbaRule::default()
     };
-    assert_eq!(rule.describe(), r#"host "all",shop,all "+staff","a b","x""y" 10.0.0.1"#);
+    let cases = [
+        (None, None, ""),
+        (Some("samenet"), None, "samenet "),
+        (Some("10.0.0.1"), Some("255.255.255.255"), "10.0.0.1/32 "),
+        (Some("10.0.0.1"), Some("255.0.0.0"), "10.0.0.0/8 "),
+        (Some("10.0.0.0"), Some("255.0.255.0"), "10.0.0.0 255.0.255.0 "),
+        (Some("fe80::1"), Some("ffff::"), "fe80::/16 "),
+        (Some("10.0.0.2"), Some("255.0.0.0"), "10.0.0.0/8 #2"),
+    ];
+    let mut rules: Vec<_> = cases.iter().map(|(address, mask, _)| rule(*address, *mask)).collect();
+    hba::name_rules(&mut rules);
+    for (rule, (_, _, address)) in rules.iter().zip(cases) {
+        let (address, rank) = address.split_once('#').map_or((address, ""), |(a, _)| (a, " #2"));
+        let expected =
+            format!(r#"host "all",shop "+staff","a b","x""y" {address}md5 a=1 b=2{rank}"#);
+        assert_eq!(rule.text, expected);
+    }
+}
+
+/// A text that is too long for an index still tells rules apart.
+#[test]
+fn long_rules() {
+    let rule = |last: &str| HbaRule {
+        users: (0..2000)
+            .map(|i| AuthToken::plain(format!("rôle{i}")))
+            .chain([AuthToken::plain(last)])
+            .collect(),
+        ..HbaRule::default()
+    };
+    let mut rules = [rule("zz1"), rule("zz2"), rule("zz1")];
+    hba::name_rules(&mut rules);
+    assert!(rules.iter().all(|rule| rule.text.len() < 1100));
+    assert_ne!(rules[0].text, rules[1].text);
+    assert_eq!(rules[2].text, format!("{} #2", rules[0].text));
 }

@@ -215,7 +215,7 @@ fn weighed() {
 fn server() {
     let rule = |line: u8, method: &str| HbaRule {
         location: format!("pg_hba.conf:{line}"),
-        reach: "host all all 0.0.0.0/0".to_owned(),
+        text: "host all all 0.0.0.0/0".to_owned(),
         method: method.to_owned(),
         ..HbaRule::default()
     };

@@ -39,11 +39,12 @@ const FINDINGS: &str = r"
 WITH standing AS (
     SELECT DISTINCT ON (f.source, f.subject, f.check_id)
         f.finding_id, f.source, f.subject, f.check_id, coalesce(e.severity, f.severity) AS severity,
-        coalesce(e.evidence, f.evidence) AS evidence, f.status, f.first_run, f.accepted_until, f.note
+        coalesce(e.evidence, f.evidence) AS evidence,
+        coalesce(e.fact, left(f.evidence, length(f.evidence) - length(f.context))) AS fact, f.status, f.first_run, f.accepted_until, f.note
     FROM scram.audit_finding f
     LEFT JOIN LATERAL (
-        SELECT x.severity, x.evidence
-        FROM jsonb_to_recordset(f.earlier) AS x(until_run bigint, severity text, evidence text)
+        SELECT x.severity, x.evidence, left(x.evidence, length(x.evidence) - length(coalesce(x.context, ''))) AS fact
+        FROM jsonb_to_recordset(f.earlier) AS x(until_run bigint, severity text, evidence text, context text)
         WHERE x.until_run >= $1
         ORDER BY x.until_run
         LIMIT 1
@@ -59,7 +60,7 @@ SELECT s.finding_id, source, subject, check_id, coalesce(s.severity, b.severity)
        s.note,
        CASE WHEN $2 IS NULL THEN NULL
             WHEN b.check_id IS NULL THEN 'new'
-            WHEN (s.severity, s.evidence) IS DISTINCT FROM (b.severity, b.evidence) THEN 'changed'
+            WHEN (s.severity, s.fact) IS DISTINCT FROM (b.severity, b.fact) THEN 'changed'
        END AS change
 FROM (SELECT *, true AS here FROM standing) s
 FULL JOIN before b USING (source, subject, check_id)

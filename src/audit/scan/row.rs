@@ -7,7 +7,7 @@ use crate::pg::row_set::Sink;
 use crate::pg::text::Utf8;
 
 /// How many columns the type has.
-pub(super) const COLUMNS: usize = 17;
+pub(super) const COLUMNS: usize = 18;
 
 /// Where rows go.
 pub(super) type ScanSink = Sink<COLUMNS>;
@@ -23,6 +23,7 @@ pub(super) struct ScanRow {
     pub(super) rows: Option<i64>,
     pub(super) evidences: Option<Vec<String>>,
     pub(super) names: Option<Vec<String>>,
+    pub(super) context: Option<String>,
     pub(super) iterations: Option<i32>,
     pub(super) digest: Option<i64>,
     pub(super) salt_tag: Option<i64>,
@@ -49,6 +50,7 @@ impl ScanRow {
             self.rows.into_datum(),
             texts(self.evidences),
             texts(self.names),
+            self.context.map(Utf8).into_datum(),
             self.iterations.into_datum(),
             self.digest.into_datum(),
             self.salt_tag.into_datum(),

@@ -39,6 +39,7 @@ struct Single {
     severity: Severity,
     kind: &'static str,
     evidence: String,
+    context: String,
     rows: i64,
 }
 
@@ -75,7 +76,7 @@ impl Tally {
     }
 
     fn hit(&mut self, name: &str, kind: &'static str, hit: SubjectHit) {
-        let SubjectHit { check, severity, evidence } = hit;
+        let SubjectHit { check, severity, evidence, context } = hit;
         let number = CHECKS.iter().position(|known| known.id == check.id).unwrap_or(CHECKS.len());
         let limit = match self.listed {
             None => usize::MAX,
@@ -89,7 +90,7 @@ impl Tally {
         }
         let is_listed = single.len() < limit
             || single.last_key_value().is_some_and(|(last, _)| name < last.as_str());
-        let row = Single { severity, kind, evidence, rows: 1 };
+        let row = Single { severity, kind, evidence, context, rows: 1 };
         if !is_listed {
             self.count(number, name.to_owned(), row);
             return;
@@ -117,12 +118,13 @@ impl Tally {
         }
         for (number, rows) in self.single {
             for (name, row) in rows {
-                let Single { severity, kind, evidence, rows } = row;
+                let Single { severity, kind, evidence, context, rows } = row;
                 ScanRow {
                     subject: Some(name),
                     kind: Some(kind),
                     rows: Some(rows),
                     evidences: Some(vec![evidence]),
+                    context: Some(context),
                     ..finding(number, severity)
                 }
                 .push(sink);

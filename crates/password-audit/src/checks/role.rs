@@ -1,5 +1,7 @@
 //! Rules on a role of the cluster.
 
+use std::collections::BTreeSet;
+
 use crate::hba::{self, MatchedRule};
 use crate::identify::Kind;
 use crate::{Policy, RoleFacts, StoredSecret, Subject, ValidUntil};
@@ -75,7 +77,7 @@ pub(super) fn no_matching_hba_rule(subject: &Subject, _: &Policy) -> Option<Stri
     let has = credential.as_str();
     Some(match met.len() {
         0 => format!("{has}, and no rule of pg_hba.conf fits"),
-        _ => format!("{has}, which does not open {}", list(met)),
+        _ => format!("{has}, which does not open {}", methods(met)),
     })
 }
 
@@ -124,14 +126,22 @@ impl LoginCredential {
     }
 }
 
-/// Some of the rules.
-fn list(rules: &[MatchedRule]) -> String {
+/// The methods of these rules, each once.
+fn methods(rules: &[MatchedRule]) -> String {
+    let methods: BTreeSet<&str> = rules.iter().map(|met| &*met.method).collect();
+    methods.into_iter().collect::<Vec<_>>().join(" or ")
+}
+
+/// The places of the rules that decide about the role.
+pub(super) fn deciding_rules(subject: &Subject) -> String {
     const NAMED: usize = 3;
 
-    let named = rules.iter().take(NAMED);
-    let named: Vec<_> = named.map(|met| format!("{} ({})", met.method, met.location)).collect();
-    match rules.len() {
-        len if len > NAMED => format!("{} and {} more", named.join(", "), len - NAMED),
-        _ => named.join(", "),
+    let rules = subject.role().and_then(|role| role.hba_rules.as_deref()).unwrap_or_default();
+    if rules.is_empty() {
+        return String::new();
     }
+    let named: Vec<_> = rules.iter().take(NAMED).map(|met| &*met.location).collect();
+    let others = rules.len() - named.len();
+    let more = if others > 0 { format!(" and {others} more") } else { String::new() };
+    format!(" ({}{more})", named.join(", "))
 }

@@ -104,16 +104,18 @@ fn hba(server: &ServerConfig, method: &str) -> Vec<ServerHit> {
     rules
         .map(|rule| {
             let roles = match &rule.roles {
-                Matches::EveryLogin => "; decides about every role that may log in".to_owned(),
-                Matches::Roles(roles) => format!("; decides about {}", some_of(roles)),
+                Matches::EveryLogin => "decides about every role that may log in; ".to_owned(),
+                Matches::Roles(roles) => format!("decides about {}; ", some_of(roles)),
                 Matches::Superusers(roles) => {
-                    format!("; decides about superusers only: {}", some_of(roles))
+                    format!("decides about superusers only: {}; ", some_of(roles))
                 }
                 Matches::Unknown => String::new(),
             };
+            // The subject is all that is judged.
             ServerHit {
                 lowered: matches!(rule.roles, Matches::Superusers(_)),
-                ..hit(&rule.location, format!("{}{roles}", rule.reach))
+                context: format!("{roles}{}", rule.location),
+                ..hit(&rule.text, String::new())
             }
         })
         .collect()
@@ -132,5 +134,5 @@ fn some_of(roles: &[String]) -> String {
 }
 
 fn hit(subject: &str, evidence: String) -> ServerHit {
-    ServerHit { lowered: false, subject: subject.to_owned(), evidence }
+    ServerHit { lowered: false, subject: subject.to_owned(), evidence, context: String::new() }
 }
