@@ -10,7 +10,7 @@ pub(crate) mod report;
 pub(crate) mod scan;
 pub(crate) mod source;
 
-use password_audit::CHECKS;
+use password_audit::{CHECKS, OFF_BY_DEFAULT};
 use pgrx::datum::Interval;
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -36,6 +36,14 @@ fn audit_checks() -> TableIterator<
     TableIterator::new(CHECKS.iter().map(|check| {
         (check.id, check.severity.as_str(), check.title, Utf8(check.remedy.to_owned()))
     }))
+}
+
+/// `scram_internal.checks_off() returns table (check_id text)`
+///
+/// The checks that are off unless `scram.audit_policy` names them.
+#[pg_extern(schema = "scram_internal", immutable, parallel_safe)]
+fn checks_off() -> TableIterator<'static, (name!(check_id, &'static str),)> {
+    TableIterator::new(OFF_BY_DEFAULT.iter().map(|id| (*id,)))
 }
 
 /// `scram_internal.require_top_level() returns void`

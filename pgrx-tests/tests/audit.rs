@@ -9,6 +9,7 @@ use scram_ext_client_tests::{Cluster, cell, fixtures, rows, until};
 
 /// Good roles and bad ones. Passwords of roles that should only be bad in one way are random.
 const SEED: &str = r"
+INSERT INTO scram.audit_policy (check_id, action) VALUES ('login_without_password', 'notice');
 SELECT pg_temp.make_role('good', scram.generate(pg_temp.password()));
 SELECT pg_temp.make_role('good_too', scram.generate(pg_temp.password(), 20000));
 

@@ -250,6 +250,7 @@ fn the_page_on_checks_shows_real_evidence() {
 /// A server on which each check finds something.
 const EVIDENCE: &str = r"
 CREATE EXTENSION scram_ext;
+INSERT INTO scram.audit_policy (check_id, action) VALUES ('password_never_expires', 'notice'), ('login_without_password', 'notice');
 SET scram.min_iterations = 1;
 SELECT FROM (VALUES
     ('nightly', 'md5' || md5('nightly')),

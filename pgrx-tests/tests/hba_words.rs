@@ -166,7 +166,8 @@ fn other_methods_are_a_way_in() {
     let mut client = cluster.client();
     client
         .batch_execute(
-            "SET password_encryption = 'md5';
+            "INSERT INTO scram.audit_policy (check_id, action) VALUES ('login_without_password', 'notice');
+             SET password_encryption = 'md5';
              CREATE ROLE old LOGIN PASSWORD 'Xq8-old';
              CREATE ROLE blank LOGIN",
         )

@@ -181,7 +181,11 @@ fn an_acceptance_ends_when_the_role_can_do_more() {
     run(&mut client);
     let note = "SELECT status || ' ' || note FROM scram.audit_finding WHERE check_id = 'md5_hash'";
     let note = column(&mut client, note).remove(0);
-    assert!(note.starts_with("open accepted as critical (stored as md5; the role has SUPERUSER), until"));
+    assert!(
+        note.starts_with(
+            "open accepted as critical (stored as md5; the role has SUPERUSER), until"
+        )
+    );
     assert!(note.ends_with("xxx..."));
 }
 

@@ -350,7 +350,8 @@ fn seed(client: &mut Client) {
             .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
     client
-        .batch_execute("INSERT INTO scram.wordlist VALUES ('dragon'), ('letmein')")
+        .batch_execute("INSERT INTO scram.wordlist VALUES ('dragon'), ('letmein');
+             INSERT INTO scram.audit_policy (check_id, action) VALUES ('password_never_expires', 'notice'), ('login_without_password', 'notice')")
         .expect("words");
     client.batch_execute("RESET scram.min_iterations").expect("the default");
 }

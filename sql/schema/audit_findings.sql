@@ -129,9 +129,10 @@ BEGIN
 END
 $$;
 
--- The findings of one run, as they were then. fact: the evidence without its context. Internal.
+-- The findings of one run, as they were then. fact: the evidence without its context. is_off: whether it is
+-- off now, so that a later run did not judge it. Internal.
 CREATE FUNCTION scram_internal.findings_of(run bigint)
-RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text, fact text)
+RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text, fact text, is_off boolean)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -142,7 +143,7 @@ BEGIN
     RETURN QUERY
     SELECT DISTINCT ON (f.source, f.subject, f.check_id)
         f.source, f.subject, f.check_id, coalesce(e.severity, f.severity), coalesce(e.evidence, f.evidence),
-        coalesce(e.fact, left(f.evidence, length(f.evidence) - length(f.context)))
+        coalesce(e.fact, left(f.evidence, length(f.evidence) - length(f.context))), f.is_off
     FROM scram.audit_finding f
     LEFT JOIN LATERAL (
         SELECT x.severity, x.evidence, left(x.evidence, length(x.evidence) - length(coalesce(x.context, ''))) AS fact
@@ -172,7 +173,8 @@ BEGIN
         SELECT CASE WHEN a.check_id IS NULL THEN 'new' WHEN b.check_id IS NULL THEN 'fixed' ELSE 'changed' END AS change,
                source, subject, check_id,
                coalesce(b.severity, a.severity) AS severity, coalesce(b.evidence, a.evidence) AS evidence,
-               (a.severity, a.fact) IS DISTINCT FROM (b.severity, b.fact) AS differs
+               (a.severity, a.fact) IS DISTINCT FROM (b.severity, b.fact)
+                   AND (a.check_id IS NOT NULL OR NOT b.is_off) AND (b.check_id IS NOT NULL OR NOT a.is_off) AS differs
         FROM scram_internal.findings_of(run_a) a
         FULL JOIN scram_internal.findings_of(run_b) b USING (source, subject, check_id)
     ) d

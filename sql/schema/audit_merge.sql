@@ -13,18 +13,19 @@ DECLARE
     fixed bigint;
 BEGIN
     INSERT INTO scram_internal.step_finding (source, subject, check_id, severity, evidence, context, facts, is_judged)
-    SELECT f.source, f.subject, f.check_id, f.severity, f.evidence, f.context, f.facts, true
+    SELECT f.source, f.subject, f.check_id, f.severity, f.evidence, f.context, f.severity || ' ' || f.facts, true
     FROM scram_internal.source_findings(this_source, false, 'finding') f
     WHERE NOT guesses_only
   UNION ALL
-    SELECT u.source, u.subject, u.check_id, u.severity, u.evidence, '', u.evidence, true
+    SELECT u.source, u.subject, u.check_id, u.severity, u.evidence, '', u.severity || ' ' || u.evidence, true
     FROM scram_internal.source_state s
     CROSS JOIN LATERAL scram_internal.unreadable_finding(
         s.source, coalesce(s.failure, scram_internal.failed_slices(s.source))) u
     WHERE s.source = this_source AND u.evidence IS NOT NULL AND NOT guesses_only
   UNION ALL
-    SELECT g.source, g.subject, g.check_id, g.severity, g.evidence, '', g.facts, g.is_judged
+    SELECT g.source, g.subject, g.check_id, g.severity, g.evidence, '', g.severity || ' ' || g.facts, g.is_judged
     FROM scram_internal.guess_findings(this_source) g;
+    PERFORM scram_internal.apply_policy(this_source, guesses_only);
 
     WITH known AS (
         UPDATE scram.audit_finding f
@@ -35,7 +36,7 @@ BEGIN
             note = CASE WHEN f.status = 'accepted' AND f.facts <> found.digest
                 THEN scram_internal.ended_note(f.severity, f.evidence, f.note, run) ELSE f.note END
         FROM (
-            SELECT s.*, scram_internal.facts_digest(s.severity, s.facts) AS digest
+            SELECT s.*, scram_internal.facts_digest(s.facts) AS digest
             FROM scram_internal.step_finding s
             WHERE s.is_judged
         ) found
@@ -45,7 +46,7 @@ BEGIN
     INSERT INTO scram.audit_finding (
         source, subject, check_id, severity, evidence, context, facts, first_run, last_run, status, decided_by)
     SELECT found.source, found.subject, found.check_id, found.severity, found.evidence, found.context,
-           scram_internal.facts_digest(found.severity, found.facts), run, run, 'open', this_source
+           scram_internal.facts_digest(found.facts), run, run, 'open', this_source
     FROM scram_internal.step_finding found
     -- Anti-join against audit_finding, not against the rows that the UPDATE returns. The planner estimates those from
     -- step_finding, which is empty between steps, and would pick a quadratic plan.
@@ -58,7 +59,7 @@ BEGIN
     WITH gone AS (
         SELECT f.finding_id, f.first_run = run AS is_fresh
         FROM scram.audit_finding f
-        WHERE f.decided_by = this_source AND f.status <> 'fixed'
+        WHERE f.decided_by = this_source AND f.status <> 'fixed' AND NOT f.is_off
             AND CASE
                 WHEN f.check_id IN (SELECT g.check_id FROM scram_internal.guess_checks() g)
                 THEN (SELECT s.is_settled FROM scram_internal.source_state s WHERE s.source = this_source)
@@ -78,11 +79,11 @@ END
 $$;
 
 -- The digest of what was judged. Not md5(), which a server in FIPS mode refuses. Internal.
-CREATE FUNCTION scram_internal.facts_digest(severity text, facts text) RETURNS bytea
+CREATE FUNCTION scram_internal.facts_digest(facts text) RETURNS bytea
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT sha256(convert_to(severity || ' ' || facts, getdatabaseencoding()));
+    SELECT sha256(convert_to(facts, getdatabaseencoding()));
 END;
 
 -- The note of a finding whose acceptance has ended, because other facts were judged. The earlier note stays, as far as there is
@@ -143,7 +144,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION scram_internal.facts_digest(text, text) IS 'internal to scram.run_audit(): digest of what was judged';
+COMMENT ON FUNCTION scram_internal.facts_digest(text) IS 'internal to scram.run_audit(): digest of what was judged';
 COMMENT ON FUNCTION scram_internal.ended_note(text, text, text, bigint) IS
     'internal to scram.run_audit(): the note of a finding whose acceptance has ended';
 COMMENT ON FUNCTION scram_internal.follow_roles() IS 'internal to scram.run_audit(): follows renamed and dropped roles';

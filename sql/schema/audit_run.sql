@@ -114,6 +114,25 @@ BEGIN
 END
 $$;
 
+-- What the policies hid, in words: the first ten of them. Internal.
+CREATE FUNCTION scram_internal.hidden_by_policy() RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('%s finding%s: %s%s', sum(h.findings), CASE WHEN sum(h.findings) > 1 THEN 's' ELSE '' END,
+                  string_agg(h.words, ', ' ORDER BY h.number) FILTER (WHERE h.number <= 10),
+                  CASE WHEN count(*) > 10 THEN ', ...' ELSE '' END)
+    FROM (
+        SELECT format('%s %s%s', sum(k.findings), k.check_id, ' on ' || left(p.subject, 63)) AS words,
+               sum(k.findings) AS findings,
+               row_number() OVER (ORDER BY sum(k.findings) DESC, k.check_id, k.policy_id) AS number
+        FROM scram_internal.hidden_finding k
+        JOIN scram.audit_policy p ON p.policy_id = k.policy_id
+        GROUP BY k.policy_id, k.check_id, p.subject
+    ) h
+    HAVING count(*) > 0
+$$;
+
 -- Last step: counts, and tells listeners if there is something new. Internal.
 CREATE FUNCTION scram_internal.finish_run(run bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -135,7 +154,7 @@ DECLARE
     fresh record;
 BEGIN
     -- This run did not judge these findings, so nothing says that they are fixed.
-    UPDATE scram.audit_finding f SET last_run = run WHERE f.status <> 'fixed' AND f.last_run < run;
+    UPDATE scram.audit_finding f SET last_run = run WHERE f.status <> 'fixed' AND f.last_run < run AND NOT f.is_off;
     PERFORM scram_internal.take_inventory(run);
 
     SELECT count(*) AS total,
@@ -144,14 +163,15 @@ BEGIN
            count(*) FILTER (WHERE f.severity = 'notice') AS notice
     INTO fresh
     FROM scram.audit_finding f
-    WHERE f.status = 'open' AND f.first_run > last_finished;
+    WHERE f.status = 'open' AND NOT f.is_off AND f.first_run > last_finished;
 
     UPDATE scram.audit_run r
     SET status = CASE WHEN left_over = 0 AND NOT unread THEN 'done' ELSE 'partial' END,
         finished_at = clock_timestamp(),
         candidates_left = left_over,
         findings_new = fresh.total,
-        findings_open = (SELECT count(*) FROM scram.audit_finding f WHERE f.status = 'open')
+        findings_open = (SELECT count(*) FROM scram.audit_finding f WHERE f.status = 'open' AND NOT f.is_off),
+        hidden = scram_internal.hidden_by_policy()
     WHERE r.run_id = run;
     UPDATE scram_internal.current_run p
     SET run_id = NULL, pid = NULL, backend_start = NULL, query_start = NULL, deadline = NULL, last_finished = run;
@@ -170,6 +190,7 @@ COMMENT ON PROCEDURE scram.run_audit(interval, bigint) IS
 COMMENT ON FUNCTION scram_internal.begin_run(interval) IS 'internal to scram.run_audit(): checks the caller, then starts a run';
 COMMENT ON FUNCTION scram_internal.start_run(interval) IS 'internal to scram.run_audit(): starts a run';
 COMMENT ON FUNCTION scram_internal.finish_run(bigint) IS 'internal to scram.run_audit(): ends a run';
+COMMENT ON FUNCTION scram_internal.hidden_by_policy() IS 'internal to scram.run_audit(): what the policies hid, in words';
 COMMENT ON FUNCTION scram_internal.run_step(bigint) IS 'internal to scram.run_audit(): does a part of a run';
 COMMENT ON FUNCTION scram_internal.step(bigint) IS 'internal to scram.run_audit(): checks the caller, then does a part of a run';
 

@@ -117,20 +117,35 @@ BEGIN
     LOOP
         BEGIN
             RETURN QUERY
-            SELECT f.source, f.subject, f.check_id, f.severity, f.evidence
-            FROM (SELECT n.source, n.subject, n.check_id, n.severity, n.evidence FROM scram_internal.source_findings(this_source, true, NULL) n
-                  UNION ALL
-                  SELECT r.* FROM scram_internal.source_readers() r WHERE this_source = 'server') f
+            WITH found AS MATERIALIZED (
+                SELECT f.*, row_number() OVER () AS number
+                FROM (SELECT n.source, n.subject, n.check_id, n.severity, n.evidence
+                      FROM scram_internal.source_findings(this_source, true, NULL) n
+                      UNION ALL
+                      SELECT r.* FROM scram_internal.source_readers() r WHERE this_source = 'server') f
+            ), listed AS (
+                SELECT array_agg(f.source ORDER BY f.number) AS sources, array_agg(f.subject ORDER BY f.number) AS subjects,
+                       array_agg(f.check_id ORDER BY f.number) AS check_ids
+                FROM found f
+            ), decided AS MATERIALIZED (
+                SELECT d.* FROM listed l, scram_internal.decide(l.sources, l.subjects, l.check_ids) d
+            )
+            SELECT f.source, f.subject, f.check_id, coalesce(d.action, f.severity), f.evidence
+            FROM found f
+            LEFT JOIN decided d ON d.number = f.number
             JOIN scram.audit_checks() WITH ORDINALITY AS c(check_id, severity, title, remedy, place)
                 ON c.check_id = f.check_id
+            WHERE d.action IS DISTINCT FROM 'off'
             ORDER BY c.place, f.subject;
         EXCEPTION WHEN OTHERS THEN
             IF this_source IN ('role', 'server') THEN
                 RAISE;
             END IF;
             GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
-            RETURN QUERY SELECT u.*
-            FROM scram_internal.unreadable_finding(this_source, format('%s (SQLSTATE %s)', message, state)) u;
+            RETURN QUERY SELECT u.source, u.subject, u.check_id, coalesce(d.action, u.severity), u.evidence
+            FROM scram_internal.unreadable_finding(this_source, format('%s (SQLSTATE %s)', message, state)) u
+            LEFT JOIN LATERAL scram_internal.decide(ARRAY[u.source], ARRAY[u.subject], ARRAY[u.check_id]) d ON true
+            WHERE d.action IS DISTINCT FROM 'off';
         END;
     END LOOP;
 END

@@ -76,6 +76,8 @@ BEGIN
     -- these in parts, under a name that no source has, because the source may be registered again.
     DELETE FROM scram_internal.source_state t
     WHERE t.source NOT IN ('server', 'role') AND NOT EXISTS (SELECT FROM scram.audit_source s WHERE s.name = t.source);
+    DELETE FROM scram_internal.hidden_finding h
+    WHERE NOT EXISTS (SELECT FROM scram_internal.source_state k WHERE k.source = h.source);
     DELETE FROM scram_internal.guess_hit h
     WHERE NOT EXISTS (SELECT FROM scram_internal.source_state k WHERE k.source = h.source);
     UPDATE scram_internal.source_slice s

@@ -10,7 +10,9 @@ CREATE TABLE scram.audit_run (
     candidates_left bigint NOT NULL DEFAULT 0,
     findings_new bigint NOT NULL DEFAULT 0,
     findings_fixed bigint NOT NULL DEFAULT 0,
-    findings_open bigint NOT NULL DEFAULT 0
+    findings_open bigint NOT NULL DEFAULT 0,
+    -- What the policies hid, in words; NULL: nothing.
+    hidden text
 );
 
 -- A finding stood in every run from first_run to last_run. One that comes back after it was fixed is a row of its own.
@@ -33,6 +35,9 @@ CREATE TABLE scram.audit_finding (
     facts bytea,
     -- Earlier states of the finding: {"until_run", "severity", "evidence", "context"} for each change, oldest first.
     earlier jsonb NOT NULL DEFAULT '[]',
+    -- Whether a policy switches the check off for it. It stands as it was, with the last run that judged it, and does not
+    -- count as open.
+    is_off boolean NOT NULL DEFAULT false,
     -- The source whose reading decides whether the finding still stands. It differs from "source" where a registered source
     -- cannot be read, because that is a finding on the server.
     decided_by text NOT NULL
@@ -205,7 +210,7 @@ CREATE UNLOGGED TABLE scram_internal.step_finding (
     severity text NOT NULL,
     evidence text NOT NULL,
     context text NOT NULL DEFAULT '',
-    -- What was judged, in words.
+    -- What was judged, in words; the severity is that of the check, before a policy.
     facts text NOT NULL,
     -- False for a guess that is to be tried again: the finding stands, and this run says nothing about it yet.
     is_judged boolean NOT NULL DEFAULT true,
@@ -265,6 +270,8 @@ COMMENT ON COLUMN scram.audit_source.enabled IS 'whether the audit reads it';
 COMMENT ON COLUMN scram.audit_source.client IS 'whose client limits apply: kafka, or NULL for PostgreSQL';
 COMMENT ON COLUMN scram.audit_source.expects IS 'scram: another hash is a finding; any: a good hash is none';
 COMMENT ON TABLE scram.wordlist IS 'passwords that the audit tries on every secret';
+COMMENT ON COLUMN scram.audit_run.hidden IS 'what scram.audit_policy hid';
+COMMENT ON COLUMN scram.audit_finding.is_off IS 'whether scram.audit_policy switches its check off: it does not count';
 COMMENT ON COLUMN scram.audit_finding.decided_by IS 'the source whose reading decides whether it stands';
 COMMENT ON TABLE scram_internal.source_state IS 'internal to scram.run_audit(): how far each source was read';
 COMMENT ON TABLE scram_internal.source_slice IS 'internal to scram.run_audit(): parts of sources, each read at once';

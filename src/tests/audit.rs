@@ -27,6 +27,7 @@ mod tests {
             r#"
             SET LOCAL password_encryption = 'scram-sha-256';
             CREATE ROLE audit_good LOGIN PASSWORD 'Xq8-unlike-the-name' VALID UNTIL '2999-01-01';
+            INSERT INTO scram.audit_policy (check_id, action) VALUES ('password_never_expires', 'notice'), ('login_without_password', 'notice');
             CREATE ROLE audit_name LOGIN PASSWORD 'audit_name123' VALID UNTIL '2999-01-01';
             CREATE ROLE audit_expired LOGIN PASSWORD 'Xq8' VALID UNTIL '-infinity';
             CREATE ROLE audit_forever LOGIN PASSWORD 'Xq8' VALID UNTIL 'infinity';

@@ -77,6 +77,7 @@ fn head(report: &Report) -> Markup {
                 } }
             }
             @if let Some(remark) = unfinished(&run.status) { p.remark { (remark) } }
+            @if let Some(hidden) = &run.hidden { p.remark { "Policy hides " (visible(hidden)) "." } }
         }
     }
 }

@@ -173,6 +173,8 @@ pub struct Run {
     pub candidates_tested: i64,
     /// Passwords that the next run will try.
     pub candidates_left: i64,
+    /// What `scram.audit_policy` hid, in words; `None` if nothing.
+    pub hidden: Option<String>,
 }
 
 impl Run {

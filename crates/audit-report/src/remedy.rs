@@ -39,7 +39,7 @@ pub(crate) fn commands(
 pub(crate) fn listing(report: &Report, id: &str, severity: &str) -> String {
     let run = report.run.run_id;
     let stands = if report.is_latest {
-        "status = 'open'".to_owned()
+        "status = 'open' AND NOT is_off".to_owned()
     } else {
         format!("{run} BETWEEN first_run AND last_run")
     };

@@ -140,6 +140,9 @@ fn summary(report: &Report, page: &mut Page) {
         counted(run.subjects, "subject", "subjects"),
         counted(run.candidates_tested, "password", "passwords"),
     ));
+    if let Some(hidden) = &run.hidden {
+        page.entry("", &format!("Policy hides {}.", visible(hidden)));
+    }
     let sources = report.sources();
     let (shown, rest) = sources.split_at(sources.len().min(SHOWN_SOURCES));
     for source in shown {
@@ -193,7 +196,7 @@ fn findings(report: &Report, severity: Severity, listed: Option<usize>, page: &m
     }
     if listed.is_none() {
         let listing = format!(
-            "SELECT check_id, subject, evidence FROM scram.audit_finding WHERE severity = '{}' AND status = 'open';",
+            "SELECT check_id, subject, evidence FROM scram.audit_finding WHERE severity = '{}' AND status = 'open' AND NOT is_off;",
             severity.as_str()
         );
         page.wrapped(&listing, "    ", "    ");

@@ -81,6 +81,7 @@ fn sample() -> Metrics {
         subjects: 14,
         candidates_tested: 1204,
         candidates_left: 0,
+        hidden: None,
     };
     let counted = |status, is_new, count| FindingCount {
         source: "role".to_owned(),

@@ -226,6 +226,7 @@ fn sample() -> Report {
         subjects: 14,
         candidates_tested: 1204,
         candidates_left: 0,
+        hidden: None,
     };
     let period = |run: Run| HistoryEntry {
         run_id: run.run_id,

@@ -13,6 +13,9 @@ use super::{AuditCheck, CheckKind, Guess, Severity};
 
 pub use server::LOGGING_SETTINGS;
 
+/// Ids of the checks that report what most sites want, so that they are off unless a policy turns them on.
+pub const OFF_BY_DEFAULT: &[&str] = &["login_without_password", "password_never_expires"];
+
 /// Every check, in the order of the report.
 pub const CHECKS: &[AuditCheck] = &[
     AuditCheck {

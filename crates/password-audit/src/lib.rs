@@ -17,7 +17,7 @@ use std::num::NonZeroU32;
 use scram_core::search::Search;
 use scram_core::verifier::Minimum;
 
-pub use checks::{CHECKS, LOGGING_SETTINGS};
+pub use checks::{CHECKS, LOGGING_SETTINGS, OFF_BY_DEFAULT};
 pub use client_limits::ClientKind;
 pub use guess::{
     Candidate, candidates_by_name, candidates_by_server, checks_of, count_by_name, guess,

@@ -21,7 +21,7 @@ pub(super) use metrics::metrics;
 
 /// Runs by a condition on `r`; the last one of them.
 const RUN: &str = r"
-SELECT r.run_id, r.status, {started}, {finished}, r.subjects, r.candidates_tested, r.candidates_left,
+SELECT r.run_id, r.status, {started}, {finished}, r.subjects, r.candidates_tested, r.candidates_left, r.hidden,
        r.run_id = (SELECT max(l.run_id) FROM scram.audit_run l) AS is_latest
 FROM scram.audit_run r
 WHERE {condition}
@@ -49,7 +49,7 @@ WITH standing AS (
         ORDER BY x.until_run
         LIMIT 1
     ) e ON f.earlier <> '[]'
-    WHERE CASE WHEN $3 THEN f.status <> 'fixed' ELSE $1 BETWEEN f.first_run AND f.last_run END
+    WHERE CASE WHEN $3 THEN f.status <> 'fixed' AND NOT f.is_off ELSE $1 BETWEEN f.first_run AND f.last_run END
     ORDER BY f.source, f.subject, f.check_id, f.finding_id DESC
 ), before AS (
     SELECT o.* FROM scram.audit_run p CROSS JOIN LATERAL scram_internal.findings_of(p.run_id) o
@@ -62,9 +62,10 @@ SELECT s.finding_id, source, subject, check_id, coalesce(s.severity, b.severity)
             WHEN b.check_id IS NULL THEN 'new'
             WHEN (s.severity, s.fact) IS DISTINCT FROM (b.severity, b.fact) THEN 'changed'
        END AS change
-FROM (SELECT *, true AS here FROM standing) s
+FROM standing s
 FULL JOIN before b USING (source, subject, check_id)
-LEFT JOIN scram.audit_run r ON r.run_id = s.first_run";
+LEFT JOIN scram.audit_run r ON r.run_id = s.first_run
+WHERE s.check_id IS NOT NULL OR NOT b.is_off";
 
 /// In an order that does not depend on the database's collation: first the roles and the server.
 const ORDER: &str = r#"
@@ -174,6 +175,7 @@ fn run(condition: &str, run_id: Option<i64>) -> Result<Option<(Run, bool)>, Erro
             subjects: row.value("subjects")?,
             candidates_tested: row.value("candidates_tested")?,
             candidates_left: row.value("candidates_left")?,
+            hidden: row.optional_text("hidden")?,
         };
         Ok((run, row.value("is_latest")?))
     });
