@@ -16,6 +16,8 @@ const POSTGRES_ITERATIONS: i32 = 4096;
 static AUTHENTICATE_SUPERUSERS: GucSetting<bool> = GucSetting::<bool>::new(false);
 static AUDIT_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(5 * 60);
 static AUDIT_ROWS_LISTED: GucSetting<i32> = GucSetting::<i32>::new(1000);
+/// The audit's steps read it, in SQL.
+static BUILTIN_WORDS: GucSetting<i32> = GucSetting::<i32>::new(1000);
 static SEARCH_THREADS: GucSetting<i32> = GucSetting::<i32>::new(1);
 static CLIENT_MAX_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(100_000);
 static DEFAULT_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(0);
@@ -57,6 +59,15 @@ const DEFINITIONS: &[Definition] = &[
         setting: &AUDIT_ROWS_LISTED,
         min: 0,
         max: 100_000,
+        flags: GucFlags::empty(),
+    },
+    Definition {
+        name: c"scram.builtin_words",
+        short: c"Sets how many words of the built-in list the audit tries while scram.wordlist is empty.",
+        long: c"The most common ones. scram.load_wordlist() copies the whole list.",
+        setting: &BUILTIN_WORDS,
+        min: 0,
+        max: 10_000,
         flags: GucFlags::empty(),
     },
     Definition {

@@ -47,6 +47,7 @@ fn assert_runs(page: &str) {
     let cluster = Cluster::builder()
         .conf("shared_preload_libraries = 'pg_cron'")
         .conf("cron.database_name = 'postgres'")
+        .conf("scram.builtin_words = 1000")
         .start();
     if page != "README.md" {
         cluster.client().batch_execute("CREATE EXTENSION scram_ext").expect("the extension");
@@ -146,7 +147,10 @@ fn the_readme_has_at_most_250_lines() {
 /// The README shows the beginning of a real report. `UPDATE_EXPECTED=1` writes it there instead.
 #[test]
 fn the_readme_shows_a_real_report() {
-    let cluster = Cluster::builder().conf("cluster_name = '15/main'").start();
+    let cluster = Cluster::builder()
+        .conf("cluster_name = '15/main'")
+        .conf("scram.builtin_words = 1000")
+        .start();
     cluster.client().batch_execute("CREATE DATABASE app").expect("a database");
     let mut client = cluster.client_as("postgres", "app");
     client.batch_execute("CREATE EXTENSION scram_ext").expect("the extension");
@@ -175,6 +179,7 @@ const REPORTED: &str = r"
 SELECT pg_temp.make_role('web_' || i, scram.generate(pg_temp.password()), now() + interval '1 year') FROM generate_series(1, 40) i;
 SELECT pg_temp.make_role('etl', 'md5' || md5(pg_temp.password() || 'etl'), now() + interval '1 year');
 SELECT pg_temp.make_role('shop', scram.generate('shop123'), now() + interval '1 year');
+SELECT pg_temp.make_role('contractor', scram.generate(pg_temp.password()), '2024-06-30');
 ";
 
 /// Between the two runs.

@@ -121,7 +121,15 @@ BEGIN
         FROM (
             SELECT c.check_id, c.word FROM scram_internal.candidates_by_server() c
             UNION ALL
-            SELECT 'password_in_wordlist', convert_to(w.word, getdatabaseencoding()) FROM scram.wordlist w
+            SELECT 'password_in_wordlist', convert_to(w.word, getdatabaseencoding())
+            FROM (
+                SELECT l.word FROM scram.wordlist l
+                UNION ALL
+                -- A first run finds common passwords without a list. Most common first.
+                (SELECT b.word FROM scram_internal.builtin_words() b
+                 WHERE NOT EXISTS (SELECT FROM scram.wordlist)
+                 LIMIT current_setting('scram.builtin_words')::bigint)
+            ) w
         ) wanted
         FULL JOIN scram_internal.candidate n ON (n.check_id, n.word) = (wanted.check_id, wanted.word)
         WHERE wanted.word IS NULL OR n.word_id IS NULL

@@ -44,12 +44,12 @@ pub const CHECKS: &[AuditCheck] = &[
     AuditCheck {
         id: "password_in_wordlist",
         severity: Severity::Critical,
-        title: "the password is in scram.wordlist",
+        title: "the password is in the word list",
         remedy: "Give it another password: SELECT scram.rotate_role(ROLE), or \\password ROLE in psql.",
         kind: CheckKind::Guess(Guess {
             by_name: password::no_own,
             by_server: password::none,
-            evidence: "a word of scram.wordlist is the password",
+            evidence: "a word of the word list is the password",
         }),
     },
     AuditCheck {
