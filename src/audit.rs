@@ -156,4 +156,4 @@ fn inside_transaction_block() -> ErrorReport {
 }
 
 /// A table whose owner is the extension's.
-const OWNED: TableName = (c"scram", c"audit_run");
+const OWNED: TableName = (c"scram_internal", c"stored_run");

@@ -103,7 +103,7 @@ fn the_databases_owner_dumps_and_restores_with_the_grants_of_the_page() {
     let kept: Vec<_> = list
         .lines()
         .filter(|line| {
-            !line.contains(" COMMENT - EXTENSION scram_ext") && !line.contains(" ACL scram ")
+            !line.contains(" COMMENT - EXTENSION scram_ext") && !line.contains(" ACL scram")
         })
         .collect();
     assert_ne!(kept.len(), list.lines().count());

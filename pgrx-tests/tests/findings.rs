@@ -82,7 +82,7 @@ fn runs_are_kept_for_months() {
     let mut client = cluster.client();
     client
         .batch_execute(
-            "INSERT INTO scram.audit_run (started_at, status)
+            "INSERT INTO scram_internal.stored_run (started_at, status)
              SELECT clock_timestamp() - age, 'done'
              FROM unnest(ARRAY['1 year', '6 months 1 hour', '6 months -1 hour', '1 month -1 hour']::interval[]) age",
         )

@@ -160,7 +160,7 @@ fn what_is_off_stands() {
     assert_eq!(cell(&mut client, state).as_deref(), Some(off));
     client.batch_execute("DELETE FROM scram.audit_policy").expect("no policy");
     run(&mut client);
-    let back = "ann open f 1 4, ann open f 1 4, eve open f 1 4, fay fixed f 1 3, gus open f 4 4";
+    let back = "ann open f 1 4, ann open f 1 4, eve open f 1 4, fay fixed f 1 1, gus open f 4 4";
     assert_eq!(cell(&mut client, state).as_deref(), Some(back));
     assert_eq!(cell(&mut client, counts).as_deref(), Some("5 1 1"));
 }

@@ -49,7 +49,7 @@ fn survive(kills: usize, mut blow: impl FnMut(&mut Cluster, u32) -> bool) {
         state = State::read(&mut client).since(&state);
         let last = Run::all(&mut client).pop().expect("a run");
         match &*last.status {
-            "running" => {
+            "interrupted" | "running" => {
                 assert!(killed, "{ended:?}");
                 interrupted += 1;
             }

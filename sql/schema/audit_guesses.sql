@@ -51,7 +51,7 @@ DECLARE
     left_over CONSTANT interval := least(deadline - clock_timestamp(), longest);
     -- If reading the sources used up the budget, still try passwords for one second. Otherwise a cluster with large sources
     -- would never get that far.
-    first_time CONSTANT boolean := (SELECT r.candidates_tested = 0 FROM scram.audit_run r WHERE r.run_id = run);
+    first_time CONSTANT boolean := (SELECT r.candidates_tested = 0 FROM scram_internal.stored_run r WHERE r.run_id = run);
     milliseconds CONSTANT integer :=
         ceil(1000 * extract(epoch FROM CASE WHEN first_time THEN greatest(left_over, '1 s') ELSE left_over END));
     by_name boolean;
@@ -90,10 +90,10 @@ BEGIN
         UPDATE scram_internal.source_state t SET failure = format('%s (SQLSTATE %s)', message, state)
         WHERE t.source = slice.source;
         PERFORM scram_internal.merge_findings(run, slice.source, false);
-        UPDATE scram.audit_run r SET candidates_left = scram_internal.candidates_left() WHERE r.run_id = run;
+        UPDATE scram_internal.stored_run r SET candidates_left = scram_internal.candidates_left() WHERE r.run_id = run;
         tested := 0;
     END;
-    UPDATE scram.audit_run r
+    UPDATE scram_internal.stored_run r
     SET candidates_tested = r.candidates_tested + tested, candidates_left = greatest(r.candidates_left - tested, 0)
     WHERE r.run_id = run;
     RETURN clock_timestamp() >= deadline;
@@ -109,7 +109,7 @@ AS $$
 DECLARE
     settled text;
 BEGIN
-    UPDATE scram.audit_run r SET candidates_left = 0 WHERE r.run_id = run;
+    UPDATE scram_internal.stored_run r SET candidates_left = 0 WHERE r.run_id = run;
     FOR settled IN
         UPDATE scram_internal.source_state t SET is_settled = true
         WHERE NOT t.is_settled AND t.failure IS NULL AND t.read_run = run AND t.next_relation IS NULL AND NOT t.is_ending

@@ -2,7 +2,7 @@
 
 -- Counts only: neither names nor secrets. Goes with its run.
 CREATE TABLE scram.audit_census (
-    run_id bigint NOT NULL REFERENCES scram.audit_run ON DELETE CASCADE,
+    run_id bigint NOT NULL REFERENCES scram_internal.stored_run ON DELETE CASCADE,
     source text NOT NULL,
     kind text NOT NULL,
     iterations integer,

@@ -73,7 +73,7 @@ BEGIN
     )
     UPDATE scram.audit_finding f SET status = 'fixed' FROM gone g WHERE f.finding_id = g.finding_id AND NOT g.is_fresh;
     GET DIAGNOSTICS fixed = ROW_COUNT;
-    UPDATE scram.audit_run r SET findings_fixed = r.findings_fixed + fixed WHERE r.run_id = run;
+    UPDATE scram_internal.stored_run r SET findings_fixed = r.findings_fixed + fixed WHERE r.run_id = run;
     DELETE FROM scram_internal.step_finding;
 END
 $$;

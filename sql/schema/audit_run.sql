@@ -50,26 +50,22 @@ BEGIN
         RAISE NOTICE 'another audit is running';
         RETURN NULL;
     END IF;
-    -- Between steps nothing holds the lock, so compare the recorded backend with pg_stat_activity. After a cancel the session
-    -- may still exist but run another statement. Clear the snapshot first: within one transaction pg_stat_activity keeps its
-    -- first result.
+    -- Within one transaction pg_stat_activity keeps its first result, so clear it first.
     PERFORM pg_stat_clear_snapshot();
-    PERFORM FROM pg_stat_activity a
-    WHERE a.pid = progress.pid AND a.backend_start = progress.backend_start AND a.pid <> pg_backend_pid()
-        AND a.query_start IS NOT DISTINCT FROM progress.query_start AND a.state IN ('active', 'disabled');
-    IF FOUND THEN
+    IF progress.pid <> pg_backend_pid() AND scram_internal.is_running(progress.run_id) THEN
         RAISE NOTICE 'another audit is running'
             USING DETAIL = format('Run %s, in the server process %s.', progress.run_id, progress.pid);
         RETURN NULL;
     END IF;
 
     -- The run was cancelled or killed, or its server went down. Its committed steps stay.
-    UPDATE scram.audit_run r SET status = 'interrupted' WHERE r.status = 'running';
+    UPDATE scram_internal.stored_run r SET status = 'interrupted' WHERE r.status = 'running';
 
-    INSERT INTO scram.audit_run (started_at, status) VALUES (clock_timestamp(), 'running')
-    RETURNING audit_run.run_id INTO run;
+    INSERT INTO scram_internal.stored_run (started_at, status) VALUES (clock_timestamp(), 'running')
+    RETURNING stored_run.run_id INTO run;
     UPDATE scram_internal.current_run p
     SET run_id = run, pid = a.pid, backend_start = a.backend_start, query_start = a.query_start,
+        guesses_since = NULL, told_at = NULL,
         deadline = least(
             clock_timestamp() + least(coalesce(budget, current_setting('scram.audit_budget')::interval), longest),
             statement_timestamp() + timeout - least(timeout / 2, interval '4 s'))
@@ -110,6 +106,7 @@ BEGIN
         PERFORM scram_internal.finish_run(run);
         RETURN false;
     END IF;
+    PERFORM scram_internal.tell_progress(run);
     RETURN true;
 END
 $$;
@@ -142,9 +139,9 @@ DECLARE
     -- A finding is new if no finished run had it; interrupted runs notify no listener. current_run is not dumped, so after a
     -- restore take the newest finished run from audit_run.
     last_finished CONSTANT bigint := greatest(
-        (SELECT max(r.run_id) FROM scram.audit_run r WHERE r.status IN ('done', 'partial')),
+        (SELECT max(r.run_id) FROM scram_internal.stored_run r WHERE r.status IN ('done', 'partial')),
         (SELECT p.last_finished FROM scram_internal.current_run p), 0);
-    left_over CONSTANT bigint := (SELECT r.candidates_left FROM scram.audit_run r WHERE r.run_id = run);
+    left_over CONSTANT bigint := (SELECT r.candidates_left FROM scram_internal.stored_run r WHERE r.run_id = run);
     -- A source that this run did not reach, or not to its end.
     unread CONSTANT boolean := EXISTS (
         SELECT FROM scram.audit_source s
@@ -165,7 +162,7 @@ BEGIN
     FROM scram.audit_finding f
     WHERE f.status = 'open' AND NOT f.is_off AND f.first_run > last_finished;
 
-    UPDATE scram.audit_run r
+    UPDATE scram_internal.stored_run r
     SET status = CASE WHEN left_over = 0 AND NOT unread THEN 'done' ELSE 'partial' END,
         finished_at = clock_timestamp(),
         candidates_left = left_over,
@@ -174,7 +171,8 @@ BEGIN
         hidden = scram_internal.hidden_by_policy()
     WHERE r.run_id = run;
     UPDATE scram_internal.current_run p
-    SET run_id = NULL, pid = NULL, backend_start = NULL, query_start = NULL, deadline = NULL, last_finished = run;
+    SET run_id = NULL, pid = NULL, backend_start = NULL, query_start = NULL, deadline = NULL,
+        guesses_since = NULL, told_at = NULL, last_finished = run;
 
     IF fresh.total > 0 THEN
         -- Any role may LISTEN, so send counts and no names.

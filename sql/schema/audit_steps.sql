@@ -33,8 +33,10 @@ BEGIN
     LIMIT 1;
     IF NOT FOUND THEN
         -- No password was tried yet: from here on the number of those that are left goes down.
-        UPDATE scram.audit_run r SET candidates_left = scram_internal.candidates_left()
+        UPDATE scram_internal.stored_run r SET candidates_left = scram_internal.candidates_left()
         WHERE r.run_id = run AND r.candidates_tested = 0;
+        UPDATE scram_internal.current_run p SET guesses_since = coalesce(p.guesses_since, clock_timestamp())
+        WHERE p.run_id = run;
         RETURN false;
     END IF;
     -- The caller commits the claim before the source is read. If reading it kills the session, the next run starts with the
@@ -86,7 +88,7 @@ BEGIN
     UPDATE scram.audit_finding f SET status = 'fixed'
     WHERE f.status <> 'fixed' AND NOT EXISTS (SELECT FROM scram_internal.source_state k WHERE k.source = f.decided_by);
     GET DIAGNOSTICS fixed = ROW_COUNT;
-    UPDATE scram.audit_run r SET findings_fixed = r.findings_fixed + fixed WHERE r.run_id = run;
+    UPDATE scram_internal.stored_run r SET findings_fixed = r.findings_fixed + fixed WHERE r.run_id = run;
 END
 $$;
 
@@ -219,7 +221,7 @@ DECLARE
 BEGIN
     IF this_source = 'role' THEN
         fixed := scram_internal.follow_roles();
-        UPDATE scram.audit_run r SET findings_fixed = r.findings_fixed + fixed WHERE r.run_id = run AND fixed > 0;
+        UPDATE scram_internal.stored_run r SET findings_fixed = r.findings_fixed + fixed WHERE r.run_id = run AND fixed > 0;
     END IF;
     SELECT s.* INTO reached FROM scram_internal.source_state s WHERE s.source = this_source;
     IF reached.is_ending THEN
@@ -304,7 +306,7 @@ BEGIN
         UPDATE scram_internal.source_slice s
         SET cycle = reached.cycle, failure = NULL, fingerprint = ended.fingerprint, subjects = ended.rows
         WHERE s.slice_id = this_slice;
-        UPDATE scram.audit_run r SET subjects = r.subjects + ended.rows WHERE r.run_id = run;
+        UPDATE scram_internal.stored_run r SET subjects = r.subjects + ended.rows WHERE r.run_id = run;
         IF ended.is_new AND NOT is_whole THEN
             -- Until then each search for a slice reads all rows that were added since the last vacuum.
             PERFORM brin_summarize_new_values('scram_internal.stored_secret_slice');

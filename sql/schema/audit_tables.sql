@@ -1,6 +1,7 @@
 -- Tables of stored audits. The checks in the library decide about findings; the procedure in audit_run.sql stores them.
 
-CREATE TABLE scram.audit_run (
+-- Runs as they are stored. scram.audit_run shows them, and which of them were interrupted.
+CREATE TABLE scram_internal.stored_run (
     run_id bigserial PRIMARY KEY,
     started_at timestamptz NOT NULL,
     finished_at timestamptz,
@@ -226,28 +227,25 @@ CREATE TABLE scram_internal.current_run (
     backend_start timestamptz,
     query_start timestamptz,
     deadline timestamptz,
+    -- When the first password was tried.
+    guesses_since timestamptz,
+    -- When the session was last told how far the run is.
+    told_at timestamptz,
     -- The last run that came to its end, pruned or not: what is new is new since then.
     last_finished bigint
 );
 INSERT INTO scram_internal.current_run DEFAULT VALUES;
 
 -- One call in a statement: two fail with "tuple already updated by self".
-SELECT pg_catalog.pg_extension_config_dump('scram.audit_run', '');
-SELECT pg_catalog.pg_extension_config_dump('scram.audit_run_run_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('scram_internal.stored_run', '');
+SELECT pg_catalog.pg_extension_config_dump('scram_internal.stored_run_run_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('scram.audit_finding', '');
 SELECT pg_catalog.pg_extension_config_dump('scram.audit_finding_finding_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('scram.audit_source', '');
 SELECT pg_catalog.pg_extension_config_dump('scram.wordlist', '');
 
-COMMENT ON TABLE scram.audit_run IS 'runs of scram.run_audit()';
-COMMENT ON COLUMN scram.audit_run.status IS 'running, done, partial (its time was spent), or interrupted';
-COMMENT ON COLUMN scram.audit_run.subjects IS 'roles and rows of registered sources that were looked at';
-COMMENT ON COLUMN scram.audit_run.candidates_tested IS 'passwords tried in this run';
-COMMENT ON COLUMN scram.audit_run.candidates_left IS 'passwords that the next run goes on with';
-COMMENT ON COLUMN scram.audit_run.findings_new IS 'open findings that no finished run before this one had';
-COMMENT ON COLUMN scram.audit_run.findings_fixed IS 'findings that stood before this run and no longer do';
-COMMENT ON COLUMN scram.audit_run.findings_open IS 'open findings when the run ended';
-COMMENT ON SEQUENCE scram.audit_run_run_id_seq IS 'numbers scram.audit_run';
+COMMENT ON TABLE scram_internal.stored_run IS 'internal: what scram.audit_run shows';
+COMMENT ON SEQUENCE scram_internal.stored_run_run_id_seq IS 'numbers scram.audit_run';
 COMMENT ON TABLE scram.audit_finding IS 'what the audits found, from the first run that saw it to the last';
 COMMENT ON COLUMN scram.audit_finding.source IS 'role, server, or the name of a registered source';
 COMMENT ON COLUMN scram.audit_finding.subject IS 'name of the role, row or setting; text of the rule of pg_hba.conf';
@@ -270,7 +268,6 @@ COMMENT ON COLUMN scram.audit_source.enabled IS 'whether the audit reads it';
 COMMENT ON COLUMN scram.audit_source.client IS 'whose client limits apply: kafka, or NULL for PostgreSQL';
 COMMENT ON COLUMN scram.audit_source.expects IS 'scram: another hash is a finding; any: a good hash is none';
 COMMENT ON TABLE scram.wordlist IS 'passwords that the audit tries on every secret';
-COMMENT ON COLUMN scram.audit_run.hidden IS 'what scram.audit_policy hid';
 COMMENT ON COLUMN scram.audit_finding.is_off IS 'whether scram.audit_policy switches its check off: it does not count';
 COMMENT ON COLUMN scram.audit_finding.decided_by IS 'the source whose reading decides whether it stands';
 COMMENT ON TABLE scram_internal.source_state IS 'internal to scram.run_audit(): how far each source was read';

@@ -74,10 +74,12 @@ TO PUBLIC;
 -- Functions that run_audit(), add_audit_source(), load_wordlist(), schedule_audit(), accept_finding() and audit_diff() call as
 -- their caller.
 -- The administrator grants the procedure alone, so begin_run() and step() ask for that very privilege themselves, and
--- schedule_hidden_user() for that on unschedule_audit(); the others do nothing that their caller could not.
+-- schedule_hidden_user() for that on unschedule_audit(). The view audit_run calls is_running(), which tells whether a run
+-- goes on; the others do nothing that their caller could not.
 GRANT EXECUTE ON FUNCTION
     scram_internal.begin_run(interval),
     scram_internal.findings_of(bigint),
+    scram_internal.is_running(bigint),
     scram_internal.lock_finding(bigint),
     scram_internal.require_acceptance(timestamptz, text),
     scram_internal.require_top_level(),
