@@ -16,6 +16,7 @@ use pgrx::iter::TableIterator;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::guc;
 use crate::pg::security_context::{TableName, as_owner};
 use crate::pg::text::{ServerText, Utf8};
 use crate::pg::{caller, check_log};
@@ -44,6 +45,14 @@ fn audit_checks() -> TableIterator<
 #[pg_extern(schema = "scram_internal", immutable, parallel_safe)]
 fn checks_off() -> TableIterator<'static, (name!(check_id, &'static str),)> {
     TableIterator::new(OFF_BY_DEFAULT.iter().map(|id| (*id,)))
+}
+
+/// `scram_internal.target_iterations() returns integer`
+///
+/// The iteration count of new verifiers, and of the answers of `scram.handshake_start` to unknown users.
+#[pg_extern(schema = "scram_internal", stable, parallel_safe)]
+fn target_iterations() -> i32 {
+    guc::target_iterations().get().cast_signed()
 }
 
 /// `scram_internal.require_top_level() returns void`

@@ -79,7 +79,10 @@ extension_sql_file!(
     "../sql/schema/audit_policy.sql",
     requires = ["audit_tables", audit::audit_checks, audit::checks_off]
 );
-extension_sql_file!("../sql/schema/audit_evidence.sql", requires = ["audit_policy"]);
+extension_sql_file!(
+    "../sql/schema/audit_evidence.sql",
+    requires = ["audit_policy", audit::target_iterations]
+);
 extension_sql_file!(
     "../sql/schema/audit_sources.sql",
     requires = ["audit_evidence", audit::source::require_readable_source]

@@ -139,8 +139,9 @@ fn the_census_counts_every_role_and_goes_with_its_run() {
     assert_eq!(number(&mut client, all), 0, "each role once");
 
     // A source's kinds stand beside the roles'.
-    let add =
-        format!("INSERT INTO scram.audit_census VALUES ({run}, 'accounts', 'bcrypt', NULL, 4)");
+    let add = format!(
+        "INSERT INTO scram.audit_census VALUES ({run}, 'accounts', 'bcrypt', NULL, 4, 1000)"
+    );
     client.batch_execute(&add).expect("a row");
     let text = report(&mut client, "text", &run);
     assert!(text.contains("\nIn accounts: 4 with bcrypt.\n"), "{text}");

@@ -313,6 +313,8 @@ fn what_was_seeded_is_found_and_nothing_else() {
         expected.insert(["role".to_owned(), role, "iterations_below_policy".to_owned()]);
     }
     expected.insert(["app", "scram-sha-512 rows", "iterations_below_policy"].map(str::to_owned));
+    // The handshake's answer follows the policy.
+    expected.insert(["app", "rows", "iterations_reveal_role"].map(str::to_owned));
     assert_eq!(found(&mut client, "scram.audit()"), expected, "by a stricter policy");
 
     let hba = cluster.dir().join("data/pg_hba.conf");

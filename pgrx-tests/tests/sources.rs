@@ -54,12 +54,14 @@ fn every_form_is_judged() {
         ))
         .expect("sources");
     let scanned = [
+        ["account", "rows", "iterations_reveal_role"],
         ["account", "rows", "salt_shared"],
         ["account", "rows", "verifier_shared"],
         ["account", "scram-sha-256 rows", "iterations_above_clients"],
         ["account", "scram-sha-256 rows", "salt_short"],
         ["mixed", "md5", "md5_hash"],
         ["mixed", "plain", "password_plain_text"],
+        ["mixed", "rows", "iterations_reveal_role"],
         ["mixed", "rows", "verifier_shared"],
         ["mixed", "scram-sha-256 rows", "iterations_below_policy"],
         ["mixed", "torn", "scram_malformed"],

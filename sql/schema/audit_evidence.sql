@@ -15,16 +15,21 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     WITH part AS MATERIALIZED (
         SELECT s.part, s.subject, s.check_id, s.severity, s.kind, s.rows, s.evidences, s.names, s.context, s.digest, s.salt_tag,
-               s.verifier_tag, NULL::integer AS slice_id
+               s.verifier_tag, NULL::integer AS slice_id, s.iterations
         FROM scram_internal.scan_source($1, true, NULL) s
-        WHERE $2 AND s.part IN ('finding', 'secret')
+        WHERE $2 AND s.part IN ('finding', 'secret', 'kind')
       UNION ALL
-        SELECT 'finding', f.subject, f.check_id, f.severity, f.kind, f.rows, f.evidences, f.names, f.context, NULL, NULL, NULL, NULL
+        SELECT 'finding', f.subject, f.check_id, f.severity, f.kind, f.rows, f.evidences, f.names, f.context, NULL, NULL, NULL, NULL, NULL
         FROM scram_internal.slice_finding f
         JOIN scram_internal.source_slice s ON s.slice_id = f.slice_id
         WHERE NOT $2 AND $3 = 'finding' AND s.source = $1
       UNION ALL
-        SELECT 'secret', r.subject, NULL, NULL, NULL, NULL, NULL, NULL, NULL, t.digest, t.salt_tag, t.verifier_tag, t.slice_id
+        SELECT 'kind', NULL, NULL, NULL, k.kind, k.subjects, NULL, NULL, NULL, NULL, NULL, NULL, NULL, k.iterations
+        FROM scram_internal.slice_kind k
+        JOIN scram_internal.source_slice s ON s.slice_id = k.slice_id
+        WHERE NOT $2 AND $3 = 'finding' AND s.source = $1 AND $1 <> 'role'
+      UNION ALL
+        SELECT 'secret', r.subject, NULL, NULL, NULL, NULL, NULL, NULL, NULL, t.digest, t.salt_tag, t.verifier_tag, t.slice_id, NULL
         -- Most secrets share nothing: an inner join, which does not read a million rows to find none. Verifiers that are
         -- equal have the same salt.
         FROM (
@@ -61,7 +66,7 @@ AS $$
     ), firsts AS (
         SELECT m.check_id, m.tag, array_agg(m.subject ORDER BY m.number) AS subjects
         FROM member m
-        WHERE m.number <= 4 AND $1 = 'role'
+        WHERE m.number <= 21 AND $1 = 'role'
         GROUP BY m.check_id, m.tag
     ), named AS (
         -- Stored secrets have no names. Ask the slices for the names of the few that the evidence shows.
@@ -97,6 +102,26 @@ AS $$
         FROM single s
         WHERE NOT s.is_listed
     )
+    -- scram.handshake_start() answers with one count for every unknown name.
+    SELECT $1, 'rows', k.check_id, k.severity,
+           format('%s row%s: iteration count %s; scram.handshake_start() answers %s for an unknown user', sum(d.rows),
+                  CASE WHEN sum(d.rows) > 1 THEN 's' ELSE '' END,
+                  string_agg(format('%s (%s)', d.iterations, d.rows), ', ' ORDER BY d.number) FILTER (WHERE d.number <= 10)
+                      || CASE WHEN count(*) > 10 THEN ' and others' ELSE '' END,
+                  scram_internal.target_iterations()),
+           '', ''
+    FROM (
+        SELECT p.iterations, sum(p.rows) AS rows, row_number() OVER (ORDER BY sum(p.rows) DESC, p.iterations) AS number
+        FROM part p
+        WHERE p.part = 'kind' AND $1 <> 'role' AND p.iterations <> scram_internal.target_iterations()
+            -- Kafka's brokers answer by themselves.
+            AND NOT EXISTS (SELECT FROM scram.audit_source a WHERE a.name = $1 AND a.client IS NOT NULL)
+            AND p.kind IN ('scram-sha-1', 'scram-sha-256', 'scram-sha-512', 'scram-lax')
+        GROUP BY p.iterations
+    ) d
+    JOIN scram.audit_checks() k ON k.check_id = 'iterations_reveal_role'
+    GROUP BY k.check_id, k.severity
+  UNION ALL
     SELECT $1, s.subject, s.check_id, s.severity,
            s.evidence || CASE WHEN s.rows > 1 THEN format(' (and %s more rows of this name)', s.rows - 1) ELSE '' END
                || s.context,
@@ -124,13 +149,13 @@ AS $$
     LEFT JOIN (SELECT DISTINCT s.check_id FROM single s) s ON s.check_id = c.check_id
     GROUP BY c.check_id, c.severity, c.kind
   UNION ALL
-    -- Each role has a finding of its own, which names others.
+    -- Each role has a finding of its own, which names the others.
     SELECT $1, m.subject, m.check_id, k.severity,
            format('same %s as %s%s', w.column2,
                   (SELECT string_agg(format('"%s"', o.subject), ', ' ORDER BY o.number)
                    FROM (SELECT u.subject, u.number FROM unnest(f.subjects) WITH ORDINALITY AS u(subject, number)
-                         WHERE u.number <> m.number ORDER BY u.number LIMIT 3) o),
-                  CASE WHEN m.members > 4 THEN format(' and %s more', m.members - 4) ELSE '' END),
+                         WHERE u.number <> m.number ORDER BY u.number LIMIT 20) o),
+                  CASE WHEN m.members > 21 THEN format(' and %s more', m.members - 21) ELSE '' END),
            '', ''
     FROM member m
     JOIN firsts f ON (f.check_id, f.tag) = (m.check_id, m.tag)
@@ -212,6 +237,7 @@ COMMENT ON FUNCTION scram_internal.source_findings(text, boolean, text) IS 'inte
 COMMENT ON FUNCTION scram_internal.counted_evidence(bigint, text[], text[]) IS
     'internal to scram.audit(): the evidence of a finding that counts rows';
 COMMENT ON FUNCTION scram_internal.failed_slices(text) IS 'internal to scram.run_audit(): what to say about slices that cannot be read';
+COMMENT ON FUNCTION scram_internal.target_iterations() IS 'internal to scram.audit(): the count of new verifiers, and of answers to unknown users';
 COMMENT ON FUNCTION scram_internal.source_readers() IS
     'internal to scram.audit(): how many roles can read the secrets of each source';
 COMMENT ON FUNCTION scram_internal.unreadable_finding(text, text) IS 'internal to scram.audit(): the finding on a source that fails';

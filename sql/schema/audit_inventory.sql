@@ -7,6 +7,9 @@ CREATE TABLE scram.audit_census (
     kind text NOT NULL,
     iterations integer,
     subjects bigint NOT NULL CHECK (subjects > 0),
+    -- Its number in the run: a publication of deletes needs a key without NULL.
+    entry integer,
+    PRIMARY KEY (run_id, entry),
     UNIQUE NULLS NOT DISTINCT (run_id, source, kind, iterations)
 );
 SELECT pg_catalog.pg_extension_config_dump('scram.audit_census', '');
@@ -16,8 +19,9 @@ CREATE FUNCTION scram_internal.take_inventory(run bigint) RETURNS void
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    INSERT INTO scram.audit_census (run_id, source, kind, iterations, subjects)
-    SELECT run, s.source, k.kind, k.iterations, sum(k.subjects)
+    INSERT INTO scram.audit_census (run_id, source, kind, iterations, subjects, entry)
+    SELECT run, s.source, k.kind, k.iterations, sum(k.subjects),
+           row_number() OVER (ORDER BY s.source, k.kind, k.iterations)
     FROM scram_internal.slice_kind k
     JOIN scram_internal.source_slice s ON s.slice_id = k.slice_id
     WHERE s.source = 'role' OR s.source IN (SELECT a.name FROM scram.audit_source a WHERE a.enabled)
@@ -27,6 +31,7 @@ END;
 COMMENT ON TABLE scram.audit_census IS 'how many subjects of what kind each run of scram.run_audit() saw';
 COMMENT ON COLUMN scram.audit_census.source IS 'role, or the name of a registered source';
 COMMENT ON COLUMN scram.audit_census.kind IS 'as scram.identify() names it; none where nothing is stored';
+COMMENT ON COLUMN scram.audit_census.entry IS 'internal: its number in the run';
 COMMENT ON COLUMN scram.audit_census.iterations IS 'iteration count as the server takes it; NULL where the kind has none';
 COMMENT ON FUNCTION scram.audit_report(text, bigint) IS
     'the report on a run of scram.run_audit(): text, json, html or prometheus';

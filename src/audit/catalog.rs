@@ -254,6 +254,7 @@ pub(super) fn policy() -> Result<Policy, ErrorReport> {
         max_password_age: guc::max_password_age(),
         salt_len: guc::salt_length(),
         server_iterations: guc::server_iterations(),
+        target_iterations: guc::target_iterations().get().cast_signed(),
         year,
     })
 }

@@ -131,6 +131,8 @@ pub struct Policy {
     pub salt_len: usize,
     /// The count that the server itself gives to new passwords.
     pub server_iterations: i32,
+    /// The count that `scram.handshake_start` answers for an unknown user.
+    pub target_iterations: i32,
     /// The current year, for passwords like `alice2026`.
     pub year: i32,
 }

@@ -24,7 +24,10 @@ fn sources() {
     let cases = [
         (row("a", None, strict("pw", 4096, SALT)), &[] as &[&str]),
         (row("a", None, strict("a1", 4096, SALT)), &["password_is_name"]),
-        (row("a", None, strict("pw", 4095, SALT)), &["iterations_below_policy"]),
+        (
+            row("a", None, strict("pw", 4095, SALT)),
+            &["iterations_below_policy", "iterations_reveal_role"],
+        ),
         (row("a", None, plain(KAFKA)), &[]),
         (row("a", kafka, plain(KAFKA)), &[]),
         (row("a", None, plain(&KAFKA.replace("=4096", "=4095"))), &["iterations_below_policy"]),
@@ -33,7 +36,7 @@ fn sources() {
         (row("a", None, plain(&mongodb(4095))), &["iterations_below_policy"]),
         (row("a", None, plain(&mongodb(4096))), &[]),
         (row("a", None, plain(&mongodb(20_000))), &[]),
-        (row("a", None, strict("pw", 16_385, SALT)), &[]),
+        (row("a", None, strict("pw", 16_385, SALT)), &["iterations_reveal_role"]),
         (row("a", kafka, strict("pw", 16_385, SALT)), &["iterations_above_clients"]),
         (
             row("a", None, plain("$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW")),
@@ -78,6 +81,7 @@ fn sources() {
     let evidence: Vec<_> = found.iter().map(|finding| &*finding.evidence).collect();
     let expected = [
         "iteration count 100, at least 4096 wanted, refused by pg8000 below 4096",
+        "iteration count 100",
         "salt of 15 bytes, at least 16 wanted; Odyssey accepts 16 bytes only",
     ];
     assert_eq!(evidence, expected);

@@ -98,10 +98,23 @@ pub(super) fn iterations_above_clients(subject: &Subject, policy: &Policy) -> Op
     client_limits::refused(subject, subject.secret.as_ref()?, policy)
 }
 
-/// The server's first answer carries the count before the client has proved anything.
+/// The server's first answer carries the count before the client has proved anything. Rows of a source are
+/// for `scram.handshake_start`, which answers with its own count.
 pub(super) fn iterations_reveal_role(subject: &Subject, policy: &Policy) -> Option<String> {
-    subject.role().filter(|role| role.can_login)?;
-    let iterations = subject.secret.as_ref()?.iterations()?;
+    let secret = subject.secret.as_ref()?;
+    let iterations = secret.iterations()?;
+    let Origin::Role(role) = &subject.origin else {
+        let is_served = matches!(subject.origin, Origin::Registered { client: None, .. })
+            && matches!(
+                secret.kind(),
+                Kind::ScramLax | Kind::ScramSha1 | Kind::ScramSha256 | Kind::ScramSha512
+            );
+        return (is_served && iterations != policy.target_iterations)
+            .then(|| format!("iteration count {iterations}"));
+    };
+    if !role.can_login {
+        return None;
+    }
     (iterations != policy.mock_iterations).then(|| {
         let mock = policy.mock_iterations;
         format!("iteration count {iterations}, the server answers {mock} for an unknown role")

@@ -73,6 +73,7 @@ pub(crate) fn policy() -> Policy {
         max_password_age: 0,
         salt_len: 16,
         server_iterations: 4096,
+        target_iterations: 4096,
         year: 2026,
     }
 }
@@ -89,6 +90,7 @@ pub(crate) fn default_policy() -> Policy {
         max_password_age: 0,
         salt_len: 16,
         server_iterations: 4096,
+        target_iterations: 4096,
         year: 2026,
     }
 }
