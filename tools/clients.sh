@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs the packages that the client tests need, with pinned versions, into target/clients; also
+# Installs the packages that the client tests need, with pinned versions, into target/clients; also promtool,
 # PgBouncer, pgaudit and Dovecot. It is quick if they are there. Called by make, which sets PG and PG_CONFIG.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,6 +24,7 @@ main() {
     made node "$clients/package.json" || node
     made jdbc "$clients/JdbcLogin.java" || jdbc
     made kafka "$clients/KafkaCredential.java" || kafka
+    [ -x "$target/promtool/promtool" ] || promtool
 }
 
 # made NAME FILE: whether NAME was made from this very FILE.
@@ -62,6 +63,19 @@ kafka() {
         atoti_server_kafka==0.9.16 </dev/null
     javac -cp "$(echo "$target"/kafka/*/__resources__/plugin.jar)" -d "$target/kafka" "$clients/KafkaCredential.java"
     cp "$clients/KafkaCredential.java" "$target/kafka.made"
+}
+
+# Out of its package, because the package would start a server.
+promtool() {
+    echo "Unpacking promtool"
+    rm -rf "$target/promtool"
+    mkdir "$target/promtool"
+    (
+        cd "$target/promtool"
+        apt-get download prometheus >log 2>&1 </dev/null || { cat log >&2; exit 1; }
+        dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x --strip-components=3 ./usr/bin/promtool
+        rm prometheus_*.deb log
+    )
 }
 
 main

@@ -1,7 +1,7 @@
 //! Clients that others wrote, each as the little program of `pgrx-tests/clients`.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use postgres::{Config, NoTls};
@@ -165,6 +165,12 @@ pub fn mongodb_user(form: &str, credentials: &str) -> String {
 }
 
 /// What a program prints, without the newline.
+/// Runs Prometheus' `promtool` in a folder; it must succeed. Returns what it says.
+pub fn promtool(folder: &Path, arguments: &[&str]) -> String {
+    let mut promtool = Command::new(target().join("promtool/promtool"));
+    stdout(promtool.current_dir(folder).args(arguments))
+}
+
 fn stdout(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error} (make clients)"));

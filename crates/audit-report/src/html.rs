@@ -1,6 +1,7 @@
 //! `html`: one self-contained page. It sends no request, because its content security policy allows
 //! only its own style and script.
 
+mod about;
 mod changes;
 mod charts;
 mod listed;

@@ -42,6 +42,17 @@ fn the_page_has_a_heading_for_each_part() {
     }
 }
 
+/// The text of docs/checks.md is in the page, for the checks with open findings.
+#[test]
+fn the_page_explains_its_checks() {
+    let html = Format::Html.render(&sample());
+    assert!(html.contains("About this check"), "{html}");
+    assert!(html.contains("<strong>Why it matters.</strong>"), "{html}");
+    for left in ["](", "**", "```"] {
+        assert!(!html.contains(left), "Markdown is left over: {left}");
+    }
+}
+
 #[test]
 fn a_text_tells_everything_worst_first() {
     let text = Format::Text.render(&sample());

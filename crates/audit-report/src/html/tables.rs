@@ -2,6 +2,7 @@
 
 use maud::{Markup, PreEscaped, html};
 
+use super::about::about;
 use super::listed::{MOST, SMALL_TABLE_BYTES, TABLE_BYTES, fitting};
 use super::{count, evidence, mark, moment, name};
 use password_audit::Severity;
@@ -53,6 +54,7 @@ pub(super) fn remedies(report: &Report) -> Markup {
                                     td {
                                         @if let Some(check) = check { (check.remedy) }
                                         @if !commands.is_empty() { pre tabindex="0" { (commands) } }
+                                        (about(id))
                                     }
                                 }
                             }
