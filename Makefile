@@ -1,16 +1,23 @@
-# The one front door. `make help` lists the targets; `make PG=16 test` takes another major version.
+# The one front door. `make help` lists the targets; `make test PG=18` takes another major version.
 #
 # Every target first lets tools/setup.sh look for what is missing on this machine, so that each one
 # works on a fresh Debian with git, cargo and apt, as root or as a user with sudo.
 
+# PostgreSQL's major version, or the pg_config of any PostgreSQL. A version that this system does not have is fetched
+# into a folder of its own by tools/postgres.sh.
+ifdef PG_CONFIG
+PG ?= $(shell "$(PG_CONFIG)" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
+else
 PG ?= 15
-PG_CONFIG ?= /usr/lib/postgresql/$(PG)/bin/pg_config
+PG_CONFIG := $(shell tools/postgres.sh pg_config $(PG))
+endif
 
 # Crates that must never depend on PostgreSQL.
 CORE := scram-core password-audit sha256-lanes audit-report
 
-# pgrx keeps its settings in the checkout: a user's own ~/.pgrx stays as it is.
-export PGRX_HOME := $(CURDIR)/target/pgrx
+# pgrx keeps its settings in the checkout: a user's own ~/.pgrx stays as it is. Each version but the default one has a
+# folder of its own, because cargo rebuilds the pgrx crates whenever the file in it changes.
+export PGRX_HOME := $(CURDIR)/target/pgrx$(filter-out 15,$(PG))
 export CARGO_TARGET_DIR := $(CURDIR)/target
 # tools/setup.sh puts a cargo-pgrx there unless the right one is on the PATH already.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
@@ -42,7 +49,7 @@ help: ## this list
 demo: install ## the main job on a throwaway server, shown step by step (KEEP=1 leaves the server running)
 	@tools/demo.sh
 
-test: setup core pgtest install order clienttest ## set-up, then every test
+test: setup core pgtest install order clienttest ## set-up, then every test; PG=16, PG=17, PG=18 for another version
 
 install: setup ## release build into this machine's PostgreSQL
 	@tools/install.sh

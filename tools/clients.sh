@@ -17,7 +17,10 @@ main() {
     command -v chromium >/dev/null || missing+=(chromium)
     [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
     command -v doveadm >/dev/null || missing+=(dovecot-core)
-    [ -f "$("$PG_CONFIG" --pkglibdir)/pgaudit.so" ] || missing+=("postgresql-$PG-pgaudit")
+    command -v psql >/dev/null || missing+=(postgresql-client)
+    # A server that tools/postgres.sh fetched has it already, unless there is none for it.
+    [ "$PG_CONFIG" != "/usr/lib/postgresql/$PG/bin/pg_config" ] ||
+        [ -f "$("$PG_CONFIG" --pkglibdir)/pgaudit.so" ] || missing+=("postgresql-$PG-pgaudit")
     [ ${#missing[@]} -eq 0 ] || tools/packages.sh "${missing[@]}"
     mkdir -p "$target"
     made python "$clients/requirements.txt" || python

@@ -13,29 +13,35 @@ main() {
     pgrx_config
 }
 
-# Debian packages, only those that are missing.
+# Debian packages, only those that are missing. A server that dpkg does not know brings its own files.
 packages() {
     local wanted=(
-        "postgresql-$PG"            # the server
-        "postgresql-server-dev-$PG" # its headers
-        "postgresql-$PG-cron"       # pg_cron, for the scheduled audit
-        libclang-dev                # bindgen reads the headers with it
-        gcc libc6-dev               # linker
-        sudo                        # `cargo pgrx test` starts its server as postgres with it, as root too
+        libclang-dev  # bindgen reads the headers with it
+        gcc libc6-dev # linker
+        sudo          # `cargo pgrx test` starts its server as postgres with it, as root too
     )
+    if [ "$PG_CONFIG" = "/usr/lib/postgresql/$PG/bin/pg_config" ]; then
+        wanted+=(
+            "postgresql-$PG"            # the server
+            "postgresql-server-dev-$PG" # its headers
+            "postgresql-$PG-cron"       # pg_cron, for the scheduled audit
+        )
+    elif [ "$PG_CONFIG" = "$(tools/postgres.sh pg_config "$PG")" ]; then
+        tools/postgres.sh fetch "$PG"
+    fi
     if ! command -v dpkg-query >/dev/null; then
         [ -x "$PG_CONFIG" ] && return
         stop "$PG_CONFIG is missing." \
             "Install PostgreSQL $PG with its headers, pg_cron and libclang, and run: make PG_CONFIG=/path/to/pg_config"
     fi
+    # The user that runs the tests' servers when root calls them.
+    [ "$(id -u)" -ne 0 ] || id postgres >/dev/null 2>&1 || wanted+=(postgresql-common)
 
     local package missing=()
     for package in "${wanted[@]}"; do
         installed "$package" || missing+=("$package")
     done
-    [ ${#missing[@]} -eq 0 ] && return
-
-    tools/packages.sh "${missing[@]}"
+    [ ${#missing[@]} -eq 0 ] || tools/packages.sh "${missing[@]}"
 }
 
 installed() {
@@ -60,6 +66,10 @@ cargo_pgrx() {
 pgrx_config() {
     [ -x "$PG_CONFIG" ] || stop "$PG_CONFIG is missing." \
         "Say where PostgreSQL $PG's pg_config is: make PG_CONFIG=/path/to/pg_config"
+    local version
+    version=$("$PG_CONFIG" --version)
+    [[ $version =~ ^PostgreSQL\ ${PG}[^0-9] ]] || stop "$PG_CONFIG belongs to $version, not to PostgreSQL $PG." \
+        "Give the one that fits, or PG alone without PG_CONFIG in the environment."
     grep -qsxF "pg$PG = \"$PG_CONFIG\"" "$PGRX_HOME/config.toml" && return
     local log
     log=$(mktemp)
