@@ -26,9 +26,11 @@ pub mod errors;
 pub mod expected;
 pub mod fixtures;
 pub mod foreign;
+pub mod port;
 pub mod repeat;
 pub mod rows;
 pub mod runs;
+pub mod versions;
 pub mod wait;
 
 pub use bridge::{Bridge, Users};
@@ -38,4 +40,5 @@ pub use errors::Raised;
 pub use fixtures::make_role;
 pub use rows::{cell, rows, text, verify_role};
 pub use runs::Run;
+pub use versions::Feature;
 pub use wait::until;

@@ -2,7 +2,7 @@
 //! check is in the log, and no name forges a line there.
 
 use postgres::Client;
-use scram_ext_client_tests::{Cluster, Raised, cell, rows, text, verify_role};
+use scram_ext_client_tests::{Cluster, Feature, Raised, cell, rows, text, verify_role};
 
 /// Answers of a whole exchange for a role, with a password: the challenge without its nonce, whether it
 /// was accepted, and the error.
@@ -137,8 +137,7 @@ fn a_rollback_hides_no_guess() {
                  scram.set_role_verifier(name, text, timestamptz) TO creator",
         )
         .expect("roles");
-    let version = cell(&mut admin, "SHOW server_version_num").expect("a version");
-    if version.as_str() >= "160000" {
+    if Feature::AdminOption.is_there() {
         admin.batch_execute("GRANT victim TO creator WITH ADMIN OPTION").expect("a grant");
     }
     let stored = "SELECT rolpassword FROM pg_authid WHERE rolname = 'victim'";

@@ -1,9 +1,10 @@
 //! A `check_password_hook` that takes plain text only, as credcheck's does with its default settings.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::{env, fs};
 
+use scram_ext_client_tests::versions::pg_config;
 use scram_ext_client_tests::{Cluster, Raised, cell};
 
 /// Refuses each verifier with credcheck's words and SQLSTATE.
@@ -53,12 +54,9 @@ fn the_error_names_the_setting_of_credcheck() {
 fn build(dir: &Path) -> String {
     let (source, library) = (dir.join("hook.c"), dir.join("hook.so"));
     fs::write(&source, HOOK).expect("the source");
-    let config =
-        env::var_os("PG_CONFIG").unwrap_or_else(|| "/usr/lib/postgresql/15/bin/pg_config".into());
-    let include = Command::new(config).arg("--includedir-server").output().expect("pg_config");
-    let include = String::from_utf8(include.stdout).expect("a path");
+    let include = pg_config("--includedir-server");
     let made = Command::new("cc")
-        .args(["-shared", "-fPIC", "-I", include.trim(), "-o"])
+        .args(["-shared", "-fPIC", "-I", &include, "-o"])
         .args([&library, &source])
         .output()
         .expect("a C compiler");

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
 
+use crate::versions::pg_config;
+
 /// The server refuses to run as root: then everything of it is run as, and belongs to, this user.
 const OWNER: &str = "postgres";
 
@@ -84,14 +86,8 @@ pub(super) fn own(dir: &Path) {
     }
 }
 
-/// Where PostgreSQL's programs are: `PG_CONFIG` says, as with PGXS.
-static BIN: LazyLock<PathBuf> = LazyLock::new(|| {
-    let pg_config = std::env::var_os("PG_CONFIG")
-        .unwrap_or_else(|| "/usr/lib/postgresql/15/bin/pg_config".into());
-    let output = Command::new(&pg_config).arg("--bindir").output();
-    let output = output.unwrap_or_else(|error| panic!("{}: {error}", pg_config.display()));
-    PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim())
-});
+/// Where PostgreSQL's programs are.
+static BIN: LazyLock<PathBuf> = LazyLock::new(|| PathBuf::from(pg_config("--bindir")));
 
 static IS_ROOT: LazyLock<bool> =
     LazyLock::new(|| std::fs::metadata("/proc/self").expect("the process's own entry").uid() == 0);
