@@ -41,15 +41,18 @@ endif
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: advisories help demo test install check installcheck order bench fuzz clean setup core pgtest clients clienttest expected
+.PHONY: advisories help demo test test-all install check installcheck order bench fuzz clean setup core pgtest clients clienttest expected
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: install ## the main job on a throwaway server, shown step by step (KEEP=1 leaves the server running)
 	@tools/demo.sh
 
 test: setup core pgtest install order clienttest ## set-up, then every test; PG=16, PG=17, PG=18 for another version
+
+test-all: ## every test with each of PostgreSQL 15 to 18, and a table at the end (CHOICE=choice: fewer for 16 to 18)
+	@tools/test-all.sh $(CHOICE)
 
 install: setup ## release build into this machine's PostgreSQL
 	@tools/install.sh
@@ -101,7 +104,7 @@ clients:
 
 # Last in `make test`, so that its closing lines are the last ones.
 clienttest: clients
-	cargo test --no-fail-fast -p scram-ext-client-tests $(if $(TEST),--test $(TEST)) $(NAME)
+	@tools/clienttest.sh "$(TEST)" $(NAME)
 
 # Rewrites pgrx-tests/expected/ and the output blocks of the pages from the installed extension: read the diff.
 expected: install

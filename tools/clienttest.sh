@@ -1,0 +1,42 @@
+#!/bin/bash
+# The client tests, against the installed extension. Called by make, which sets PG and PG_CONFIG.
+#
+#   tools/clienttest.sh                  all files of pgrx-tests/tests
+#   tools/clienttest.sh FILES [NAME]     these files; in them the tests with NAME in their name
+#
+# Without FILES it leaves out the tests of what the server at hand comes without, and says so.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Files whose tests need pg_cron or pgaudit, and those that need TLS in the server.
+readonly with_libraries=' attack_jobs attack_review cron docs errors leaks safe_ways '
+readonly with_tls=' no_matching_hba_rule '
+
+main() {
+    local file files=() out=()
+    if [ -n "${1-}" ]; then
+        for file in $1; do files+=(--test "$file"); done
+        shift
+    else
+        [ $# -eq 0 ] || shift
+        for file in pgrx-tests/tests/*.rs; do
+            file=$(basename "$file" .rs)
+            if runs_here "$file"; then files+=(--test "$file"); else out+=("$file"); fi
+        done
+        [ ${#out[@]} -eq 0 ] || echo "Left out, because this PostgreSQL has no pg_cron, pgaudit or TLS: ${out[*]}"
+    fi
+    cargo test --no-fail-fast -p scram-ext-client-tests "${files[@]}" "$@"
+}
+
+runs_here() {
+    case $with_libraries in
+        *" $1 "*) has_library pg_cron && has_library pgaudit ;;
+        *) case $with_tls in *" $1 "*) "$PG_CONFIG" --configure | grep -q ssl ;; esac ;;
+    esac
+}
+
+has_library() {
+    [ -f "$("$PG_CONFIG" --pkglibdir)/$1.so" ]
+}
+
+main "$@"

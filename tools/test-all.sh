@@ -1,0 +1,60 @@
+#!/bin/bash
+# The tests with each major version of PostgreSQL, one after the other, and a table at the end. Called by make.
+#
+#   tools/test-all.sh           every test with every version
+#   tools/test-all.sh choice    every test with 15, a choice of the client tests with the others: for each change
+#
+# A failure does not keep the other parts from running. The output of a part is also in target/test-all.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# Make sets these for one version.
+unset PG PG_CONFIG PGRX_HOME MAKEFLAGS MAKELEVEL
+
+readonly logs=target/test-all versions=(15 16 17 18)
+# What reads the server's memory, catalogs and files, and what differs between versions.
+readonly choice=(versions catalog challenge server_values login password_privileges set_password rotation
+    audit findings sources source_types seeded hba_words hba_on_disk dump cancel)
+table=() passed=0 failed=0 broken=0
+
+main() {
+    rm -rf "$logs"
+    mkdir -p "$logs"
+    local begun=$SECONDS version
+    part 15 core 'tests without a server'
+    for version in "${versions[@]}"; do
+        # The test build of pgtest is installed over the real one, so that it comes first.
+        part "$version" pgtest 'tests in the server'
+        part "$version" install 'build and install'
+        if [ "$version" = 15 ] || [ "${1-}" != choice ]; then
+            part "$version" order 'ten orders of the schema'
+            part "$version" clienttest 'all client tests'
+        else
+            part "$version" clienttest 'a choice of the client tests' "TEST=${choice[*]}"
+        fi
+    done
+    echo
+    printf '%-11s %-30s %7s %7s %8s\n' PostgreSQL part passed failed time
+    printf '%s\n' "${table[@]}"
+    printf '%-42s %7d %7d %8s\n\n' all "$passed" "$failed" "$(duration $((SECONDS - begun)))"
+    echo "$passed passed, $failed failed"
+    [ "$failed" -eq 0 ] && [ "$broken" -eq 0 ]
+}
+
+# part VERSION TARGET TITLE [VARIABLE=VALUE…]: one target of make, and its line of the table.
+part() {
+    local version=$1 target=$2 title=$3 log=$logs/$1-$2.log begun=$SECONDS mark='' counts
+    shift 3
+    printf '\n==== PostgreSQL %s: %s ====\n' "$version" "$title"
+    make --no-print-directory "$target" "PG=$version" "$@" 2>&1 </dev/null | tee "$log" || { broken=1 mark=' FAILED'; }
+    counts=$(awk '/^test result: / { for (i = 2; i <= NF; i++) { if ($i ~ /^passed/) p += $(i - 1); if ($i ~ /^failed/) f += $(i - 1) } }
+        END { print p + 0, f + 0 }' "$log")
+    passed=$((passed + ${counts% *})) failed=$((failed + ${counts#* }))
+    table+=("$(printf '%-11s %-30s %7d %7d %8s%s' "$version" "$title" "${counts% *}" "${counts#* }" \
+        "$(duration $((SECONDS - begun)))" "$mark")")
+}
+
+duration() {
+    printf '%d:%02d' $(($1 / 60)) $(($1 % 60))
+}
+
+main "$@"
