@@ -85,7 +85,9 @@ fn the_databases_owner_dumps_and_restores_with_the_grants_of_the_page() {
     let file = cluster.dir().join("app.dump").display().to_string();
     let dump = ["-Fc", "-f", &file, "postgres"];
     let refused = cluster.run("pg_dump", "app_owner", &dump).expect_err("no grant yet");
-    assert!(refused.contains("permission denied"), "{refused}");
+    // pg_dump 18 reads sequences first, and has words of its own.
+    let says = ["permission denied", "user may lack SELECT privilege"];
+    assert!(says.iter().any(|said| refused.contains(said)), "{refused}");
 
     let grants = docs::block("docs/audit.md", "sql", "CREATE ROLE app_owner LOGIN;");
     let grants = grants.replace("CREATE ROLE app_owner LOGIN;", "");

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use postgres::Client;
-use scram_ext_client_tests::{Cluster, cell};
+use scram_ext_client_tests::{Cluster, Feature, cell};
 
 const KEPT: &str = "; the server keeps the rules that it loaded before, and would not start";
 
@@ -33,7 +33,11 @@ fn a_file_that_the_server_would_not_load() {
         ("# nothing\n".to_owned(), "the file has no rules"),
         (
             format!("{good}local all @missing md5\n"),
-            "line 3: could not open secondary authentication file",
+            if Feature::HbaPatterns.is_there() {
+                "line 3: could not open file"
+            } else {
+                "line 3: could not open secondary authentication file"
+            },
         ),
         // Messages quote words of the line.
         (

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use scram_ext_client_tests::{Cluster, cell, rows};
+use scram_ext_client_tests::{Cluster, Feature, cell, rows};
 
 /// Random files, each judged by the audit and tried with every role.
 const ROUNDS: usize = 65;
@@ -97,7 +97,13 @@ fn the_audit_and_psql_agree_on_words() {
                     .iter()
                     .any(|host| cluster.psql_opens(*host, name, database, "Xq8-secret"))
             });
-            assert_ne!(said, gets_in, "seed {seed}, round {round}, role {name}:\n{rules}");
+            let context = format!("seed {seed}, round {round}, role {name}:\n{rules}");
+            if Feature::HbaPatterns.is_there() && rules.contains("/^a") {
+                // The audit does not evaluate patterns, and takes each for one that may match.
+                assert!(!said || !gets_in, "{context}");
+            } else {
+                assert_ne!(said, gets_in, "{context}");
+            }
             if said { locked += 1 } else { open += 1 }
         }
     }
