@@ -8,15 +8,7 @@ lib=$("$PG_CONFIG" --pkglibdir)
 share=$("$PG_CONFIG" --sharedir)/extension
 
 main() {
-    rm -rf "$tree"
-    mkdir -p target/package
-    # The standard output, cargo-pgrx's messages about itself, goes to the log; cargo's progress is
-    # shown.
-    if ! cargo pgrx package --pg-config "$PG_CONFIG" --out-dir "$tree" >"$tree.log" </dev/null; then
-        cat "$tree.log" >&2
-        exit 1
-    fi
-
+    tools/build.sh
     if up_to_date; then
         echo "scram_ext is installed in $lib"
         return
