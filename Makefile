@@ -41,7 +41,7 @@ endif
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: advisories help demo test test-all install check installcheck order bench fuzz clean setup core pgtest clients clienttest expected
+.PHONY: advisories all baseline coexistence upgradetest deb debtest dist disttest help demo test test-all install check installcheck order bench fuzz clean setup core pgtest clients clienttest expected
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +71,28 @@ installcheck: setup pgtest install clienttest ## tests that need a server: in it
 order: install ## the schema, generated and installed ten times: its order changes from run to run
 	@tools/order.sh
 
+deb: setup ## Debian package of this version in target/deb
+	@tools/deb.sh
+
+debtest: deb ## lintian on it, and its installation, use and removal in a chroot without Rust (as root)
+	@tools/debtest.sh
+
+dist: ## zip for PGXN with all crates in target/dist
+	@tools/dist.sh
+
+disttest: setup dist ## builds and tests the zip in an empty folder without a network (as root)
+	@tools/disttest.sh
+
+coexistence: install ## with the other extensions that Debian has for this version
+	@tools/coexistence.sh
+
+upgradetest: ## pg_upgrade of a cluster with the extension from 15 to 17 to 18
+	@for version in 15 17 18; do $(MAKE) --no-print-directory install PG=$$version PG_CONFIG=$$(tools/postgres.sh pg_config $$version) || exit; done
+	@tools/upgradetest.sh 15 17 18
+
+baseline: install ## the installed library on a CPU without SHA extensions and AVX, by QEMU
+	@tools/baseline.sh
+
 advisories: ## security advisories on dependencies, from github.com
 	@tools/lint.sh advisories
 
@@ -87,7 +109,10 @@ fuzz: ## every fuzz target of the core for T=60 seconds
 clean: ## remove what was built here, but for cargo-pgrx; nothing that was installed
 	[ ! -d target ] || find target -mindepth 1 -maxdepth 1 ! -name tools -exec rm -rf {} +
 
-# ---- parts of the above -------------------------------------------------------------------------
+# ---- parts of the above, and what PGXN's client calls -------------------------------------------------------------------------
+
+all: setup
+	@tools/build.sh
 
 setup:
 	@tools/setup.sh

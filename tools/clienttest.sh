@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Files whose tests need pg_cron or pgaudit, and those that need TLS in the server.
-readonly with_libraries=' attack_jobs attack_review cron docs errors leaks safe_ways '
+readonly with_libraries=' attack_jobs attack_review cron docs errors leaks packaging safe_ways '
 readonly with_tls=' no_matching_hba_rule '
 
 main() {

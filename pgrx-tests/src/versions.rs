@@ -71,6 +71,11 @@ pub fn has_library(name: &str) -> bool {
     PathBuf::from(pg_config("--pkglibdir")).join(format!("{name}.so")).exists()
 }
 
+/// Whether the server can create this extension.
+pub fn has_extension(name: &str) -> bool {
+    PathBuf::from(pg_config("--sharedir")).join(format!("extension/{name}.control")).exists()
+}
+
 /// What `pg_config` prints for an option. `PG_CONFIG` says which one, as with PGXS.
 pub fn pg_config(option: &str) -> String {
     let pg_config = std::env::var_os("PG_CONFIG")

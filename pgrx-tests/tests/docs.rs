@@ -27,10 +27,12 @@ pages! {
     checks_run: "docs/checks.md",
     formats_run: "docs/formats.md",
     handshake_runs: "docs/handshake.md",
+    install_runs: "docs/install.md",
     poolers_run: "docs/poolers.md",
     privileges_run: "docs/privileges.md",
     roles_run: "docs/roles.md",
     settings_run: "docs/settings.md",
+    upgrade_runs: "docs/upgrade.md",
     verifiers_run: "docs/verifiers.md",
 }
 
