@@ -5,9 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Extensions and their packages: Debian 12 has fewer.
-declare -A packages=([pg_cron]=cron [pg_partman]=partman [pgaudit]=pgaudit [postgis]=postgis-3 [set_user]=set-user)
-[ "$PG" -le 15 ] || packages+=([credcheck]=credcheck [pg_hint_plan]=pg-hint-plan [timescaledb]=timescaledb
-    [vector]=pgvector)
+declare -A packages=([pg_cron]=cron [pg_partman]=partman [pgaudit]=pgaudit [set_user]=set-user)
+[ "$PG" -le 15 ] || packages+=([credcheck]=credcheck [pg_hint_plan]=pg-hint-plan [postgis]=postgis-3
+    [timescaledb]=timescaledb [vector]=pgvector)
 
 main() {
     local name missing=()
@@ -18,8 +18,9 @@ main() {
         if [ "$PG_CONFIG" = "/usr/lib/postgresql/$PG/bin/pg_config" ]; then
             tools/packages.sh "${missing[@]}"
         else
-            # The scripts of PostGIS are a package that this one only recommends.
-            tools/postgres.sh add "$PG" "${missing[@]}" "postgresql-$PG-postgis-3-scripts"
+            tools/postgres.sh add "$PG" "${missing[@]}"
+            # The package's own script would make this link, but no script runs there.
+            ln -sf postgis-3.control "$("$PG_CONFIG" --sharedir)/extension/postgis.control"
         fi
     fi
     COEXISTENCE=${!packages[*]} cargo test -p scram-ext-client-tests --test coexistence -- --nocapture

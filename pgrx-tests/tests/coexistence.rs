@@ -5,7 +5,7 @@
 //! missing is a failure then.
 
 use scram_ext_client_tests::versions::{has_extension, has_library};
-use scram_ext_client_tests::{Cluster, Raised, Run, cell, rows, verify_role};
+use scram_ext_client_tests::{Cluster, Raised, Run, cell, rows};
 
 /// Libraries that are preloaded. The first five come with PostgreSQL.
 const LIBRARIES: [&str; 11] = [
@@ -81,7 +81,6 @@ fn all_are_loaded_together() {
     }
 
     let rotated = cell(&mut client, "SELECT scram.rotate_role('alice')").expect("a password");
-    assert_eq!(verify_role(&mut client, "alice", &rotated), Some(true));
     cluster.login("alice", rotated.as_bytes()).expect("a login");
     assert!(cluster.login("alice", b"wrong").is_err());
     let set = "SELECT action FROM scram.set_role_password('alice', 'Xq8-a-long-password')";
@@ -103,7 +102,8 @@ fn all_are_loaded_together() {
     // A generated password leaves the server in the result alone.
     let log = cluster.log();
     assert!(!log.contains(&rotated) && !log.contains(password), "a password is in the log");
-    let statements = "SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%' || $$PW$$ || '%'";
+    let statements =
+        "SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%' || $$PW$$ || '%'";
     assert_eq!(cell(&mut client, &statements.replace("PW", &rotated)).as_deref(), Some("0"));
     client.batch_execute("DROP EXTENSION scram_ext").expect("removed");
 }

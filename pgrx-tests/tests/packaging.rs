@@ -29,7 +29,8 @@ fn the_library_exports_what_postgresql_looks_up() {
 #[test]
 fn a_new_container_has_its_nightly_audit() {
     let compose = fs::read_to_string(docs::root().join("docker-compose.yml")).expect("the file");
-    let settings = compose.lines().filter_map(|line| line.trim().strip_prefix("- ")?.split_once('='));
+    let settings =
+        compose.lines().filter_map(|line| line.trim().strip_prefix("- ")?.split_once('='));
     let builder = settings.fold(Cluster::builder(), |builder, (name, value)| {
         builder.conf(&format!("{name} = '{value}'"))
     });
