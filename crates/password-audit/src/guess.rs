@@ -161,12 +161,7 @@ pub fn secret_digest(key: &HmacKey, subject: &Subject) -> Option<Key> {
 
 /// The same digest, of a secret that was not parsed. `text`: the stored text, or the length in bytes of
 /// one that is too long to be read.
-pub fn text_digest(
-    key: &HmacKey,
-    source: &str,
-    name: &[u8],
-    text: Result<&str, usize>,
-) -> Key {
+pub fn text_digest(key: &HmacKey, source: &str, name: &[u8], text: Result<&str, usize>) -> Key {
     let unread;
     let text = match text {
         Ok(text) => text,
