@@ -69,8 +69,12 @@ BEGIN
         RETURN;
     END IF;
     SELECT s.* INTO told FROM scram.audit_progress() s;
+    IF NOT FOUND THEN
+        -- The session's activity is not tracked any more.
+        RETURN;
+    END IF;
     RAISE NOTICE USING MESSAGE = CASE told.stage
-        WHEN 'reading' THEN format('audit run %s: reading source "%s"', run, told.source)
+        WHEN 'reading' THEN format('audit run %s: reading %s', run, coalesce('source "' || told.source || '"', 'the sources'))
         ELSE format('audit run %s: %s passwords tried, %s left; %s a second, %s more nights like this one',
                     run, told.tried, told.remaining, coalesce(round(told.rate)::text, '?'),
                     coalesce(round(told.nights_left::numeric, 1)::text, '?'))
