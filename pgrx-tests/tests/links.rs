@@ -61,6 +61,7 @@ fn each_line_of_prose_is_a_whole_sentence() {
 /// Every folder with Markdown files of the project.
 const FOLDERS: &[&str] = &[
     "",
+    "contrib",
     "crates/scram-core",
     "crates/scram-core/tests/testdata",
     "crates/sha256-lanes",
