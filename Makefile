@@ -41,7 +41,7 @@ endif
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: advisories all baseline coexistence upgradetest deb debtest dist disttest help demo test test-all install check installcheck order bench fuzz clean setup core pgtest clients clienttest expected
+.PHONY: advisories all baseline coexistence freeze upgradetest deb debtest dist disttest help demo test test-all install check installcheck order bench fuzz clean setup core pgtest clients clienttest expected
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -86,9 +86,13 @@ disttest: setup dist ## builds and tests the zip in an empty folder without a ne
 coexistence: install ## with the other extensions that Debian has for this version
 	@tools/coexistence.sh
 
-upgradetest: ## pg_upgrade of a cluster with the extension from 15 to 17 to 18
-	@for version in 15 17 18; do $(MAKE) --no-print-directory install PG=$$version PG_CONFIG=$$(tools/postgres.sh pg_config $$version) || exit; done
-	@tools/upgradetest.sh 15 17 18
+upgradetest: ## pg_upgrade of a cluster with the extension, from 15 to 17 and from 16 to 18
+	@for version in 15 16 17 18; do $(MAKE) --no-print-directory install PG=$$version PG_CONFIG=$$(tools/postgres.sh pg_config $$version) || exit; done
+	@tools/upgradetest.sh 15 17
+	@tools/upgradetest.sh 16 18
+
+freeze: setup ## at a release: makes the SQL of this version a script that never changes again
+	@tools/freeze.sh
 
 baseline: install ## the installed library on a CPU without SHA extensions and AVX, by QEMU
 	@tools/baseline.sh
