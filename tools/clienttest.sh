@@ -8,8 +8,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Files whose tests need pg_cron or pgaudit, and those that need TLS in the server.
-readonly with_libraries=' attack_jobs attack_review cron docs errors leaks packaging safe_ways '
+# Files whose tests need pg_cron, pgaudit or PostgreSQL's own further extensions, and those that need TLS in the server.
+readonly with_libraries=' attack_jobs attack_review cron docs errors leaks packaging safe_ways source_types '
 readonly with_tls=' no_matching_hba_rule '
 
 main() {
@@ -23,14 +23,14 @@ main() {
             file=$(basename "$file" .rs)
             if runs_here "$file"; then files+=(--test "$file"); else out+=("$file"); fi
         done
-        [ ${#out[@]} -eq 0 ] || echo "Left out, because this PostgreSQL has no pg_cron, pgaudit or TLS: ${out[*]}"
+        [ ${#out[@]} -eq 0 ] || echo "Left out, because this PostgreSQL has no pg_cron, pgaudit, citext or TLS: ${out[*]}"
     fi
     cargo test --no-fail-fast -p scram-ext-client-tests "${files[@]}" "$@"
 }
 
 runs_here() {
     case $with_libraries in
-        *" $1 "*) has_library pg_cron && has_library pgaudit ;;
+        *" $1 "*) has_library pg_cron && has_library pgaudit && has_library citext ;;
         *) case $with_tls in *" $1 "*) "$PG_CONFIG" --configure | grep -q ssl ;; esac ;;
     esac
 }

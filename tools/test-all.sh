@@ -14,7 +14,7 @@ readonly logs=target/test-all versions=(15 16 17 18)
 # For each change: what reads the server's memory, catalogs and files, and what differs between versions. 17 differs
 # from both of its neighbours in one line of pgrx-tests/src/versions.rs.
 readonly choice=(versions catalog challenge server_values login password_privileges set_password audit findings
-    source_types seeded hba_on_disk dump cancel)
+    seeded hba_on_disk dump cancel)
 readonly choice_of_17=(versions catalog audit dump cancel)
 table=() passed=0 failed=0 broken=0
 
