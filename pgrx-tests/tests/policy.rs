@@ -198,6 +198,7 @@ fn a_policy_is_checked() {
         ("action", "'on'", "23514"),
         ("check_id", "'md5_hash'", "23502"),
         ("subject, action", "'member of ', 'off'", "22023"),
+        ("subject, action", r"'a%\', 'off'", "22025"),
         ("subject, action", "'member of ' || repeat('x', 64), 'off'", "22023"),
         ("source, subject, action", "'app', 'member of postgres', 'off'", "22023"),
         ("subject, action", "repeat('x', 1025), 'off'", "23514"),
