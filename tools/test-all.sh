@@ -2,7 +2,7 @@
 # The tests with each major version of PostgreSQL, one after the other, and a table at the end. Called by make.
 #
 #   tools/test-all.sh           every test with every version
-#   tools/test-all.sh choice    every test with 15, a choice of the client tests with the others: for each change
+#   tools/test-all.sh newer     a choice of the tests with 16 to 18: for each change, beside `make test`
 #
 # A failure does not keep the other parts from running. The output of a part is also in target/test-all.
 set -euo pipefail
@@ -23,9 +23,9 @@ main() {
     mkdir -p "$logs"
     local begun=$SECONDS version
     for version in "${versions[@]}"; do
-        if [ "$version" = 15 ] || [ "${1-}" != choice ]; then
+        if [ "${1-}" != newer ]; then
             whole "$version"
-        else
+        elif [ "$version" != 15 ]; then
             chosen "$version"
         fi
     done
