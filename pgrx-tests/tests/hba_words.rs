@@ -154,13 +154,13 @@ fn rules_are_shown_as_they_are_meant() {
     assert_eq!(
         found,
         [
-            "warning|local all postgres trust|decides about superusers only: \"postgres\"; pg_hba.conf:1",
+            "warning|local all postgres trust, pg_hba.conf:1|decides about superusers only: \"postgres\"; pg_hba.conf:1",
             &format!(
-                "critical|local \"all\" \"+staff\",ann trust|decides about {no_role}; pg_hba.conf:2"
+                "critical|local \"all\" \"+staff\",ann trust, pg_hba.conf:2|decides about {no_role}; pg_hba.conf:2"
             ),
             // The server may find a client of that name.
-            "critical|host all all \"all\" trust|decides about every role that may log in; pg_hba.conf:3",
-            "critical|local all all trust|decides about \"ann\"; pg_hba.conf:4",
+            "critical|host all all \"all\" trust, pg_hba.conf:3|decides about every role that may log in; pg_hba.conf:3",
+            "critical|local all all trust, pg_hba.conf:4|decides about \"ann\"; pg_hba.conf:4",
         ]
     );
 }

@@ -73,7 +73,19 @@ fn every_form_is_judged() {
     let list = "SELECT DISTINCT source, subject, check_id FROM {} WHERE source NOT IN ('role', 'server') ORDER BY 1, 2, 3";
     let now = triples(&mut client, &list.replace("{}", "scram.audit()"));
     let mut expected: Vec<_> = scanned.map(|row| row.map(str::to_owned)).into();
-    assert_eq!(now, expected);
+    // Found now, and not stored, a single row has its own name.
+    let mut named = expected.clone();
+    for row in &mut named {
+        let name = match [&*row[0], &*row[2]] {
+            ["account", "iterations_above_clients"] => "many",
+            ["account", "salt_short"] => "short",
+            ["mixed", "iterations_below_policy"] => "few",
+            _ => continue,
+        };
+        name.clone_into(&mut row[1]);
+    }
+    named.sort();
+    assert_eq!(now, named);
 
     // A stored run finds the same, and passwords.
     cell(&mut client, "CALL scram.run_audit()").expect("a run");

@@ -136,14 +136,19 @@ AS $$
     WHERE s.check_id = 'source_unreadable' AND $1 NOT IN ('role', 'server')
   UNION ALL
     SELECT $1,
-           CASE WHEN bool_or(s.check_id IS NOT NULL) THEN 'further ' ELSE '' END || c.kind || ' rows',
+           -- What is stored keeps its subject when a second row comes.
+           CASE WHEN $2 AND sum(c.rows) = 1 THEN min(c.names[1])
+                ELSE CASE WHEN bool_or(s.check_id IS NOT NULL) THEN 'further ' ELSE '' END || c.kind || ' rows'
+           END,
            c.check_id, c.severity,
-           scram_internal.counted_evidence(
-               sum(c.rows)::bigint,
-               (SELECT array_agg(DISTINCT e.evidence) FROM counted o, unnest(o.evidences) AS e(evidence)
-                WHERE (o.check_id, o.kind) = (c.check_id, c.kind)),
-               (SELECT array_agg(DISTINCT n.name) FROM counted o, unnest(o.names) AS n(name)
-                WHERE (o.check_id, o.kind) = (c.check_id, c.kind))),
+           CASE WHEN $2 AND sum(c.rows) = 1 THEN min(c.evidences[1])
+                ELSE scram_internal.counted_evidence(
+                    sum(c.rows)::bigint,
+                    (SELECT array_agg(DISTINCT e.evidence) FROM counted o, unnest(o.evidences) AS e(evidence)
+                     WHERE (o.check_id, o.kind) = (c.check_id, c.kind)),
+                    (SELECT array_agg(DISTINCT n.name) FROM counted o, unnest(o.names) AS n(name)
+                     WHERE (o.check_id, o.kind) = (c.check_id, c.kind)))
+           END,
            '', ''
     FROM counted c
     LEFT JOIN (SELECT DISTINCT s.check_id FROM single s) s ON s.check_id = c.check_id

@@ -119,10 +119,10 @@ BEGIN
             RETURN QUERY
             WITH found AS MATERIALIZED (
                 SELECT f.*, row_number() OVER () AS number
-                FROM (SELECT n.source, n.subject, n.check_id, n.severity, n.evidence
+                FROM (SELECT n.source, n.subject, n.check_id, n.severity, n.evidence, n.context
                       FROM scram_internal.source_findings(this_source, true, NULL) n
                       UNION ALL
-                      SELECT r.* FROM scram_internal.source_readers() r WHERE this_source = 'server') f
+                      SELECT r.*, '' FROM scram_internal.source_readers() r WHERE this_source = 'server') f
             ), listed AS (
                 SELECT array_agg(f.source ORDER BY f.number) AS sources, array_agg(f.subject ORDER BY f.number) AS subjects,
                        array_agg(f.check_id ORDER BY f.number) AS check_ids
@@ -130,7 +130,11 @@ BEGIN
             ), decided AS MATERIALIZED (
                 SELECT d.* FROM listed l, scram_internal.decide(l.sources, l.subjects, l.check_ids) d
             )
-            SELECT f.source, f.subject, f.check_id, coalesce(d.action, f.severity), f.evidence
+            -- A rule is named with its place, which a stored finding leaves out, because it moves.
+            SELECT f.source,
+                   f.subject || coalesce(', ' || CASE WHEN starts_with(f.check_id, 'hba_') THEN
+                       ltrim(substring(f.context FROM '[^;]*:[0-9]+$')) END, ''),
+                   f.check_id, coalesce(d.action, f.severity), f.evidence
             FROM found f
             LEFT JOIN decided d ON d.number = f.number
             JOIN scram.audit_checks() WITH ORDINALITY AS c(check_id, severity, title, remedy, place)

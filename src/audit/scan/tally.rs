@@ -96,21 +96,21 @@ impl Tally {
             || single.last_key_value().is_some_and(|(last, _)| name < last.as_str());
         let row = Single { severity, kind, evidence, context, rows: 1 };
         if !is_listed {
-            self.count(number, name.to_owned(), row);
+            self.count(number, name, row);
             return;
         }
         single.insert(name.to_owned(), row);
         if single.len() > limit
             && let Some((last, row)) = single.pop_last()
         {
-            self.count(number, last, row);
+            self.count(number, &last, row);
         }
     }
 
-    fn count(&mut self, check: CheckNo, name: String, row: Single) {
+    fn count(&mut self, check: CheckNo, name: &str, row: Single) {
         let counted = self.counted.entry((check, row.severity, row.kind)).or_default();
         counted.rows += row.rows;
-        insert_smallest(&mut counted.evidences, row.evidence, MAX_EVIDENCES);
+        insert_smallest(&mut counted.evidences, &row.evidence, MAX_EVIDENCES);
         insert_smallest(&mut counted.names, name, MAX_NAMES);
     }
 
@@ -156,9 +156,13 @@ fn finding(number: CheckNo, severity: Severity) -> ScanRow {
     }
 }
 
-/// Keeps the `max` smallest texts.
-fn insert_smallest(texts: &mut BTreeSet<String>, text: String, max: usize) {
-    texts.insert(text);
+/// Keeps the `max` smallest texts. Copies only what it keeps, because most rows of a large source add nothing.
+fn insert_smallest(texts: &mut BTreeSet<String>, text: &str, max: usize) {
+    let is_beyond = texts.len() >= max && texts.last().is_some_and(|last| text > last.as_str());
+    if is_beyond || texts.contains(text) {
+        return;
+    }
+    texts.insert(text.to_owned());
     if texts.len() > max {
         texts.pop_last();
     }
