@@ -71,29 +71,41 @@ RETURNS TABLE (policy_id bigint, check_id text, source text, subject text, membe
 LANGUAGE sql STABLE ROWS 10
 SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH RECURSIVE member AS (
-        SELECT p.policy_id, r.oid AS role
+    WITH RECURSIVE policy AS MATERIALIZED (
+        -- Of rows about the same, the newest alone can decide: any number of them costs nothing.
+        SELECT DISTINCT ON (p.check_id, p.source, p.subject)
+               p.policy_id, p.check_id, p.source, p.subject, p.action,
+               CASE WHEN starts_with(p.subject, 'member of ') THEN substr(p.subject, 11) END AS member_of
         FROM scram.audit_policy p
-        JOIN pg_roles r ON r.rolname = substr(p.subject, 11)
-        WHERE starts_with(p.subject, 'member of ')
+        WHERE p.until IS NULL OR p.until > statement_timestamp()
+        ORDER BY p.check_id, p.source, p.subject, p.policy_id DESC
+    ), member AS (
+        SELECT r.oid AS group_role, r.oid AS role
+        FROM pg_roles r
+        WHERE r.rolname IN (SELECT p.member_of FROM policy p)
       UNION
         -- Not pg_has_role(), which counts superusers as members of every role.
-        SELECT m.policy_id, a.member
+        SELECT m.group_role, a.member
         FROM member m
         JOIN pg_auth_members a ON a.roleid = m.role
+    ), members AS MATERIALIZED (
+        -- Once for each group, because several policies may name it.
+        SELECT g.rolname::text AS member_of, array_agg(r.rolname::text) AS names
+        FROM member m
+        JOIN pg_roles g ON g.oid = m.group_role
+        JOIN pg_roles r ON r.oid = m.role
+        GROUP BY g.rolname
     )
     SELECT p.policy_id, p.check_id, p.source, p.subject,
-           CASE WHEN starts_with(p.subject, 'member of ')
-                THEN ARRAY(SELECT r.rolname::text FROM member m JOIN pg_roles r ON r.oid = m.role WHERE m.policy_id = p.policy_id)
-           END,
+           CASE WHEN p.member_of IS NOT NULL THEN coalesce(m.names, '{}') END,
            p.action,
            CASE WHEN p.subject IS NULL THEN 12
-                WHEN starts_with(p.subject, 'member of ') THEN 8
+                WHEN p.member_of IS NOT NULL THEN 8
                 WHEN regexp_replace(p.subject, '\\.', '', 'g') ~ '[%_]' THEN 4
                 ELSE 0
            END + CASE WHEN p.source IS NULL THEN 2 ELSE 0 END + CASE WHEN p.check_id IS NULL THEN 1 ELSE 0 END
-    FROM scram.audit_policy p
-    WHERE p.until IS NULL OR p.until > statement_timestamp()
+    FROM policy p
+    LEFT JOIN members m ON m.member_of = p.member_of
   UNION ALL
     SELECT 0, c.check_id, NULL, NULL, NULL, 'off', 16
     FROM scram_internal.checks_off() c
