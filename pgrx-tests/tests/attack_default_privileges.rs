@@ -137,3 +137,28 @@ fn readers_of_what_is_kept_are_named() {
     let fixed = "SELECT subject FROM scram.audit_finding WHERE status = 'fixed'";
     assert_eq!(cell(&mut admin, fixed).as_deref(), Some("inventory"));
 }
+
+/// The owner of the database is a member of pg_database_owner, and no row of pg_auth_members says so.
+#[test]
+fn a_grant_to_the_owner_of_the_database_is_a_finding() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin
+        .batch_execute(
+            "CREATE ROLE owner LOGIN; CREATE ROLE other LOGIN;
+             GRANT SELECT (rolpassword) ON pg_authid TO pg_database_owner",
+        )
+        .expect("roles");
+    admin.batch_execute("ALTER DATABASE postgres OWNER TO owner").expect("an owner");
+    assert_eq!(
+        cell(
+            &mut cluster.client_as("owner", "postgres"),
+            "SELECT count(rolpassword) FROM pg_authid"
+        )
+        .as_deref(),
+        Some("0"),
+        "the owner reads the column"
+    );
+    let found = "SELECT subject, split_part(evidence, ';', 1) FROM scram.audit() WHERE check_id = 'hash_readable'";
+    assert_eq!(rows(&mut admin, found), [["owner", "SELECT on pg_authid"].map(text).to_vec()]);
+}

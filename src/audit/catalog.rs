@@ -25,7 +25,8 @@ use crate::pg::text::ServerText;
 /// subtraction, which PostgreSQL refuses.
 ///
 /// It asks for privileges only of roles that can have them: of members of a role, and of those that a grant
-/// names. For each role that is asked about, the server collects its memberships, which takes 50 µs.
+/// names. The owner of the database is a member of pg_database_owner, although no row says so. For each role
+/// that is asked about, the server collects its memberships, which takes 50 µs.
 const ROLES: &str = r"
 WITH grantee AS MATERIALIZED (
     SELECT unnest(array_agg(g.grantee) || c.relowner) AS role
@@ -94,7 +95,10 @@ SELECT a.rolname::text AS name,
             HAVING count(*) > 0)
        ], NULL) AS powers
 FROM pg_authid a
-CROSS JOIN LATERAL (SELECT a.oid IN (SELECT t.member FROM pg_auth_members t) AS is_member) m
+CROSS JOIN LATERAL (
+    SELECT a.oid IN (SELECT t.member FROM pg_auth_members t)
+        OR a.oid = (SELECT d.datdba FROM pg_database d WHERE d.datname = current_database()) AS is_member
+) m
 LEFT JOIN scram_internal.role_secret s ON s.role = a.oid
 WHERE $1 IS NULL OR s.digest = ANY ($1)
 ORDER BY a.rolname";
