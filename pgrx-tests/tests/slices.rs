@@ -56,6 +56,54 @@ fn a_damaged_block_keeps_no_other_slice_from_being_read() {
     assert_eq!(plain(&mut client), ["user10 open", "user1500 fixed", "user2500 fixed"]);
 }
 
+/// After a restore no password has been tried. A slice that cannot be read keeps the findings of the word list.
+#[test]
+fn what_was_guessed_in_a_damaged_slice_stands_after_a_restore() {
+    let mut cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    client
+        .batch_execute(
+            "CREATE TABLE account (name text, secret text, filler text);
+             ALTER TABLE account ALTER filler SET STORAGE PLAIN;
+             INSERT INTO scram.wordlist VALUES ('dragon');
+             INSERT INTO account
+             SELECT 'user' || n, CASE WHEN n IN (10, 1500) THEN scram.generate('dragon') END, repeat('x', 5000)
+             FROM generate_series(1, 2100) n;
+             SELECT scram.add_audit_source('app', 'account', 'name', 'secret')",
+        )
+        .expect("a source");
+    run(&mut client);
+    let guessed = "SELECT subject || ' ' || status FROM scram.audit_finding
+                   WHERE check_id = 'password_in_wordlist' ORDER BY subject";
+    let open = ["user10 open", "user1500 open"];
+    let column = |client: &mut Client| -> Vec<String> {
+        rows(client, guessed).into_iter().flatten().flatten().collect()
+    };
+    assert_eq!(column(&mut client), open);
+    cluster.copy_database("postgres", "copy", true);
+    drop(client);
+    let mut copy = cluster.client_as("postgres", "copy");
+    let file = file(&cluster, &mut copy);
+    drop(copy);
+    cluster.restart();
+    let block = overwrite(&file, 1600, &[0xAA; BLOCK]);
+    let mut copy = cluster.client_as("postgres", "copy");
+    run(&mut copy);
+    assert_eq!(column(&mut copy), open);
+    // The first reading of the source met the damage.
+    let evidence = "SELECT evidence FROM scram.audit_finding WHERE check_id = 'source_unreadable'";
+    let evidence = cell(&mut copy, evidence).expect("a finding");
+    assert!(evidence.starts_with("1 of 3 slices cannot be read"), "{evidence}");
+
+    drop(copy);
+    cluster.restart();
+    overwrite(&file, 1600, &block);
+    let mut copy = cluster.client_as("postgres", "copy");
+    copy.batch_execute("DELETE FROM account WHERE name = 'user1500'").expect("a row less");
+    run(&mut copy);
+    assert_eq!(column(&mut copy), ["user10 open", "user1500 fixed"]);
+}
+
 /// No step of a run takes longer because a million rows went at once.
 #[test]
 fn what_a_source_has_lost_is_removed_in_parts() {

@@ -113,6 +113,9 @@ BEGIN
     FOR settled IN
         UPDATE scram_internal.source_state t SET is_settled = true
         WHERE NOT t.is_settled AND t.failure IS NULL AND t.read_run = run AND t.next_relation IS NULL AND NOT t.is_ending
+            -- No password was tried on a slice that cannot be read, and what was found in it stands.
+            AND NOT EXISTS (
+                SELECT FROM scram_internal.source_slice s WHERE s.source = t.source AND s.failure IS NOT NULL)
         RETURNING t.source
     LOOP
         PERFORM scram_internal.merge_findings(run, settled, true);

@@ -331,6 +331,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     reached scram_internal.source_state;
+    this_slice integer;
 BEGIN
     SELECT s.* INTO reached FROM scram_internal.source_state s WHERE s.source = skip_slice.source;
     IF reached.next_relation IS NULL THEN
@@ -342,9 +343,11 @@ BEGIN
     EXCEPTION WHEN OTHERS THEN
         RETURN false;
     END;
+    -- Before the UPDATE, which does not see a slice that it makes itself.
+    this_slice := scram_internal.slice_of(skip_slice.source, 'blocks', reached.next_relation, reached.next_block);
     UPDATE scram_internal.source_slice s
     SET cycle = reached.cycle, failure = skip_slice.failure
-    WHERE s.slice_id = scram_internal.slice_of(skip_slice.source, 'blocks', reached.next_relation, reached.next_block);
+    WHERE s.slice_id = this_slice;
     -- A slice has at most 1024 blocks; where it had fewer, the library says where the next one begins.
     UPDATE scram_internal.source_state s
     SET next_block = (s.next_block / 1024 + 1) * 1024
