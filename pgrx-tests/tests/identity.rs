@@ -140,6 +140,60 @@ fn findings_follow_a_role_that_is_renamed() {
     assert_eq!(found, expected);
 }
 
+/// A user with CREATEROLE chooses the names of roles, and none of them keeps a run from following another role.
+#[test]
+fn no_name_of_a_role_stops_a_run() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    client
+        .batch_execute(
+            "CREATE ROLE ann LOGIN PASSWORD 'Xq8-ann' VALID UNTIL '2020-01-01';
+             DO $$ BEGIN
+                 EXECUTE format('CREATE ROLE %I LOGIN PASSWORD %L VALID UNTIL %L',
+                     (SELECT 'role ' || oid || ' anna' FROM pg_roles WHERE rolname = 'ann'), 'Xq8-other', '2020-01-01');
+             END $$",
+        )
+        .expect("roles");
+    run(&mut client);
+    client.batch_execute("ALTER ROLE ann RENAME TO anna").expect("a name");
+    run(&mut client);
+    let found = "SELECT regexp_replace(subject, '[0-9]+', 'N') || ' ' || status || ' ' || first_run
+                 FROM scram.audit_finding WHERE check_id = 'password_expired' ORDER BY 1";
+    assert_eq!(column(&mut client, found), ["anna open 1", "role N anna open 1"]);
+}
+
+/// A restored finding whose check is off stands, although no role has its name. Then a role gets that name.
+#[test]
+fn a_finding_on_a_role_of_another_cluster_stops_no_run() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    client
+        .batch_execute(
+            "CREATE ROLE ann LOGIN PASSWORD 'Xq8-ann' VALID UNTIL '2020-01-01';
+             CREATE ROLE bob LOGIN PASSWORD 'Xq8-bob' VALID UNTIL '2021-01-01';
+             CREATE ROLE zoe LOGIN PASSWORD 'zoe'",
+        )
+        .expect("roles");
+    run(&mut client);
+    client
+        .batch_execute(
+            "INSERT INTO scram.audit_policy (check_id, action) VALUES ('password_expired', 'off')",
+        )
+        .expect("a policy");
+    run(&mut client);
+    cluster.copy_database("postgres", "copy", true);
+    client.batch_execute("DROP ROLE bob").expect("a role less");
+    let mut copy = cluster.client_as("postgres", "copy");
+    run(&mut copy);
+    copy.batch_execute("ALTER ROLE ann RENAME TO bob; DELETE FROM scram.audit_policy")
+        .expect("a name");
+    run(&mut copy);
+    let found =
+        "SELECT concat_ws(' ', subject, status, first_run, substring(evidence from '20[0-9][0-9]'))
+                 FROM scram.audit_finding WHERE check_id = 'password_expired' ORDER BY 1";
+    assert_eq!(column(&mut copy, found), ["bob fixed 1 2021", "bob open 1 2020"]);
+}
+
 #[test]
 fn an_acceptance_ends_when_the_role_can_do_more() {
     let cluster = Cluster::with_extension();

@@ -105,6 +105,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     fixed bigint;
+    replaced bigint;
 BEGIN
     WITH gone AS (
         DELETE FROM scram_internal.known_role k
@@ -119,15 +120,23 @@ BEGIN
     WHERE f.source = 'role' AND f.status <> 'fixed' AND f.subject = g.subject;
     GET DIAGNOSTICS fixed = ROW_COUNT;
 
-    -- Two roles may have exchanged their names, so that each finding has a name of its own in between.
-    UPDATE scram.audit_finding f SET subject = 'role ' || k.role || ' ' || r.rolname
+    -- Two roles may have exchanged their names, so that each finding has a subject of its own in between. A role's name has at
+    -- most 63 bytes, so that no role can be given such a name.
+    UPDATE scram.audit_finding f SET subject = repeat(' ', 64) || k.role
     FROM scram_internal.known_role k
     JOIN pg_roles r ON r.oid = k.role AND r.rolname <> k.subject
     WHERE f.source = 'role' AND f.status <> 'fixed' AND f.subject = k.subject;
+    -- What is still under the new name is about a role of another cluster, or was opened again by hand. It would stop the
+    -- next statement, and each later run.
+    UPDATE scram.audit_finding f SET status = 'fixed'
+    FROM scram_internal.known_role k
+    JOIN pg_roles r ON r.oid = k.role AND r.rolname <> k.subject
+    WHERE f.source = 'role' AND f.status <> 'fixed' AND f.subject = r.rolname;
+    GET DIAGNOSTICS replaced = ROW_COUNT;
     UPDATE scram.audit_finding f SET subject = r.rolname
     FROM scram_internal.known_role k
     JOIN pg_roles r ON r.oid = k.role AND r.rolname <> k.subject
-    WHERE f.source = 'role' AND f.status <> 'fixed' AND f.subject = 'role ' || k.role || ' ' || r.rolname;
+    WHERE f.source = 'role' AND f.status <> 'fixed' AND f.subject = repeat(' ', 64) || k.role;
     UPDATE scram_internal.guess_hit h SET subject = r.rolname
     FROM scram_internal.known_role k
     JOIN scram_internal.role_secret s ON s.role = k.role
@@ -140,7 +149,7 @@ BEGIN
     INSERT INTO scram_internal.known_role AS k (role, subject)
     SELECT r.oid, r.rolname FROM pg_roles r
     ON CONFLICT (role) DO UPDATE SET subject = excluded.subject WHERE k.subject <> excluded.subject;
-    RETURN fixed;
+    RETURN fixed + replaced;
 END
 $$;
 
