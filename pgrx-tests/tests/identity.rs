@@ -243,6 +243,31 @@ fn an_acceptance_ends_when_the_role_can_do_more() {
     assert!(note.ends_with("xxx..."));
 }
 
+/// A password that is known is worse once the role may log in, or can do more.
+#[test]
+fn an_acceptance_of_a_known_password_ends_when_the_role_can_do_more() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    client
+        .batch_execute("CREATE ROLE ann PASSWORD 'ann'; CREATE ROLE files")
+        .expect("a role that cannot log in");
+    let found = "SELECT status FROM scram.audit_finding WHERE subject = 'ann' AND check_id = 'password_is_name'";
+    run(&mut client);
+    for change in [
+        "ALTER ROLE ann LOGIN",
+        "GRANT pg_read_all_data TO ann",
+        "GRANT pg_execute_server_program TO files; GRANT files TO ann",
+        "ALTER DATABASE template1 OWNER TO ann",
+    ] {
+        client.batch_execute("SELECT scram.accept_findings('password_is_name')").expect("accepted");
+        run(&mut client);
+        assert_eq!(column(&mut client, found), ["accepted"], "before {change}");
+        client.batch_execute(change).expect(change);
+        run(&mut client);
+        assert_eq!(column(&mut client, found), ["open"], "{change}");
+    }
+}
+
 /// More rows of the same kind are no other fact, but a change.
 #[test]
 fn an_acceptance_covers_more_rows() {

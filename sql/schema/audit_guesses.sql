@@ -222,10 +222,21 @@ AS $$
     )
     SELECT $1, h.subject, g.check_id, g.severity,
            g.evidence || CASE WHEN h.rows > 1 THEN format(' (and %s more rows of this name)', h.rows - 1) ELSE '' END,
-           concat_ws(' ', r.rolsuper, r.rolreplication, r.rolcreaterole, r.rolbypassrls), h.is_judged
+           concat_ws(' ', r.rolsuper, r.rolreplication, r.rolcreaterole, r.rolbypassrls, r.rolcanlogin, p.is_owner, p.member_of),
+           h.is_judged
     FROM hit h
     JOIN scram_internal.guess_checks() g ON g.check_id = h.check_id
     LEFT JOIN pg_roles r ON $1 = 'role' AND r.rolname = h.subject
+    CROSS JOIN LATERAL (
+        SELECT r.oid IN (SELECT d.datdba FROM pg_database d) AS is_owner,
+               -- Asked of members only, because the server collects the memberships of each role that is asked about.
+               CASE WHEN r.oid IN (SELECT m.member FROM pg_auth_members m) AND NOT r.rolsuper
+                    THEN (SELECT string_agg(o.rolname, ',' ORDER BY o.rolname) FROM pg_roles o
+                          WHERE o.rolname IN ('pg_execute_server_program', 'pg_read_all_data', 'pg_read_server_files',
+                                              'pg_write_all_data', 'pg_write_server_files')
+                              AND pg_has_role(r.oid, o.oid, 'MEMBER'))
+               END AS member_of
+    ) p
     WHERE h.is_listed
   UNION ALL
     SELECT $1, 'further rows', g.check_id, g.severity,
