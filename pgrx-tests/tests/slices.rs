@@ -104,6 +104,39 @@ fn what_was_guessed_in_a_damaged_slice_stands_after_a_restore() {
     assert_eq!(column(&mut copy), ["user10 open", "user1500 fixed"]);
 }
 
+/// Long values end slices early, so that damage in one of them is no reason to forget the next ones.
+#[test]
+fn damage_removes_nothing_that_was_found_in_later_short_slices() {
+    let mut cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    client
+        .batch_execute(
+            "CREATE TABLE account (name text, secret text, filler text);
+             ALTER TABLE account ALTER filler SET STORAGE PLAIN, ALTER secret SET STORAGE EXTERNAL;
+             INSERT INTO scram.wordlist VALUES ('dragon');
+             INSERT INTO account
+             SELECT 'user' || n, CASE WHEN n = 700 THEN scram.generate('dragon') ELSE repeat('x', 60000) END, repeat('x', 5000)
+             FROM generate_series(1, 900) n;
+             SELECT scram.add_audit_source('app', 'account', 'name', 'secret')",
+        )
+        .expect("a source");
+    run(&mut client);
+    let slices = "SELECT count(*) FROM scram_internal.source_slice WHERE part = 'blocks'";
+    assert_eq!(cell(&mut client, slices).as_deref(), Some("4"));
+    client.batch_execute("SELECT scram.accept_findings('password_in_wordlist')").expect("accepted");
+    let file = file(&cluster, &mut client);
+    drop(client);
+    cluster.restart();
+    overwrite(&file, 5, &[0xAA; BLOCK]);
+    let mut client = cluster.client();
+    run(&mut client);
+    let found = "SELECT subject || ' ' || status FROM scram.audit_finding WHERE check_id = 'password_in_wordlist'";
+    assert_eq!(cell(&mut client, found).as_deref(), Some("user700 accepted"));
+    let evidence = "SELECT evidence FROM scram.audit_finding WHERE check_id = 'source_unreadable'";
+    let evidence = cell(&mut client, evidence).expect("a finding");
+    assert!(evidence.starts_with("1 of 4 slices cannot be read"), "{evidence}");
+}
+
 /// No step of a run takes longer because a million rows went at once.
 #[test]
 fn what_a_source_has_lost_is_removed_in_parts() {

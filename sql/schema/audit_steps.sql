@@ -348,9 +348,12 @@ BEGIN
     UPDATE scram_internal.source_slice s
     SET cycle = reached.cycle, failure = skip_slice.failure
     WHERE s.slice_id = this_slice;
-    -- A slice has at most 1024 blocks; where it had fewer, the library says where the next one begins.
+    -- A slice has at most 1024 blocks; at the relation's end the library says where the next one begins. Long values end a slice
+    -- early, so the next one may begin before: go on there, or what was found in it would be removed.
     UPDATE scram_internal.source_state s
-    SET next_block = (s.next_block / 1024 + 1) * 1024
+    SET next_block = least((s.next_block / 1024 + 1) * 1024, (
+        SELECT min(o.block) FROM scram_internal.source_slice o
+        WHERE o.source = s.source AND o.part = 'blocks' AND o.relation = s.next_relation AND o.block > s.next_block))
     WHERE s.source = skip_slice.source;
     RETURN true;
 END
