@@ -233,3 +233,30 @@ fn after(client: &mut Client, statements: &str) -> String {
 fn column(client: &mut Client, sql: &str) -> Vec<String> {
     rows(client, sql).into_iter().map(|mut row| row.remove(0).unwrap_or_default()).collect()
 }
+
+/// Evidence that counts days changes with each run: what it said goes with the runs that are removed.
+#[test]
+fn earlier_states_go_with_their_runs() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    client.batch_execute("CREATE ROLE ann LOGIN PASSWORD 'Xq8-ann'").expect("a role");
+    for (year, run) in [(2020, 1), (2021, 2), (2022, 3)] {
+        if run == 3 {
+            // Only the first run is older than a day.
+            client
+                .batch_execute("UPDATE scram_internal.stored_run SET started_at = now() - interval '2 days' WHERE run_id = 1")
+                .expect("an old run");
+            let removed = cell(&mut client, "SELECT scram.prune_audit('1 day')");
+            assert_eq!(removed.as_deref(), Some("1"));
+        }
+        client
+            .batch_execute(&format!("ALTER ROLE ann VALID UNTIL '{year}-01-01'"))
+            .expect("another time");
+        client.batch_execute("CALL scram.run_audit()").expect("a run");
+    }
+    let earlier = "SELECT string_agg(e ->> 'until_run', ' ')
+                   FROM scram.audit_finding f, jsonb_array_elements(f.earlier) e WHERE f.check_id = 'password_expired'";
+    assert_eq!(cell(&mut client, earlier).as_deref(), Some("2"));
+    let changed = "SELECT change FROM scram.audit_diff(2, 3) WHERE check_id = 'password_expired'";
+    assert_eq!(cell(&mut client, changed).as_deref(), Some("changed"));
+}

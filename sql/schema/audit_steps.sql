@@ -59,12 +59,20 @@ SET search_path = pg_catalog, pg_temp
 SET enable_nestloop = off
 AS $$
 DECLARE
+    oldest CONSTANT bigint := (SELECT min(r.run_id) FROM scram_internal.stored_run r);
     fixed bigint;
 BEGIN
     PERFORM scram_internal.prune_password_history();
     UPDATE scram.audit_finding f SET status = 'open', accepted_until = NULL
     WHERE f.status = 'accepted' AND f.accepted_until <= clock_timestamp();
     PERFORM scram_internal.sync_candidates();
+    -- What findings said in runs that were pruned: nothing can show it, and evidence that counts days changes with each run.
+    UPDATE scram.audit_finding f
+    SET earlier = (
+        SELECT coalesce(jsonb_agg(e.state ORDER BY e.number), '[]')
+        FROM jsonb_array_elements(f.earlier) WITH ORDINALITY AS e(state, number)
+        WHERE (e.state ->> 'until_run')::bigint >= oldest)
+    WHERE (f.earlier -> 0 ->> 'until_run')::bigint < oldest;
 
     -- A role that was renamed is still the registrant.
     UPDATE scram.audit_source s SET registrant = r.rolname
