@@ -189,7 +189,7 @@ fn a_severity_keeps_the_acceptance() {
     );
 }
 
-/// A role that may write policies cannot make runs last for hours: of rows about the same the newest counts alone.
+/// A role that may write policies cannot make runs last for hours: the newest of rows about the same decides.
 #[test]
 fn many_policies_about_a_large_group_take_no_time() {
     let cluster = Cluster::with_extension();

@@ -126,8 +126,8 @@ BEGIN
     FROM scram_internal.known_role k
     JOIN pg_roles r ON r.oid = k.role AND r.rolname <> k.subject
     WHERE f.source = 'role' AND f.status <> 'fixed' AND f.subject = k.subject;
-    -- What is still under the new name is about a role of another cluster, or was opened again by hand. It would stop the
-    -- next statement, and each later run.
+    -- A finding that is still under the new name is about a role of another cluster, or was opened again by hand. It would
+    -- stop the next statement, and each later run, because the name would not be unique.
     UPDATE scram.audit_finding f SET status = 'fixed'
     FROM scram_internal.known_role k
     JOIN pg_roles r ON r.oid = k.role AND r.rolname <> k.subject

@@ -72,7 +72,7 @@ LANGUAGE sql STABLE ROWS 10
 SET search_path = pg_catalog, pg_temp
 AS $$
     WITH RECURSIVE policy AS MATERIALIZED (
-        -- Of rows about the same, the newest alone can decide: any number of them costs nothing.
+        -- Among rows about the same, the newest alone can decide, so that any number of them costs nothing.
         SELECT DISTINCT ON (p.check_id, p.source, p.subject)
                p.policy_id, p.check_id, p.source, p.subject, p.action,
                CASE WHEN starts_with(p.subject, 'member of ') THEN substr(p.subject, 11) END AS member_of

@@ -66,7 +66,8 @@ BEGIN
     UPDATE scram.audit_finding f SET status = 'open', accepted_until = NULL
     WHERE f.status = 'accepted' AND f.accepted_until <= clock_timestamp();
     PERFORM scram_internal.sync_candidates();
-    -- What findings said in runs that were pruned: nothing can show it, and evidence that counts days changes with each run.
+    -- Remove states that belong to pruned runs, because nothing can show them, and evidence that counts days adds one each
+    -- day.
     UPDATE scram.audit_finding f
     SET earlier = (
         SELECT coalesce(jsonb_agg(e.state ORDER BY e.number), '[]')
@@ -351,7 +352,7 @@ BEGIN
     EXCEPTION WHEN OTHERS THEN
         RETURN false;
     END;
-    -- Before the UPDATE, which does not see a slice that it makes itself.
+    -- Make the slice before the UPDATE, because an UPDATE does not see a row that it makes itself.
     this_slice := scram_internal.slice_of(skip_slice.source, 'blocks', reached.next_relation, reached.next_block);
     UPDATE scram_internal.source_slice s
     SET cycle = reached.cycle, failure = skip_slice.failure
