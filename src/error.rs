@@ -100,6 +100,8 @@ pub(crate) enum Error {
     SaslPrep(#[from] saslprep::Error),
     #[error("search thread failed")]
     Search,
+    #[error("permission denied to set parameter \"{name}\"")]
+    Setting { name: String },
     #[error("column \"{column}\" of relation \"{relation}\" does not exist")]
     SourceColumn { column: String, relation: String },
     #[error("column \"{column}\" of relation \"{relation}\" has another type than at registration")]
@@ -292,6 +294,11 @@ impl From<Error> for ErrorReport {
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 Some(sentence(why)),
                 Some("With preparation \"postgresql\" such a password is hashed as it was typed."),
+            ),
+            Error::Setting { .. } => (
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                None,
+                Some("Connect without this setting in the startup options."),
             ),
             Error::SourceColumn { .. } => (ERRCODE_UNDEFINED_COLUMN, None, None),
             Error::SourceColumnChanged { .. } => (

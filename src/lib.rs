@@ -2,6 +2,7 @@
 
 use core::ffi::CStr;
 
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{extension_sql_file, pg_module_magic};
 
@@ -109,5 +110,8 @@ extension_sql_file!("../sql/schema/privileges.sql", finalize);
 /// Called once in each backend that loads the library.
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
+    if let Err(error) = pg::startup_options::require_privilege() {
+        ErrorReport::from(error).report(PgLogLevel::ERROR);
+    }
     guc::define();
 }
