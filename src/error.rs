@@ -42,6 +42,8 @@ pub(crate) enum Error {
     Format(#[from] UnknownFormat),
     #[error("invalid SCRAM credential")]
     Import(#[from] ImportError),
+    #[error("password of role \"{role}\" breaks the rules of scram.guard")]
+    Guard { role: String, rules: String },
     #[error("a stored hash was given in place of a password")]
     HashAsPassword,
     #[error("iteration count {got} is out of range")]
@@ -189,6 +191,11 @@ impl From<Error> for ErrorReport {
                 ERRCODE_INVALID_TEXT_REPRESENTATION,
                 Some(sentence(why)),
                 Some("scram.identify() names the kind of a stored secret."),
+            ),
+            Error::Guard { rules, .. } => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                Some(rules.clone()),
+                Some("Choose another password. scram.check_password() shows the rules."),
             ),
             Error::HashAsPassword => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
@@ -387,7 +394,7 @@ const PERMISSION: &str = if cfg!(feature = "pg15") {
 };
 
 /// "the salt is not Base64" as "The salt is not Base64."
-fn sentence(why: &impl Display) -> String {
+pub(crate) fn sentence(why: &impl Display) -> String {
     let text = format!("{why}.");
     let mut characters = text.chars();
     characters

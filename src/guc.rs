@@ -2,12 +2,16 @@
 //!
 //! Read on the backend's own thread only; hand values on.
 
+mod guard;
+
 use core::ffi::CStr;
 use core::num::NonZeroU32;
 
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 use pgrx::pg_sys;
 use scram_core::verifier::MAX_SALT_LEN;
+
+pub(crate) use guard::{GuardMode, guard_min_length, guard_mode, guard_time, is_guard_exempt};
 
 /// PostgreSQL's own count where the server has no setting for it (`SCRAM_DEFAULT_ITERATIONS`,
 /// src/include/common/scram-common.h).
@@ -196,6 +200,7 @@ pub(crate) fn define() {
         GucContext::Suset,
         GucFlags::empty(),
     );
+    guard::define();
     // SAFETY: a NUL-terminated constant, after the last definition.
     unsafe { pg_sys::MarkGUCPrefixReserved(c"scram".as_ptr()) };
 }
@@ -265,6 +270,13 @@ pub(crate) fn server_iterations() -> i32 {
         (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned())
     };
     text.and_then(|text| text.parse().ok()).unwrap_or(POSTGRES_ITERATIONS)
+}
+
+/// `password_encryption`: whether the server hashes a plain text with MD5.
+pub(crate) fn stores_md5() -> bool {
+    // SAFETY: reads a setting of the server on the backend's thread.
+    let kind = unsafe { pg_sys::Password_encryption };
+    u32::try_from(kind) == Ok(pg_sys::PasswordType::PASSWORD_TYPE_MD5)
 }
 
 /// `scram.password_history`: how many of a role's last passwords may not come back. `None`: the

@@ -9,12 +9,15 @@ use pgrx::{extension_sql_file, pg_module_magic};
 mod audit;
 mod cluster_keys;
 mod error;
+mod guard;
 mod guc;
 mod handshake;
+mod history;
 mod limits;
 mod pg;
 mod role;
 mod verifier;
+mod wordlist;
 
 #[cfg(test)]
 pub mod pg_test;
@@ -55,6 +58,10 @@ extension_sql_file!(
         role::rotation::finish_rotation,
         role::rotation::rotate
     ]
+);
+extension_sql_file!(
+    "../sql/schema/guard.sql",
+    requires = ["roles", guard::check_password::check_password]
 );
 extension_sql_file!("../sql/schema/poolers.sql", requires = ["bootstrap", verifier::is_verifier]);
 extension_sql_file!(
@@ -114,4 +121,5 @@ pub extern "C-unwind" fn _PG_init() {
         ErrorReport::from(error).report(PgLogLevel::ERROR);
     }
     guc::define();
+    guard::install();
 }

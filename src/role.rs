@@ -2,7 +2,6 @@
 
 mod alter;
 mod check;
-mod history;
 mod lifetime;
 pub(crate) mod password;
 mod permission;

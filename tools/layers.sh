@@ -2,10 +2,10 @@
 # Fails if a module of src/ depends on a higher layer, or on another feature.
 #
 # lib.rs
-#   features: audit, handshake, role, verifier    no feature knows another one
-#   keys:     cluster_keys
+#   features: audit, guard, handshake, role, verifier    no feature knows another one
+#   shared:   cluster_keys, history
 #   plumbing: pg                                  knows no feature
-#   base:     error, guc, limits
+#   base:     error, guc, limits, wordlist
 #
 # The crates below scram_ext must not know PostgreSQL; tools/no-pgrx.sh looks at that.
 set -euo pipefail
@@ -27,12 +27,15 @@ declare -A allowed=(
     [error]="limits"
     [guc]=""
     [limits]=""
+    [wordlist]=""
     [pg]="error guc limits pg"
     [cluster_keys]="error guc limits pg"
     [verifier]="error guc limits pg cluster_keys"
     [handshake]="error guc limits pg cluster_keys handshake"
-    [role]="error guc limits pg cluster_keys role"
-    [audit]="error guc limits pg cluster_keys audit"
+    [history]="error guc limits pg"
+    [role]="error guc limits pg cluster_keys history role"
+    [guard]="error guc limits pg history guard wordlist"
+    [audit]="error guc limits pg cluster_keys audit wordlist"
 )
 
 status=0

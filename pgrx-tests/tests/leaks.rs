@@ -99,6 +99,10 @@ const CALLS: &[(&str, &str)] = &[
         "SELECT scram.verify_role('alice', {p} || repeat('x', 1048577))",
     ),
     (
+        "SELECT * FROM scram.check_password('alice', {p})",
+        "SELECT * FROM scram.check_password('alice', {p} || repeat('x', 1048577))",
+    ),
+    (
         "SELECT * FROM scram.change_own_password('mine', {p})",
         "SELECT * FROM scram.change_own_password({p}, 'mine')",
     ),

@@ -109,6 +109,8 @@ const REFUSED: &[&str] = &[
     "SELECT * FROM scram.set_role_password('somebody', NULL)",
     "SELECT * FROM scram.set_role_verifier(NULL, '{v}')",
     "SELECT * FROM scram.set_role_verifier('somebody', NULL)",
+    "SELECT * FROM scram.check_password(NULL, 'x')",
+    "SELECT * FROM scram.check_password('somebody', NULL)",
     "SELECT scram.rotate_role(NULL)",
     "SELECT * FROM scram.change_own_password(NULL, 'x')",
     "SELECT * FROM scram.change_own_password('x', NULL)",

@@ -14,7 +14,7 @@ const ODD: [(&str, &str); 3] = [
 ];
 
 /// Calls that must have a result, and no error.
-const CALLS: [&str; 18] = [
+const CALLS: [&str; 19] = [
     "scram.identify(odd())",
     "scram.is_verifier(odd())",
     "scram.verify(odd(), scram.generate(odd()))",
@@ -31,6 +31,7 @@ const CALLS: [&str; 18] = [
     "length(scram.audit_report('html'))",
     "length(scram.audit_report('json'))",
     "length(scram.audit_report('prometheus'))",
+    "(SELECT count(*) FROM scram.check_password(odd()::name, odd()))",
     "scram.verify_role(odd()::name, odd())",
     "(SELECT action FROM scram.set_role_password(odd()::name, odd() || '2'))",
 ];

@@ -16,7 +16,7 @@ CREATE TABLE scram.rotation (
 SELECT pg_catalog.pg_extension_config_dump('scram.rotation', '');
 
 -- Verifiers, which only the table's owner may read and pg_dump leaves out. The library writes rows without SQL, so that no
--- statement holds a verifier. A change of the columns needs a change of src/role/history.rs.
+-- statement holds a verifier. A change of the columns needs a change of src/history.rs.
 CREATE TABLE scram_internal.password_history (
     entry bigserial PRIMARY KEY,
     role oid NOT NULL,

@@ -18,6 +18,7 @@ use crate::pg::query::query;
 use crate::pg::row_set::RowSet;
 use crate::pg::search_threads;
 use crate::pg::text::{ServerText, Utf8};
+use crate::wordlist;
 
 /// Words that are read, and tried on a subject, at a time.
 const WORDS_PER_READ: i64 = 10_000;
@@ -65,7 +66,7 @@ pub(crate) fn candidates_by_server() -> Result<
 /// Internal: `scram.load_wordlist`.
 #[pg_extern(schema = "scram_internal", immutable, parallel_safe)]
 pub(crate) fn builtin_words() -> TableIterator<'static, (name!(word, &'static str),)> {
-    TableIterator::new(include_str!("../../data/wordlist.txt").lines().map(|word| (word,)))
+    TableIterator::new(wordlist::words().map(|word| (word,)))
 }
 
 /// `scram_internal.guess_version() returns integer`

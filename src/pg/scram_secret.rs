@@ -6,11 +6,12 @@ use std::ffi::CString;
 
 use password_audit::{Kind, ParsedSecret as Decoded, StoredSecret};
 use pgrx::pg_sys;
-use scram_core::Mechanism;
 use scram_core::keys::{Key, MAX_KEY_LEN};
+use scram_core::{Mechanism, Verifier};
 use zeroize::Zeroizing;
 
 use super::text::ServerText;
+use crate::guc;
 use crate::limits::MAX_SECRET_LEN;
 
 // src/include/libpq/scram.h and src/include/common/base64.h, which pgrx does not bind. The server's
@@ -58,6 +59,12 @@ pub(crate) fn kind(secret: &ServerText) -> Kind {
     let utf8 = secret.to_wire();
     let text = String::from_utf8_lossy(&utf8);
     password_audit::identify(&text, |_| server_accepts(secret.as_bytes()))
+}
+
+/// A stored secret as this server reads it, if keys may be derived for it.
+pub(crate) fn stored_verifier(secret: &ServerText) -> Option<Verifier> {
+    let verifier = ParsedSecret::parse(secret.as_bytes())?.decoded()?.verifier()?;
+    (verifier.iterations().get() <= guc::max_iterations()).then_some(verifier)
 }
 
 /// A secret that this server stores and serves as SCRAM-SHA-256, as it reads it.

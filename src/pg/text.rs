@@ -152,6 +152,13 @@ impl ServerText {
         String::from_utf8(self.converted()?.to_vec()).ok()
     }
 
+    /// How many characters it has; bytes where it is no text in the server's encoding.
+    pub(crate) fn characters(&self) -> usize {
+        let utf8 = self.converted();
+        let text = utf8.as_ref().and_then(|utf8| core::str::from_utf8(utf8).ok());
+        text.map_or(self.len(), |text| text.chars().count())
+    }
+
     fn converted(&self) -> Option<Zeroizing<Vec<u8>>> {
         // SAFETY: reads the state of the backend.
         let from = unsafe { pg_sys::GetDatabaseEncoding() };

@@ -10,7 +10,7 @@ use crate::guc;
 use crate::pg::catalog_role::CatalogRole;
 use crate::pg::interrupt;
 use crate::pg::random;
-use crate::pg::scram_secret::{self, ParsedSecret};
+use crate::pg::scram_secret;
 use crate::pg::text::ServerText;
 
 /// Whether the stored secret belongs to this password. An unknown role costs at least as much as a
@@ -27,7 +27,8 @@ pub(super) fn is_password_of(
     // If the role is unknown or has no secret, parse and derive for a mock verifier instead, so
     // that timing does not reveal it.
     let mock_secret = ServerText::from_bytes(MOCK_VERIFIER_TEXT.as_bytes());
-    let verifier = stored_verifier(secret.unwrap_or(&mock_secret)).filter(|_| secret.is_some());
+    let verifier =
+        scram_secret::stored_verifier(secret.unwrap_or(&mock_secret)).filter(|_| secret.is_some());
     let md5 = secret.and_then(|secret| Md5Hash::new(secret.as_ascii(), name.as_bytes()));
     let mock = ClusterKeys::load().role_mock_with_target(name.as_bytes())?;
     let is_real = verifier.is_some();
@@ -35,12 +36,6 @@ pub(super) fn is_password_of(
     let matches_md5 = md5.is_some_and(|md5| md5.is_of(raw.as_bytes()));
     // An empty password matches no role: method "password" refuses it, and libpq does not send it.
     Ok(((matches & is_real) | matches_md5) & !password.is_empty())
-}
-
-/// A stored secret as this server reads it, if keys may be derived for it.
-pub(super) fn stored_verifier(secret: &ServerText) -> Option<Verifier> {
-    let verifier = ParsedSecret::parse(secret.as_bytes())?.decoded()?.verifier()?;
-    (verifier.iterations().get() <= guc::max_iterations()).then_some(verifier)
 }
 
 /// A new verifier with the given count and a random salt of the set length.

@@ -12,17 +12,18 @@ use scram_core::{Mechanism, Password, Verifier};
 
 use crate::error::Error;
 use crate::guc;
+use crate::history;
 use crate::pg::catalog_role::CatalogRole;
 use crate::pg::name::PgName;
 use crate::pg::record::Record;
 use crate::pg::security_context::SwitchedUser;
 use crate::pg::statement_hiding::with_hidden_statement;
 use crate::pg::text::ServerText;
-use crate::pg::{caller, check_log, clock, interrupt, random, verifier_text};
+use crate::pg::{caller, check_log, clock, interrupt, random, scram_secret, verifier_text};
 
 use super::alter::{Alteration, lock};
 use super::permission::AlteredPart;
-use super::{check, history, lifetime};
+use super::{check, lifetime};
 
 /// `scram.verify_role(role name, password text) returns boolean`
 ///
@@ -265,7 +266,7 @@ impl PasswordChange {
 
     /// Whether the role has this password now, in any verifier.
     fn is_current(&self, role: &CatalogRole) -> bool {
-        let stored = role.secret.as_ref().and_then(check::stored_verifier);
+        let stored = role.secret.as_ref().and_then(scram_secret::stored_verifier);
         stored.is_some_and(|stored| stored.verify(&self.password, interrupt::check))
     }
 

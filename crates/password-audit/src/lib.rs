@@ -6,6 +6,7 @@
 
 mod checks;
 mod client_limits;
+pub mod guard;
 mod guess;
 pub mod hba;
 pub mod identify;

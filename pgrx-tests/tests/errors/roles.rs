@@ -5,6 +5,11 @@ use super::{Case, DUPLICATE, MALFORMED, PARAMETER, UNDEFINED, case, hinted, told
 pub(super) const CASES: &[Case] = &[
     case("SELECT scram.set_role_password('nobody', 'hunter2')", UNDEFINED),
     case("SELECT scram.set_role_password('NOBODY', '')", PARAMETER),
+    told(
+        "BEGIN; SET LOCAL scram.guard = enforce; CREATE ROLE guarded PASSWORD 'guarded'",
+        PARAMETER,
+        &["password_is_name", "password_short"],
+    ),
     // A stored hash, also a broken one, is no password.
     hinted("SELECT scram.set_role_password('postgres', '{v}')", PARAMETER, &["set_role_verifier"]),
     hinted(

@@ -18,9 +18,10 @@ use crate::pg::{check_log, clock};
 
 const TABLE: TableName = (c"scram_internal", c"password_history");
 
-/// Newest first.
+/// Newest first. The guard runs it under any `search_path`, so that the operator is qualified.
 const READ: &str = "
-SELECT h.entry, h.verifier FROM scram_internal.password_history h WHERE h.role = $1 ORDER BY h.entry DESC";
+SELECT h.entry, h.verifier FROM scram_internal.password_history h
+WHERE h.role OPERATOR(pg_catalog.=) $1 ORDER BY h.entry DESC";
 
 const NEXT: &str = "SELECT nextval('scram_internal.password_history_entry_seq')";
 
@@ -48,30 +49,63 @@ struct Entry {
 
 /// Raises 22023 if the password is one of the role's last. `is_current`: it is what the role has now,
 /// and does not come back.
-pub(super) fn refuse(
+pub(crate) fn refuse(
     name: &ServerText,
     role: &CatalogRole,
     password: &Password,
     is_current: bool,
 ) -> Result<(), ErrorReport> {
     let Some(last) = guc::password_history().filter(|_| !is_current) else { return Ok(()) };
-    for entry in load_entries(role)?.iter().take(last) {
+    if holds(role, password)? {
+        check_log::log_earlier_password(name);
+        return Err(Error::Reuse { role: name.in_message(), last }.into());
+    }
+    Ok(())
+}
+
+/// Whether the password is one of the role's last ones; false if the history is off.
+pub(crate) fn holds(role: &CatalogRole, password: &Password) -> Result<bool, ErrorReport> {
+    let last = guc::password_history().unwrap_or(0);
+    Ok(load_entries(role)?.iter().take(last).any(|entry| {
         let verifier = entry.verifier.as_ascii().parse::<Verifier>().ok();
         // Counts above the cap were below it once.
         let verifier = verifier.filter(|v| v.iterations().get() <= guc::max_iterations());
-        if verifier.is_some_and(|verifier| verifier.verify(password, interrupt::check)) {
-            check_log::log_earlier_password(name);
-            return Err(Error::Reuse { role: name.in_message(), last }.into());
+        verifier.is_some_and(|verifier| verifier.verify(password, interrupt::check))
+    }))
+}
+
+/// Whether this very verifier is one of the role's last ones.
+pub(crate) fn holds_verifier(
+    role: &CatalogRole,
+    verifier: &ServerText,
+) -> Result<bool, ErrorReport> {
+    let last = guc::password_history().unwrap_or(0);
+    let entries = load_entries(role)?;
+    Ok(entries.iter().take(last).any(|entry| entry.verifier.as_bytes() == verifier.as_bytes()))
+}
+
+/// Whether this session's database has the extension, and the server is no standby, where the lock on the table
+/// is refused.
+pub(crate) fn is_readable() -> bool {
+    // SAFETY: C strings; what does not exist is InvalidOid, not an error.
+    unsafe {
+        let (schema, table) = TABLE;
+        if pg_sys::RecoveryInProgress()
+            || pg_sys::get_extension_oid(c"scram_ext".as_ptr(), true) == pg_sys::InvalidOid
+        {
+            return false;
         }
+        let schema = pg_sys::get_namespace_oid(schema.as_ptr(), true);
+        schema != pg_sys::InvalidOid
+            && pg_sys::get_relname_relid(table.as_ptr(), schema) != pg_sys::InvalidOid
     }
-    Ok(())
 }
 
 /// Keeps the role's new verifier, and the previous one if ALTER ROLE had set it and the history
 /// lacks it. `is_same`: the new verifier is of the same password.
 ///
 /// `role` is the role as it was before.
-pub(super) fn record(
+pub(crate) fn record(
     name: &ServerText,
     role: &CatalogRole,
     verifier: &str,
