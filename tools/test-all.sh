@@ -2,7 +2,7 @@
 # The tests with each major version of PostgreSQL, one after the other, and a table at the end. Called by make.
 #
 #   tools/test-all.sh           every test with every version
-#   tools/test-all.sh newer     a choice of the tests with 16 to 18: for each change, beside `make test`
+#   tools/test-all.sh newest    a choice of the client tests with 18: for each change, beside `make test`
 #
 # A failure does not keep the other parts from running. The output of a part is also in target/test-all.
 set -euo pipefail
@@ -11,11 +11,10 @@ cd "$(dirname "$0")/.."
 unset PG PG_CONFIG PGRX_HOME MAKEFLAGS MAKELEVEL
 
 readonly logs=target/test-all versions=(15 16 17 18)
-# For each change: what reads the server's memory, catalogs and files, and what differs between versions. 17 differs
-# from both of its neighbours in one line of pgrx-tests/src/versions.rs.
+# For each change: what reads the server's memory, catalogs and files, and what differs between versions. 18 has all
+# that differs from 15.
 readonly choice=(versions catalog challenge server_values login password_privileges set_password audit findings
     seeded hba_on_disk dump cancel)
-readonly choice_of_17=(versions catalog audit dump cancel)
 table=() passed=0 failed=0 broken=0
 
 main() {
@@ -23,10 +22,11 @@ main() {
     mkdir -p "$logs"
     local begun=$SECONDS version
     for version in "${versions[@]}"; do
-        if [ "${1-}" != newer ]; then
+        if [ "${1-}" != newest ]; then
             whole "$version"
-        elif [ "$version" != 15 ]; then
-            chosen "$version"
+        elif [ "$version" = 18 ]; then
+            part 18 install 'build and install'
+            part 18 clienttest 'a choice of the client tests' "TEST=${choice[*]}"
         fi
     done
     echo
@@ -45,17 +45,6 @@ whole() {
     part "$1" order 'ten orders of the schema'
     part "$1" clienttest 'all client tests'
     [ "$1" != 15 ] || part 15 baseline 'a CPU without AVX'
-}
-
-chosen() {
-    if [ "$1" = 17 ]; then
-        part 17 install 'build and install'
-        part 17 clienttest 'a few client tests' "TEST=${choice_of_17[*]}"
-    else
-        part "$1" pgtest 'tests in the server'
-        part "$1" install 'build and install'
-        part "$1" clienttest 'a choice of the client tests' "TEST=${choice[*]}"
-    fi
 }
 
 # part VERSION TARGET TITLE [VARIABLE=VALUE…]: one target of make, and its line of the table.
