@@ -360,7 +360,8 @@ fn seed(client: &mut Client) {
 
 /// The same as `audit()` shows it: a finding on one row of a source has the row's name.
 fn live(stored: &BTreeSet<[String; 3]>) -> BTreeSet<[String; 3]> {
-    let names = [("unknown rows", "weak"), ("bcrypt rows", "hunter"), ("scram-sha-512 rows", "large")];
+    let names =
+        [("unknown rows", "weak"), ("bcrypt rows", "hunter"), ("scram-sha-512 rows", "hashed")];
     let mut found = stored.clone();
     for [source, subject, check] in stored {
         let name = names.iter().find(|(stored, _)| stored == subject);
