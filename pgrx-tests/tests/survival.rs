@@ -87,7 +87,10 @@ fn survive(kills: usize, mut blow: impl FnMut(&mut Cluster, u32) -> bool) {
     assert_eq!(triples(&mut client, guessed), expected);
     let others = "SELECT f.source, f.subject, f.check_id FROM scram.audit_finding f
                   WHERE NOT EXISTS (SELECT FROM scram_internal.guess_checks() g WHERE g.check_id = f.check_id)";
-    let now = others.replace("scram.audit_finding", "scram.audit()");
+    // What is stored of a rule is not its place.
+    let now = others
+        .replace("scram.audit_finding", "scram.audit()")
+        .replace("f.subject", "regexp_replace(f.subject, ', pg_hba.conf:[0-9]+$', '')");
     assert_eq!(triples(&mut client, others), triples(&mut client, &now));
 }
 
@@ -217,7 +220,7 @@ fn roles_change_under_a_run() {
     assert_eq!(triples(&mut client, open), weak);
     assert_eq!(Run::call(&mut client).tested, 0);
     let all = "SELECT source, subject, check_id FROM scram.audit_finding WHERE status = 'open'";
-    let now = "SELECT source, subject, check_id FROM scram.audit()";
+    let now = "SELECT source, regexp_replace(subject, ', pg_hba.conf:[0-9]+$', ''), check_id FROM scram.audit()";
     assert_eq!(triples(&mut client, all), triples(&mut client, now));
     let twice = "SELECT (SELECT count(*) FROM scram_internal.stored_secret)
                      - (SELECT count(*) FROM scram_internal.role_secret)";
