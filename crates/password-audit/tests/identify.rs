@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use password_audit::identify::{Kind, identify};
+use password_audit::identify::{Kind, identify, looks_like_a_secret};
 use serde::Deserialize;
 
 const KEYS: &str =
@@ -243,4 +243,20 @@ fn hostile_forms() {
         }
     }
     assert_eq!(seen, 2 * 61);
+}
+
+/// A column with secrets that was taken for the names: no finding may show one, whole or torn.
+#[test]
+fn names_that_look_like_secrets() {
+    for secret in [
+        "$1$a$ozA7I/TH8iPOuo16LSw6p0",
+        "SCRAM-SHA-256$4096:AAEC",
+        "SCRAM-",
+        "md5d41d8cd98f00b204e9800998ecf8427e",
+    ] {
+        assert!(looks_like_a_secret(secret), "{secret}");
+    }
+    for name in ["alice", "scram-user", "$1$", "a user with a long name, but no secret"] {
+        assert!(!looks_like_a_secret(name), "{name}");
+    }
 }
