@@ -84,30 +84,14 @@ pub(crate) fn default_policy() -> Policy {
         client_max_iterations: 100_000,
         expiry_warning: 0,
         max_iterations: 1_000_000,
-        min_iterations: 4096,
-        mock_iterations: 4096,
-        names: Vec::new(),
-        max_password_age: 0,
-        salt_len: 16,
-        server_iterations: 4096,
-        target_iterations: 4096,
-        year: 2026,
+        ..policy()
     }
 }
 
 /// A role that may log in until next year.
 pub(crate) fn role(name: &str, secret: Option<StoredSecret>) -> Subject {
-    let role = RoleFacts {
-        can_login: true,
-        first_seen: None,
-        hash_access: None,
-        hba_rules: None,
-        overrides: None,
-        powers: Vec::new(),
-        replication: false,
-        superuser: false,
-        valid_until: ValidUntil::At { minutes: 500_000, text: "next year".to_owned() },
-    };
+    let valid_until = ValidUntil::At { minutes: 500_000, text: "next year".to_owned() };
+    let role = RoleFacts { valid_until, ..RoleFacts::of_login(false, false) };
     Subject {
         name: name.to_owned(),
         name_bytes: name.as_bytes().to_vec(),
@@ -117,18 +101,7 @@ pub(crate) fn role(name: &str, secret: Option<StoredSecret>) -> Subject {
 }
 
 pub(crate) fn group() -> RoleFacts {
-    let valid_until = ValidUntil::Never;
-    RoleFacts {
-        can_login: false,
-        first_seen: None,
-        hash_access: None,
-        hba_rules: None,
-        overrides: None,
-        powers: Vec::new(),
-        replication: false,
-        superuser: false,
-        valid_until,
-    }
+    RoleFacts { can_login: false, ..RoleFacts::of_login(false, false) }
 }
 
 /// A row of a registered source.
