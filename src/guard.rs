@@ -14,7 +14,7 @@ use crate::guc::{self, GuardMode};
 use crate::pg::check_log;
 use crate::pg::statement_hiding::with_hidden_statement;
 use crate::pg::text::ServerText;
-use judge::{Password, judge};
+use judge::{Password, is_earlier, judge};
 
 /// The hook of the module that was loaded before this one.
 static PREVIOUS: OnceLock<pg_sys::check_password_hook_type> = OnceLock::new();
@@ -69,7 +69,7 @@ fn check(role: &ServerText, password: &Password) -> Result<(), ErrorReport> {
     let verdicts = judge(role, password)?;
     let broken: Vec<_> = verdicts.into_iter().filter(|verdict| verdict.ok == Some(false)).collect();
     if guc::guard_mode() == GuardMode::Enforce {
-        if broken.iter().any(|verdict| verdict.rule == "password_reused") {
+        if is_earlier(&broken) {
             check_log::log_earlier_password(role);
         }
         let rules: Vec<_> = broken.iter().map(|v| format!("{}: {}.", v.rule, v.detail)).collect();

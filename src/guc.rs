@@ -3,6 +3,7 @@
 //! Read on the backend's own thread only; hand values on.
 
 mod guard;
+mod policy;
 
 use core::ffi::CStr;
 use core::num::NonZeroU32;
@@ -12,6 +13,7 @@ use pgrx::pg_sys;
 use scram_core::verifier::MAX_SALT_LEN;
 
 pub(crate) use guard::{GuardMode, guard_min_length, guard_mode, guard_time, is_guard_exempt};
+pub(crate) use policy::policy;
 
 /// PostgreSQL's own count where the server has no setting for it (`SCRAM_DEFAULT_ITERATIONS`,
 /// src/include/common/scram-common.h).

@@ -196,7 +196,7 @@ pub(super) fn server() -> Result<ServerConfig, ErrorReport> {
         let (name, oid): (ServerText, _) = (row.value("name")?, row.value("oid")?);
         let role = RoleFacts::of_login(row.value("rolreplication")?, row.value("rolsuper")?);
         Ok(Subject {
-            name: name.to_utf8().unwrap_or_else(|| foreign_name(&name, oid)),
+            name: shown(&name, oid),
             name_bytes: name.as_bytes().to_vec(),
             origin: Origin::Role(role),
             secret: None,
@@ -214,10 +214,13 @@ fn joined(roles: &mut [Subject]) -> Result<ServerConfig, ErrorReport> {
     Ok(server)
 }
 
-/// Display form of a role's name that is no text in this database's encoding: its bytes and its
-/// OID. The form is longer than any name, so that it cannot be mistaken for another role's.
-fn foreign_name(name: &ServerText, oid: pg_sys::Oid) -> String {
-    format!("{} (oid {oid}; the name is in another encoding than this database)", name.to_display())
+/// A role's name as findings show it. One that is no text in this database's encoding becomes its bytes and its
+/// OID, which is longer than any name, so that it cannot be mistaken for another role's.
+fn shown(name: &ServerText, oid: pg_sys::Oid) -> String {
+    name.to_utf8().unwrap_or_else(|| {
+        let bytes = name.to_display();
+        format!("{bytes} (oid {oid}; the name is in another encoding than this database)")
+    })
 }
 
 /// The settings and rules of this server.
@@ -239,7 +242,7 @@ fn config() -> Result<ServerConfig, ErrorReport> {
     })
 }
 
-/// The settings that the checks measure by.
+/// What the checks measure by: the settings, the names of this server, and the year.
 pub(super) fn policy() -> Result<Policy, ErrorReport> {
     let year = one_row(query(YEAR, &[], |row| row.value("year"))?)?;
     let mut names = query(DATABASES, &[], |row| row.text("name"))?;
@@ -248,25 +251,7 @@ pub(super) fn policy() -> Result<Policy, ErrorReport> {
     names.extend(host.split_once('.').map(|(first, _)| first.to_owned()));
     names.push(host);
     names.retain(|name| !name.is_empty());
-    Ok(Policy {
-        client_max_iterations: guc::client_max_iterations(),
-        expiry_warning: guc::expiry_warning(),
-        max_iterations: guc::max_iterations(),
-        min_iterations: guc::min_iterations(),
-        mock_iterations: mock_iterations(),
-        names,
-        max_password_age: guc::max_password_age(),
-        salt_len: guc::salt_length(),
-        server_iterations: guc::server_iterations(),
-        target_iterations: guc::target_iterations().get().cast_signed(),
-        year,
-    })
-}
-
-/// The count that the server answers with for a role that does not exist: a constant in PostgreSQL
-/// 15, the server's own since (`scram_init_secret`'s mock in src/backend/libpq/auth-scram.c).
-fn mock_iterations() -> i32 {
-    if cfg!(feature = "pg15") { 4096 } else { guc::server_iterations() }
+    Ok(guc::policy(names, year))
 }
 
 /// The key of the digests that tell whether something was tried before. Another one after initdb:
@@ -298,7 +283,7 @@ pub(super) fn roles(digests: Option<Vec<i64>>) -> Result<Roles, ErrorReport> {
             hash_access: row.optional_text("hash_access")?,
         };
         let mut subject = Subject {
-            name: name.to_utf8().unwrap_or_else(|| foreign_name(&name, oid)),
+            name: shown(&name, oid),
             name_bytes: name.as_bytes().to_vec(),
             origin: Origin::Role(role.clone()),
             secret: secret.map(|secret| scram_secret::stored_secret(&secret)),

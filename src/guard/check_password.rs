@@ -1,9 +1,8 @@
 //! `scram.check_password`.
 
-use password_audit::guard::RULES;
 use pgrx::prelude::*;
 
-use super::judge::{Password, judge};
+use super::judge::{Password, is_earlier, judge};
 use crate::error::Error;
 use crate::pg::catalog_role::CatalogRole;
 use crate::pg::check_log;
@@ -34,10 +33,8 @@ pub(crate) fn check_password(role: Option<PgName>, password: Option<ServerText>)
             let password = password.ok_or(Error::Null { argument: "password" })?;
             password.check_length()?;
             let verdicts = judge(name, &Password::of_text(password))?;
-            let is_earlier =
-                verdicts.iter().any(|v| Some(&v.rule) == RULES.last() && v.ok == Some(false));
             let oid = CatalogRole::lookup(name.as_bytes()).map(|role| role.oid);
-            check_log::log("check_password", oid, name, is_earlier);
+            check_log::log("check_password", oid, name, is_earlier(&verdicts));
             for verdict in verdicts {
                 let detail = (!verdict.detail.is_empty()).then_some(verdict.detail);
                 sink.push([

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use password_audit::guard::{self, History, PlainText, Verdict};
-use password_audit::{Kind, Origin, Policy, RoleFacts, Subject};
+use password_audit::guard::{self, History, PlainText, REUSED, Verdict};
+use password_audit::{Kind, Origin, RoleFacts, Subject};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 
@@ -49,7 +49,7 @@ pub(super) fn judge(name: &ServerText, password: &Password) -> Result<Vec<Verdic
     let until = Instant::now() + guc::guard_time();
     let history = history(name, password)?;
     let words: Vec<_> = wordlist::words().collect();
-    let policy = policy();
+    let policy = guc::policy(Vec::new(), year());
     let subject = Subject {
         name: name.to_utf8().unwrap_or_else(|| name.to_display()),
         name_bytes: name.as_bytes().to_vec(),
@@ -79,6 +79,11 @@ pub(super) fn judge(name: &ServerText, password: &Password) -> Result<Vec<Verdic
     Ok(guard::judge_plain(&subject, &policy, &plain, &words, history))
 }
 
+/// Whether the password is one of the role's earlier ones, which the server's log tells.
+pub(super) fn is_earlier(verdicts: &[Verdict]) -> bool {
+    verdicts.iter().any(|verdict| verdict.rule == REUSED && verdict.ok == Some(false))
+}
+
 fn history(name: &ServerText, password: &Password) -> Result<History, ErrorReport> {
     if guc::password_history().is_none() {
         return Ok(History::Unknown("scram.password_history is off"));
@@ -103,27 +108,11 @@ fn history(name: &ServerText, password: &Password) -> Result<History, ErrorRepor
         return Ok(History::Lacks);
     }
     let prepared = password.text.password()?;
-    let stored = role.secret.as_ref().and_then(scram_secret::stored_verifier);
     // The role's present password does not come back.
-    let is_current = stored.is_some_and(|stored| stored.verify(&prepared, interrupt::check));
-    let holds = !is_current && history::holds(&role, &prepared)?;
+    let holds = !role.has_password(&prepared) && history::holds(&role, &prepared)?;
     Ok(if holds { History::Holds } else { History::Lacks })
 }
 
-/// The settings, read without SQL, because the session's database need not have the extension.
-fn policy() -> Policy {
-    let server_iterations = guc::server_iterations();
-    Policy {
-        client_max_iterations: guc::client_max_iterations(),
-        expiry_warning: 0,
-        max_iterations: guc::max_iterations(),
-        min_iterations: guc::min_iterations(),
-        mock_iterations: server_iterations,
-        names: Vec::new(),
-        max_password_age: 0,
-        salt_len: guc::salt_length(),
-        server_iterations,
-        target_iterations: server_iterations,
-        year: i32::try_from(2000 + clock::now() / MICROSECONDS_PER_YEAR).unwrap_or(2000),
-    }
+fn year() -> i32 {
+    i32::try_from(2000 + clock::now() / MICROSECONDS_PER_YEAR).unwrap_or(2000)
 }

@@ -3,7 +3,10 @@
 use pgrx::FromDatum;
 use pgrx::prelude::*;
 
+use scram_core::Password;
+
 use super::text::ServerText;
+use super::{interrupt, scram_secret};
 use crate::guc;
 
 /// The longest name of a role, in bytes.
@@ -25,6 +28,12 @@ impl CatalogRole {
     /// `scram.authenticate_superusers` says so.
     pub(crate) fn may_be_authenticated(&self) -> bool {
         !(self.is_superuser | self.is_replication) | guc::authenticate_superusers()
+    }
+
+    /// Whether the role has this password now, in any verifier.
+    pub(crate) fn has_password(&self, password: &Password) -> bool {
+        let stored = self.secret.as_ref().and_then(scram_secret::stored_verifier);
+        stored.is_some_and(|stored| stored.verify(password, interrupt::check))
     }
 
     /// Reads the server's cache. Asks for no privilege: what is returned must not reach a caller.

@@ -19,7 +19,7 @@ use crate::pg::record::Record;
 use crate::pg::security_context::SwitchedUser;
 use crate::pg::statement_hiding::with_hidden_statement;
 use crate::pg::text::ServerText;
-use crate::pg::{caller, check_log, clock, interrupt, random, scram_secret, verifier_text};
+use crate::pg::{caller, check_log, clock, interrupt, random, verifier_text};
 
 use super::alter::{Alteration, lock};
 use super::permission::AlteredPart;
@@ -250,7 +250,7 @@ impl PasswordChange {
         name: &ServerText,
         role: &CatalogRole,
     ) -> Result<Record<2>, ErrorReport> {
-        let is_current = self.is_current(role);
+        let is_current = role.has_password(&self.password);
         check_log::log(function, Some(role.oid), name, is_current);
         self.store(name, role, is_current)
     }
@@ -261,13 +261,7 @@ impl PasswordChange {
         name: &ServerText,
         role: &CatalogRole,
     ) -> Result<Record<2>, ErrorReport> {
-        self.store(name, role, self.is_current(role))
-    }
-
-    /// Whether the role has this password now, in any verifier.
-    fn is_current(&self, role: &CatalogRole) -> bool {
-        let stored = role.secret.as_ref().and_then(scram_secret::stored_verifier);
-        stored.is_some_and(|stored| stored.verify(&self.password, interrupt::check))
+        self.store(name, role, role.has_password(&self.password))
     }
 
     fn store(

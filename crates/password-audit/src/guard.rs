@@ -24,8 +24,11 @@ pub const RULES: [&str; 11] = [
     "password_is_name",
     IN_WORDLIST,
     "password_short",
-    "password_reused",
+    REUSED,
 ];
+
+/// The rule about earlier passwords, which the server's log names too.
+pub const REUSED: &str = "password_reused";
 
 const IN_WORDLIST: &str = "password_in_wordlist";
 
@@ -105,7 +108,7 @@ pub fn judge_plain(
     RULES
         .into_iter()
         .map(|rule| match rule {
-            "password_reused" => reused(history),
+            REUSED => reused(history),
             _ => verdict(rule, judge(rule)),
         })
         .collect()
@@ -134,7 +137,7 @@ pub fn judge_hash(
             }
             "password_empty" | "password_is_name" | IN_WORDLIST => guesses.verdict(rule),
             "password_short" => unknown(rule, "a hash does not tell the length of its password"),
-            "password_reused" => reused(history),
+            REUSED => reused(history),
             _ => verdict(rule, found(rule)),
         })
         .collect()
@@ -239,10 +242,9 @@ fn unknown(rule: &'static str, why: &str) -> Verdict {
 }
 
 fn reused(history: History) -> Verdict {
-    let rule = "password_reused";
     match history {
-        History::Holds => verdict(rule, Some("the role has had this password".to_owned())),
-        History::Lacks => verdict(rule, None),
-        History::Unknown(why) => unknown(rule, why),
+        History::Holds => verdict(REUSED, Some("the role has had this password".to_owned())),
+        History::Lacks => verdict(REUSED, None),
+        History::Unknown(why) => unknown(REUSED, why),
     }
 }
