@@ -12,71 +12,103 @@ CREATE FUNCTION scram_internal.source_findings(source text, live boolean, part t
 RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text, context text, facts text)
 LANGUAGE sql STABLE ROWS 1000
 SET search_path = pg_catalog, pg_temp
+SET enable_hashagg = off
+SET enable_nestloop = off
 AS $$
     WITH part AS MATERIALIZED (
         SELECT s.part, s.subject, s.check_id, s.severity, s.kind, s.rows, s.evidences, s.names, s.context, s.digest, s.salt_tag,
-               s.verifier_tag, NULL::integer AS slice_id, s.iterations
+               s.verifier_tag, s.iterations
         FROM scram_internal.scan_source($1, true, NULL) s
         WHERE $2 AND s.part IN ('finding', 'secret', 'kind')
       UNION ALL
-        SELECT 'finding', f.subject, f.check_id, f.severity, f.kind, f.rows, f.evidences, f.names, f.context, NULL, NULL, NULL, NULL, NULL
+        SELECT 'finding', f.subject, f.check_id, f.severity, f.kind, f.rows, f.evidences, f.names, f.context, NULL, NULL, NULL, NULL
         FROM scram_internal.slice_finding f
         JOIN scram_internal.source_slice s ON s.slice_id = f.slice_id
         WHERE NOT $2 AND $3 = 'finding' AND s.source = $1
       UNION ALL
-        SELECT 'kind', NULL, NULL, NULL, k.kind, k.subjects, NULL, NULL, NULL, NULL, NULL, NULL, NULL, k.iterations
+        SELECT 'kind', NULL, NULL, NULL, k.kind, k.subjects, NULL, NULL, NULL, NULL, NULL, NULL, k.iterations
         FROM scram_internal.slice_kind k
         JOIN scram_internal.source_slice s ON s.slice_id = k.slice_id
         WHERE NOT $2 AND $3 = 'finding' AND s.source = $1 AND $1 <> 'role'
-      UNION ALL
-        SELECT 'secret', r.subject, NULL, NULL, NULL, NULL, NULL, NULL, NULL, t.digest, t.salt_tag, t.verifier_tag, t.slice_id, NULL
-        -- Most secrets share nothing: an inner join, which does not read a million rows to find none. Verifiers that are
-        -- equal have the same salt.
-        FROM (
-            SELECT i.salt_tag FROM scram_internal.stored_secret i
-            WHERE i.slice_id = ANY (ARRAY(SELECT s.slice_id FROM scram_internal.source_slice s WHERE s.source = $1))
-                AND i.salt_tag IS NOT NULL
-            GROUP BY i.salt_tag HAVING count(*) > 1
-        ) a
-        JOIN scram_internal.stored_secret t ON t.salt_tag = a.salt_tag
-        LEFT JOIN scram_internal.role_secret r ON r.digest = t.digest AND $1 = 'role'
-        WHERE NOT $2 AND $3 = 'secret'
-            AND t.slice_id = ANY (ARRAY(SELECT s.slice_id FROM scram_internal.source_slice s WHERE s.source = $1))
-    ), tag AS (
-        SELECT 'salt_shared' AS check_id, p.salt_tag AS tag, p.verifier_tag, p.digest, p.subject, p.slice_id
+    ), secret AS NOT MATERIALIZED (
+        SELECT p.digest, p.salt_tag, p.verifier_tag, p.subject, NULL::integer AS slice_id
         FROM part p
         WHERE p.part = 'secret' AND p.salt_tag IS NOT NULL
       UNION ALL
-        SELECT 'verifier_shared', p.verifier_tag, p.verifier_tag, p.digest, p.subject, p.slice_id
-        FROM part p
-        WHERE p.part = 'secret' AND p.verifier_tag IS NOT NULL
-    ), shared AS (
+        SELECT t.digest, t.salt_tag, t.verifier_tag, r.subject, t.slice_id
+        FROM scram_internal.stored_secret t
+        JOIN scram_internal.role_secret r ON r.digest = t.digest
+        WHERE NOT $2 AND $3 = 'secret' AND $1 = 'role' AND t.salt_tag IS NOT NULL
+      UNION ALL
+        SELECT t.digest, t.salt_tag, t.verifier_tag, NULL, t.slice_id
+        FROM scram_internal.stored_secret t
+        WHERE NOT $2 AND $3 = 'secret' AND $1 <> 'role' AND t.salt_tag IS NOT NULL
+            AND t.slice_id = ANY (ARRAY(SELECT s.slice_id FROM scram_internal.source_slice s WHERE s.source = $1))
+    ), salt AS MATERIALIZED (
+        -- One sort serves both groupings, and takes the same time whether a million secrets share nothing or one salt.
+        -- Verifiers that are equal have the same salt.
+        SELECT v.salt_tag, sum(v.members) AS members, count(v.verifier_tag) AS verifiers,
+               sum(v.members) FILTER (WHERE v.members > 1 AND v.verifier_tag IS NOT NULL) AS verifier_members,
+               count(*) FILTER (WHERE v.members > 1 AND v.verifier_tag IS NOT NULL) AS shared_verifiers,
+               min(v.verifier_tag) FILTER (WHERE v.members > 1) AS first_verifier
+        FROM (
+            SELECT s.salt_tag, s.verifier_tag, count(*) AS members
+            FROM secret s
+            GROUP BY s.salt_tag, s.verifier_tag
+        ) v
+        GROUP BY v.salt_tag
+        HAVING sum(v.members) > 1
+    ), sharing AS (
         -- Members that share the whole verifier are for that check alone.
-        SELECT t.check_id, t.tag, count(*) AS members
-        FROM tag t
-        GROUP BY t.check_id, t.tag
-        HAVING count(*) > 1
-            AND (t.check_id = 'verifier_shared' OR min(t.verifier_tag) IS DISTINCT FROM max(t.verifier_tag))
+        SELECT 'salt_shared' AS check_id, sum(s.members)::bigint AS members, count(*) AS tags,
+               ARRAY(SELECT f.salt_tag FROM salt f WHERE f.verifiers > 1 ORDER BY f.salt_tag LIMIT 20) AS firsts
+        FROM salt s
+        WHERE s.verifiers > 1
+        HAVING count(*) > 0
+      UNION ALL
+        SELECT 'verifier_shared', sum(s.verifier_members)::bigint, sum(s.shared_verifiers)::bigint,
+               ARRAY(SELECT f.first_verifier FROM salt f WHERE f.shared_verifiers > 0 ORDER BY f.first_verifier LIMIT 20)
+        FROM salt s
+        WHERE s.shared_verifiers > 0
+        HAVING count(*) > 0
     ), member AS MATERIALIZED (
-        SELECT t.check_id, t.tag, t.digest, t.subject, t.slice_id, s.members,
-               row_number() OVER (PARTITION BY t.check_id, t.tag ORDER BY t.subject, t.digest) AS number,
-               row_number() OVER (PARTITION BY t.check_id ORDER BY t.digest) AS sample
-        FROM tag t
-        JOIN shared s USING (check_id, tag)
+        SELECT t.check_id, t.tag, t.digest, t.subject, count(*) OVER (PARTITION BY t.check_id, t.tag) AS members,
+               row_number() OVER (PARTITION BY t.check_id, t.tag ORDER BY t.subject, t.digest) AS number
+        FROM (
+            SELECT 'salt_shared' AS check_id, s.salt_tag AS tag, s.digest, s.subject
+            FROM secret s
+            JOIN salt a ON a.salt_tag = s.salt_tag AND a.verifiers > 1
+            WHERE $1 = 'role'
+          UNION ALL
+            SELECT 'verifier_shared', s.verifier_tag, s.digest, s.subject
+            FROM secret s
+            WHERE $1 = 'role' AND s.verifier_tag IS NOT NULL
+        ) t
     ), firsts AS (
         SELECT m.check_id, m.tag, array_agg(m.subject ORDER BY m.number) AS subjects
         FROM member m
-        WHERE m.number <= 21 AND $1 = 'role'
+        WHERE m.number <= 21 AND m.members > 1
         GROUP BY m.check_id, m.tag
+    ), sample AS MATERIALIZED (
+        SELECT a.check_id, m.digest, m.subject, m.slice_id
+        FROM sharing a
+        CROSS JOIN LATERAL (
+            SELECT s.digest, s.subject, s.slice_id
+            FROM secret s
+            WHERE CASE a.check_id WHEN 'salt_shared' THEN s.salt_tag ELSE s.verifier_tag END = ANY (a.firsts)
+            ORDER BY s.digest
+            LIMIT 20
+        ) m
+        WHERE $1 <> 'role'
     ), named AS (
         -- Stored secrets have no names. Ask the slices for the names of the few that the evidence shows.
-        SELECT m.check_id, m.subject FROM member m WHERE m.sample <= 20 AND m.subject IS NOT NULL
+        SELECT m.check_id, m.subject FROM sample m WHERE m.subject IS NOT NULL
       UNION ALL
         SELECT a.check_id, n.subject
         FROM (
             SELECT m.check_id, m.slice_id, array_agg(m.digest) AS digests
-            FROM member m
-            WHERE m.sample <= 20 AND m.subject IS NULL
+            FROM sample m
+            WHERE m.subject IS NULL
             GROUP BY m.check_id, m.slice_id
         ) a
         JOIN scram_internal.source_slice s ON s.slice_id = a.slice_id AND s.part = 'blocks'
@@ -166,19 +198,17 @@ AS $$
     JOIN firsts f ON (f.check_id, f.tag) = (m.check_id, m.tag)
     JOIN what w ON w.column1 = m.check_id
     JOIN scram.audit_checks() k ON k.check_id = m.check_id
-    WHERE $1 = 'role'
   UNION ALL
-    SELECT $1, 'rows', m.check_id, k.severity,
+    SELECT $1, 'rows', s.check_id, k.severity,
            scram_internal.counted_evidence(
-               count(*),
-               ARRAY[format('%s %s%s in common', count(DISTINCT m.tag), w.column2, CASE WHEN count(DISTINCT m.tag) > 1 THEN 's' ELSE '' END)],
-               (SELECT array_agg(DISTINCT n.subject) FROM named n WHERE n.check_id = m.check_id)),
+               s.members,
+               ARRAY[format('%s %s%s in common', s.tags, w.column2, CASE WHEN s.tags > 1 THEN 's' ELSE '' END)],
+               (SELECT array_agg(DISTINCT n.subject) FROM named n WHERE n.check_id = s.check_id)),
            '', ''
-    FROM member m
-    JOIN what w ON w.column1 = m.check_id
-    JOIN scram.audit_checks() k ON k.check_id = m.check_id
+    FROM sharing s
+    JOIN what w ON w.column1 = s.check_id
+    JOIN scram.audit_checks() k ON k.check_id = s.check_id
     WHERE $1 <> 'role'
-    GROUP BY m.check_id, k.severity, w.column2
 $$;
 
 -- The evidence of a finding that counts rows: up to four different evidences and 20 names, the smallest. Internal.

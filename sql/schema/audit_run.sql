@@ -142,12 +142,12 @@ DECLARE
         (SELECT max(r.run_id) FROM scram_internal.stored_run r WHERE r.status IN ('done', 'partial')),
         (SELECT p.last_finished FROM scram_internal.current_run p), 0);
     left_over CONSTANT bigint := (SELECT r.candidates_left FROM scram_internal.stored_run r WHERE r.run_id = run);
-    -- A source that this run did not reach, or not to its end.
+    -- A source that this run did not reach, or not to its end: is_changed says that its shared secrets are still to be found.
     unread CONSTANT boolean := EXISTS (
         SELECT FROM scram.audit_source s
         LEFT JOIN scram_internal.source_state t ON t.source = s.name
         WHERE s.enabled
-            AND (t.read_run IS DISTINCT FROM run OR t.failure IS NULL AND (t.next_relation IS NOT NULL OR t.is_ending)));
+            AND (t.read_run IS DISTINCT FROM run OR t.failure IS NULL AND (t.next_relation IS NOT NULL OR t.is_ending OR t.is_changed)));
     fresh record;
 BEGIN
     -- This run did not judge these findings, so nothing says that they are fixed.
