@@ -151,7 +151,7 @@ fn summary(report: &Report, page: &mut Page) {
         page.entry("", &format!("{what}: {}.", stored_in(report, source)));
     }
     if !rest.is_empty() {
-        page.line(&format!("And {} more sources.", rest.len()));
+        page.line(&format!("And {}.", counted(rest.len() as i64, "more source", "more sources")));
     }
 }
 

@@ -92,7 +92,7 @@ pub(super) fn stored(report: &Report) -> Markup {
             figure { figcaption { "What is stored" } p.empty { "No run has counted it yet." } }
         }
         @for source in shown { (stored_in(report, source)) }
-        @if !rest.is_empty() { p.more { "and " (rest.len()) " more sources" } }
+        @if !rest.is_empty() { p.more { "and " (counted(rest.len() as i64, "more source", "more sources")) } }
     }
 }
 
