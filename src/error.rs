@@ -60,6 +60,8 @@ pub(crate) enum Error {
     Findings { max: usize },
     #[error("a report on findings with more than {max} bytes of text is not supported")]
     FindingsBytes { max: usize },
+    #[error("the idle time of sessions to ignore must not be negative")]
+    NegativeIdleTime,
     #[error("\"{argument}\" must not be null")]
     Null { argument: &'static str },
     #[error("the old password is wrong")]
@@ -278,7 +280,7 @@ impl From<Error> for ErrorReport {
                 Some(format!("scram.password_history rejects the last {last} passwords.")),
                 Some("Choose another password, or use scram.rotate_role()."),
             ),
-            Error::RotationAlike | Error::RotationMember { .. } => {
+            Error::NegativeIdleTime | Error::RotationAlike | Error::RotationMember { .. } => {
                 (ERRCODE_INVALID_PARAMETER_VALUE, None, None)
             }
             Error::RotationExists { .. } | Error::RotationTaken { .. } => {

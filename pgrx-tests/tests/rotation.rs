@@ -359,6 +359,41 @@ fn a_rotation_survives_dump_and_restore() {
     assert_eq!(until("no session is left", || finish(&mut restored).0), "app_a");
 }
 
+#[test]
+fn a_pooler_s_idle_sessions_can_be_ignored() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin.batch_execute(PAIR).expect("a pair");
+    let mut old = cluster.login("app_a", b"first").expect("a session");
+    rotate(&mut admin);
+    let finish = |admin: &mut Client, idle: &str| {
+        let finish =
+            format!("SELECT retired, sessions_left FROM scram.finish_rotation('app', {idle})");
+        rows(admin, &finish)
+            .remove(0)
+            .into_iter()
+            .map(Option::unwrap_or_default)
+            .collect::<Vec<_>>()
+    };
+    let waits = [String::new(), "1".to_owned()];
+    assert_eq!(finish(&mut admin, "NULL"), waits);
+    assert_eq!(finish(&mut admin, "'1 hour'"), waits, "idle for a moment only");
+
+    // In a transaction it is at work, however long it says nothing.
+    old.batch_execute("BEGIN").expect("a transaction");
+    let idle_for = "SELECT clock_timestamp() - state_change > '20 ms' FROM pg_stat_activity WHERE usename = 'app_a'";
+    until("20 ms", || (cell(&mut admin, idle_for)? == "t").then_some(()));
+    assert_eq!(finish(&mut admin, "'10 ms'"), waits);
+    old.batch_execute("COMMIT").expect("its end");
+    until("20 ms", || (cell(&mut admin, idle_for)? == "t").then_some(()));
+    assert_eq!(finish(&mut admin, "ignore_idle => '10 ms'"), ["app_a".to_owned(), "0".to_owned()]);
+    old.batch_execute("SELECT 1").expect("the session stays");
+    assert!(cluster.login("app_a", b"first").is_err(), "no new one");
+
+    let raised = Raised::by(&mut admin, "SELECT scram.finish_rotation('app', '-1 s')");
+    assert_eq!(raised.code, "22023");
+}
+
 fn rotate(client: &mut Client) -> (String, String) {
     let row = client.query_one("SELECT role::text, password FROM scram.rotate('app')", &[]);
     let row = row.unwrap_or_else(|error| panic!("{error:?}"));

@@ -54,7 +54,8 @@ COMMENT ON SEQUENCE scram_internal.password_history_entry_seq IS 'numbers scram_
 COMMENT ON FUNCTION scram.change_own_password(text, text) IS 'changes the password of the session''s user, who knows the old one';
 COMMENT ON FUNCTION scram.create_rotation(text, name, name, name) IS 'lets two roles take turns, so that a password changes without downtime';
 COMMENT ON FUNCTION scram.drop_rotation(text) IS 'forgets a pair of roles, and changes none';
-COMMENT ON FUNCTION scram.finish_rotation(text) IS 'takes LOGIN from the old role of a pair when its sessions are gone';
+COMMENT ON FUNCTION scram.finish_rotation(text, interval) IS
+    'takes LOGIN from the old role of a pair when its sessions are gone, or idle for longer than ignore_idle';
 COMMENT ON FUNCTION scram_internal.prune_password_history() IS 'internal: forgets the passwords of dropped roles, and those beyond scram.password_history';
 COMMENT ON FUNCTION scram.rotate(text) IS 'gives the idle role of a pair LOGIN and a new random password, told once';
 COMMENT ON FUNCTION scram.rotate_role(name, integer, integer, timestamptz) IS 'gives a role a new random password, told once';

@@ -4,7 +4,7 @@
 //! Each call is one step in one transaction, so after a crash the caller repeats it. The table
 //! holds the names of the roles and whose turn it is, never a secret.
 
-use pgrx::datum::DatumWithOid;
+use pgrx::datum::{DatumWithOid, Interval};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -48,9 +48,13 @@ WHERE name = $1";
 
 const DROP: &str = "DELETE FROM scram.rotation WHERE name = $1 RETURNING true";
 
-/// The sessions of this role. Parallel workers are left out, because they end with their leader.
+/// The sessions of this role, but for those that are idle for longer than this. Parallel workers are left out, because they end
+/// with their leader. Where a session is in a transaction, its state is another one than `idle`.
 const SESSIONS: &str = "
-SELECT a.pid FROM pg_stat_activity a WHERE a.usesysid = $1 AND a.leader_pid IS NULL ORDER BY a.pid";
+SELECT a.pid FROM pg_stat_activity a
+WHERE a.usesysid = $1 AND a.leader_pid IS NULL
+    AND (a.state = 'idle' AND clock_timestamp() - a.state_change > $2) IS NOT TRUE
+ORDER BY a.pid";
 
 /// `scram.create_rotation(name text, member_of name, role_a name, role_b name) returns void`
 ///
@@ -132,21 +136,29 @@ fn rotate(name: Option<ServerText>) -> Result<Record<2>, ErrorReport> {
     })
 }
 
-/// `scram.finish_rotation(name text, OUT retired name, OUT sessions_left integer)`
+/// `scram.finish_rotation(name text, ignore_idle interval, OUT retired name, OUT sessions_left integer)`
 ///
 /// Takes LOGIN from the old role once it has no session; until then the function lists the
-/// sessions. Without a pending rotation it returns NULL and 0.
+/// sessions. Sessions that are in no transaction and idle for longer than `ignore_idle` do not
+/// count, because poolers keep them. Without a pending rotation it returns NULL and 0.
 ///
 /// Raises 55000 if the new role can no longer log in, and 22023 if one of the two roles is no
-/// longer a member of `member_of`.
+/// longer a member of `member_of` or `ignore_idle` is negative.
 #[pg_extern(sql = "
-CREATE FUNCTION scram.finish_rotation(name text, OUT retired name, OUT sessions_left integer)
+CREATE FUNCTION scram.finish_rotation(
+    name text, ignore_idle interval DEFAULT NULL, OUT retired name, OUT sessions_left integer)
 VOLATILE SET search_path = pg_catalog, pg_temp
 LANGUAGE c AS 'MODULE_PATHNAME', 'finish_rotation_wrapper';
 ")]
-fn finish_rotation(name: Option<ServerText>) -> Result<Record<2>, ErrorReport> {
+fn finish_rotation(
+    name: Option<ServerText>,
+    ignore_idle: Option<Interval>,
+) -> Result<Record<2>, ErrorReport> {
     with_hidden_statement(|| {
         let name = given(name)?;
+        if ignore_idle.is_some_and(|time| time.as_micros() < 0) {
+            return Err(Error::NegativeIdleTime.into());
+        }
         require_writable();
         let rotation = lock_rotation(&name)?;
         if !rotation.pending {
@@ -156,7 +168,7 @@ fn finish_rotation(name: Option<ServerText>) -> Result<Record<2>, ErrorReport> {
         require_ready(rotation.idle())?;
         let old = rotation.active();
         let role = lock(old, AlteredPart::Attributes)?;
-        let arguments = [DatumWithOid::from(role.oid)];
+        let arguments = [DatumWithOid::from(role.oid), ignore_idle.into()];
         // Within one transaction pg_stat_activity keeps its first result.
         // SAFETY: on the backend's thread; discards the backend's own copy.
         unsafe { pg_sys::pgstat_clear_snapshot() };

@@ -113,6 +113,7 @@ pub(super) const CASES: &[Case] = &[
         DUPLICATE,
     ),
     case("SELECT scram.rotate('r')", UNDEFINED),
+    case("SELECT scram.finish_rotation('r', '-1 s')", PARAMETER),
     case("SELECT scram.finish_rotation('r')", UNDEFINED),
     case("SELECT scram.drop_rotation('r')", UNDEFINED),
     case("SET scram.password_history = 101", PARAMETER),
