@@ -102,7 +102,8 @@ extension_sql_file!(
 extension_sql_file!("../sql/schema/audit_progress.sql", requires = ["audit_inventory"]);
 extension_sql_file!("../sql/schema/audit_run.sql", requires = ["audit_progress"]);
 extension_sql_file!("../sql/schema/audit_steps.sql", requires = ["audit_run"]);
-extension_sql_file!("../sql/schema/audit_cycle.sql", requires = ["audit_steps"]);
+extension_sql_file!("../sql/schema/audit_slices.sql", requires = ["audit_steps"]);
+extension_sql_file!("../sql/schema/audit_cycle.sql", requires = ["audit_slices"]);
 extension_sql_file!("../sql/schema/audit_guesses.sql", requires = ["audit_cycle"]);
 extension_sql_file!("../sql/schema/audit_merge.sql", requires = ["audit_guesses"]);
 extension_sql_file!(
