@@ -15,3 +15,5 @@ if ! cargo pgrx package --profile "${1:-release}" --pg-config "$PG_CONFIG" --out
     cat "$tree.log" >&2
     exit 1
 fi
+# cargo-pgrx takes along the scripts between versions, not those that install a released one.
+cp sql/scram_ext--*.sql "$tree$("$PG_CONFIG" --sharedir)/extension/"

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use postgres::{Client, Config, NoTls};
-use scram_ext_client_tests::{Cluster, Raised, cell, rows, text};
+use scram_ext_client_tests::{Cluster, Raised, cell, rows, text, versions};
 
 /// The verifier of the empty password.
 const EMPTY: &str = "SCRAM-SHA-256$4096:c2FsdA==$oQKhUpZ8ZCSt/PIfYWS7v6gCcYNXgSk1XPQTp7UKcUY=:UOnDYDtjiNdPioWgm74LGN6HIzsybmGE0sdhZ2KbBrI=";
@@ -70,8 +70,13 @@ fn each_rule_in_each_mode() {
             let statement = format!("{statement} PASSWORD '{password}'");
             for mode in ["off", "warn", "enforce"] {
                 let make = if create { "SELECT 1" } else { "CREATE ROLE alice" };
-                let said =
-                    psql(&cluster, &[make, &format!("SET scram.guard = {mode}"), &statement]);
+                // The server's own warning about MD5, after the hook, writes the statement to the log.
+                let quiet = match versions::major() >= 18 {
+                    true => "SET md5_password_warnings = off",
+                    false => "SELECT 1",
+                };
+                let guard = format!("SET scram.guard = {mode}");
+                let said = psql(&cluster, &[make, quiet, &guard, &statement]);
                 let change = if create { "true" } else { "rolpassword IS NOT NULL" };
                 let made =
                     format!("SELECT count(*) FROM pg_authid WHERE rolname = 'alice' AND {change}");
