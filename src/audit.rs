@@ -5,7 +5,6 @@
 
 mod catalog;
 pub(crate) mod guess;
-mod hba;
 pub(crate) mod report;
 pub(crate) mod scan;
 pub(crate) mod source;

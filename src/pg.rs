@@ -4,6 +4,7 @@ pub(crate) mod caller;
 pub(crate) mod catalog_role;
 pub(crate) mod check_log;
 pub(crate) mod clock;
+pub(crate) mod hba;
 pub(crate) mod interrupt;
 pub(crate) mod name;
 pub(crate) mod query;

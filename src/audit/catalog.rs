@@ -11,10 +11,10 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use scram_core::keys::HmacKey;
 
-use super::hba;
 use crate::cluster_keys::{ClusterKeys, Purpose};
 use crate::guc;
-use crate::pg::query::query;
+use crate::pg::hba;
+use crate::pg::query::{one_row, query};
 use crate::pg::scram_secret;
 use crate::pg::text::ServerText;
 
@@ -303,12 +303,4 @@ pub(super) fn roles(digests: Option<Vec<i64>>) -> Result<Roles, ErrorReport> {
 /// The digest of a subject's secret as it is stored: as much as tells one secret from another.
 pub(super) fn digest(key: &HmacKey, subject: &Subject) -> Option<i64> {
     Some(super::scan::first_bytes(secret_digest(key, subject)?.as_bytes()))
-}
-
-/// The row of a query that always returns one.
-pub(super) fn one_row<T>(rows: Vec<T>) -> Result<T, ErrorReport> {
-    rows.into_iter().next().ok_or_else(|| {
-        let message = "a query of scram_ext returned no row";
-        ErrorReport::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message, "")
-    })
 }

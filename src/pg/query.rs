@@ -32,6 +32,14 @@ pub(super) fn update<T>(
     })
 }
 
+/// The row of a query that always returns one.
+pub(crate) fn one_row<T>(rows: Vec<T>) -> Result<T, ErrorReport> {
+    rows.into_iter().next().ok_or_else(|| {
+        let message = "a query of scram_ext returned no row";
+        ErrorReport::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message, "")
+    })
+}
+
 /// One row of a result.
 ///
 /// A wrong column must not become a default value: an audit that reads "cannot log in" for every role

@@ -10,10 +10,8 @@ use password_audit::HbaRule;
 use password_audit::hba::{AuthToken, Database, HbaFile, ListenConfig};
 use pgrx::pg_sys::panic::ErrorReport;
 
-use super::catalog::one_row;
-use crate::pg::query::query;
-use crate::pg::text::ServerText;
-
+use super::query::{one_row, query};
+use super::text::ServerText;
 use file::HbaFiles;
 
 const HBA_FILE: &str = "SELECT current_setting('hba_file') AS file";
@@ -66,7 +64,7 @@ JOIN pg_authid a ON a.oid = m.member
 JOIN pg_authid g ON g.oid = m.roleid";
 
 /// The state of the file, and its rules as far as the server can read them.
-pub(super) fn load() -> Result<(HbaFile, Vec<HbaRule>), ErrorReport> {
+pub(crate) fn load() -> Result<(HbaFile, Vec<HbaRule>), ErrorReport> {
     let path: ServerText = one_row(query(HBA_FILE, &[], |row| row.value("file"))?)?;
     let name = path.to_display();
     let name = name.rsplit('/').next().unwrap_or_default().to_owned();
@@ -157,7 +155,7 @@ fn error(files: &RefCell<HbaFiles>) -> Result<Option<String>, ErrorReport> {
 }
 
 /// The connections that the server accepts.
-pub(super) fn listen_config() -> Result<ListenConfig, ErrorReport> {
+pub(crate) fn listen_config() -> Result<ListenConfig, ErrorReport> {
     let offered =
         query(LISTEN, &[], |row| Ok((row.value("socket")?, row.value("tcp")?, row.value("tls")?)))?;
     let (socket, tcp, tls) = one_row(offered)?;
