@@ -46,6 +46,14 @@ pub(crate) enum Error {
     Guard { role: String, rules: String },
     #[error("a stored hash was given in place of a password")]
     HashAsPassword,
+    #[error("the proposed pg_hba.conf contains no entries")]
+    HbaEmpty,
+    #[error("permission denied to include files in a proposed pg_hba.conf")]
+    HbaInclude { line: usize },
+    #[error("a pg_hba.conf with more than {max} rules is not supported")]
+    HbaRules { max: usize },
+    #[error("invalid {place} of the proposed pg_hba.conf")]
+    HbaText { place: String, message: String },
     #[error("iteration count {got} is out of range")]
     Iterations { got: i32, min: i32, max: i32 },
     #[error("unknown SCRAM mechanism")]
@@ -207,6 +215,23 @@ impl From<Error> for ErrorReport {
                      hash give the password that it was made from.",
                 ),
             ),
+            Error::HbaEmpty => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                Some("The server does not load a file without entries.".to_owned()),
+                None,
+            ),
+            Error::HbaInclude { line } => (
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                Some(format!(
+                    "Line {line} includes a file. Only roles with privileges of the \
+                     \"pg_read_server_files\" role may do that."
+                )),
+                Some("Write the contents of the included files into the text."),
+            ),
+            Error::HbaRules { .. } => (ERRCODE_PROGRAM_LIMIT_EXCEEDED, None, None),
+            Error::HbaText { message, .. } => {
+                (ERRCODE_INVALID_PARAMETER_VALUE, Some(message.clone()), None)
+            }
             Error::Iterations { min, max, .. } => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 Some(if min > max {

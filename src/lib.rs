@@ -12,6 +12,7 @@ mod error;
 mod guard;
 mod guc;
 mod handshake;
+mod hba_change;
 mod history;
 mod limits;
 mod pg;

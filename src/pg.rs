@@ -5,6 +5,8 @@ pub(crate) mod catalog_role;
 pub(crate) mod check_log;
 pub(crate) mod clock;
 pub(crate) mod hba;
+mod hba_server;
+pub(crate) mod hba_text;
 pub(crate) mod interrupt;
 pub(crate) mod name;
 pub(crate) mod query;

@@ -2,7 +2,7 @@
 # Fails if a module of src/ depends on a higher layer, or on another feature.
 #
 # lib.rs
-#   features: audit, guard, handshake, role, verifier    no feature knows another one
+#   features: audit, guard, handshake, hba_change, role, verifier    no feature knows another one
 #   shared:   cluster_keys, history
 #   plumbing: pg                                  knows no feature
 #   base:     error, guc, limits, wordlist
@@ -32,6 +32,7 @@ declare -A allowed=(
     [cluster_keys]="error guc limits pg"
     [verifier]="error guc limits pg cluster_keys"
     [handshake]="error guc limits pg cluster_keys handshake"
+    [hba_change]="error guc limits pg hba_change"
     [history]="error guc limits pg"
     [role]="error guc limits pg cluster_keys history role"
     [guard]="error guc limits pg history guard wordlist"

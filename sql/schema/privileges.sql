@@ -111,6 +111,7 @@ COMMENT ON FUNCTION scram.is_verifier(text) IS 'whether a text is a SCRAM verifi
 COMMENT ON FUNCTION scram.match_any(text, text[]) IS 'position of the first candidate that is the password of a SCRAM verifier';
 COMMENT ON FUNCTION scram.needs_rotation(text) IS 'whether a SCRAM verifier is weaker than a new one would be';
 COMMENT ON FUNCTION scram.parse(text) IS 'shows the parts of a SCRAM verifier';
+COMMENT ON FUNCTION scram_internal.read_hba(text) IS 'reads a proposed text of pg_hba.conf as the server would';
 COMMENT ON FUNCTION scram.role_handshake_finish(bytea, text) IS
     'second call of a server-side SCRAM exchange for a role of this cluster';
 COMMENT ON FUNCTION scram.role_handshake_finish_passthrough(bytea, text) IS

@@ -9,6 +9,7 @@
 mod address;
 mod names;
 mod normal;
+mod text;
 mod token;
 
 use std::collections::{HashMap, HashSet};
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use super::{ServerConfig, Subject};
 use address::{Addresses, Unmatched};
 use names::Match;
+pub use text::{first_include, has_secret, redacted};
 pub use token::{AuthToken, Quoting, RawLine, RawToken, tokenize};
 
 /// A rule of pg_hba.conf.

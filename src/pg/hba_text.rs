@@ -1,0 +1,243 @@
+//! The text of a pg_hba.conf as rules, read with the server's own code.
+
+use core::ffi::{CStr, c_char};
+use std::ffi::CString;
+
+use password_audit::HbaRule;
+use password_audit::hba::{AuthToken, Quoting, first_include, has_secret, redacted};
+use pgrx::{PgMemoryContexts, pg_sys};
+
+use super::hba_server::{self, ClientAddress, Line, Token, TokenizedLine};
+use super::interrupt;
+use super::text::ServerText;
+use crate::error::Error;
+
+/// The longest text that is read, in bytes. A longer `text` argument is not copied.
+const MAX_TEXT_LEN: usize = crate::limits::MAX_PASSWORD_LEN;
+
+/// More rules are refused before they are parsed.
+const MAX_RULES: usize = 5000;
+
+/// Reads a text that is proposed in place of pg_hba.conf.
+///
+/// Raises 22023 for a text that the server would not load, with the first line at fault and the server's message,
+/// and for one that is too long; 54000 for one with too many lines; 42501 for one that includes files, unless the
+/// user who calls, or the role chosen with SET ROLE, has the privileges of pg_read_server_files.
+pub(crate) fn parse_proposed(text: &ServerText) -> Result<Vec<HbaRule>, Error> {
+    text.require_length("the proposed pg_hba.conf", MAX_TEXT_LEN)?;
+    // SAFETY: reads the state of the backend and its caches.
+    let may_include = unsafe {
+        let reader = pg_sys::Oid::from(pg_sys::ROLE_PG_READ_SERVER_FILES);
+        pg_sys::has_privs_of_role(pg_sys::GetOuterUserId(), reader)
+    };
+    let directives = cfg!(not(feature = "pg15"));
+    if !may_include && let Some(line) = first_include(text.as_bytes(), directives) {
+        return Err(Error::HbaInclude { line });
+    }
+    let read = parse(text.as_bytes(), may_include, &|line| format!("line {line}"))?;
+    match read.fault {
+        Some(Fault { place, message }) => Err(Error::HbaText { place, message }),
+        None if read.rules.is_empty() => Err(Error::HbaEmpty),
+        None => Ok(read.rules),
+    }
+}
+
+/// The file's name, which the server sets when it starts.
+fn hba_file() -> &'static CStr {
+    // SAFETY: a C string that stays as long as the process.
+    unsafe { CStr::from_ptr(pg_sys::HbaFileName) }
+}
+
+/// The rules of a text, and its first line that the server would not load.
+#[derive(Default)]
+struct ReadText {
+    rules: Vec<HbaRule>,
+    fault: Option<Fault>,
+}
+
+struct Fault {
+    /// The line and, where another file holds it, that file.
+    place: String,
+    /// The server's words.
+    message: String,
+}
+
+/// Reads a text in a memory context of its own. `place` names a line of the text.
+fn parse(text: &[u8], may_include: bool, place: &dyn Fn(i32) -> String) -> Result<ReadText, Error> {
+    // The server reads the text as a C string.
+    let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+    let file: CString = hba_file().to_owned();
+    // SAFETY: what the server allocates is copied before the context is deleted.
+    unsafe {
+        PgMemoryContexts::new("scram_ext pg_hba.conf").switch_to(|_| {
+            let read = |lines| read_lines(lines, &file, place);
+            let read = hba_server::tokenize(&file, text, may_include, read);
+            let message = || "The server could not open the text.".to_owned();
+            read.ok_or_else(|| Error::HbaText { place: "text".to_owned(), message: message() })?
+        })
+    }
+}
+
+fn read_lines(
+    lines: *mut pg_sys::List,
+    file: &CStr,
+    place: &dyn Fn(i32) -> String,
+) -> Result<ReadText, Error> {
+    let mut read = ReadText::default();
+    // SAFETY: a list of lines, which the server has made in a context that is still there.
+    let lines = unsafe { elements::<TokenizedLine>(lines) };
+    if lines.len() > MAX_RULES {
+        return Err(Error::HbaRules { max: MAX_RULES });
+    }
+    for line in lines {
+        interrupt::check();
+        // SAFETY: as above. A line without fields has a message, and is not parsed.
+        unsafe {
+            let parsed = if (*line).fields.is_null() || !(*line).err_msg.is_null() {
+                core::ptr::null_mut()
+            } else {
+                hba_server::parse(line)
+            };
+            let place = place_of(&*line, file, place);
+            match parsed.as_ref() {
+                Some(parsed) => read.rules.push(rule(parsed, &*line, place)),
+                None if read.fault.is_none() => read.fault = Some(fault(&*line, place)),
+                None => (),
+            }
+        }
+    }
+    Ok(read)
+}
+
+/// # Safety
+///
+/// The line is one that the server has made.
+unsafe fn place_of(line: &TokenizedLine, file: &CStr, place: &dyn Fn(i32) -> String) -> String {
+    #[cfg(not(feature = "pg15"))]
+    // SAFETY: as the caller vouches.
+    unsafe {
+        if CStr::from_ptr(line.file_name) != file {
+            let name = display(line.file_name);
+            let name = name.rsplit('/').next().unwrap_or_default();
+            return format!("{name}:{}", line.line_num);
+        }
+    }
+    let _ = file;
+    place(line.line_num)
+}
+
+/// # Safety
+///
+/// The line is one that the server has made.
+unsafe fn fault(line: &TokenizedLine, place: String) -> Fault {
+    // SAFETY: as the caller vouches.
+    let message = unsafe {
+        let is_secret =
+            !line.raw_line.is_null() && has_secret(CStr::from_ptr(line.raw_line).to_bytes());
+        if is_secret {
+            "an error in a line with a secret".to_owned()
+        } else if line.err_msg.is_null() {
+            "an error that only the server's log names".to_owned()
+        } else {
+            display(line.err_msg)
+        }
+    };
+    Fault { place, message }
+}
+
+/// # Safety
+///
+/// Rule and line belong together, and are ones that the server has made.
+unsafe fn rule(parsed: &Line, line: &TokenizedLine, location: String) -> HbaRule {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let (address, netmask) = match parsed.address() {
+            ClientAddress::All => (Some(AuthToken::plain("all")), None),
+            ClientAddress::Host(name) if name.is_null() => (Some(quoted(String::new())), None),
+            // In quotes, so that a host with the name of a keyword stays a host.
+            ClientAddress::Host(name) => (Some(quoted(display(name))), None),
+            ClientAddress::Local => (None, None),
+            ClientAddress::Masked { address, mask } => {
+                (Some(AuthToken::plain(address.to_string())), Some(mask.to_string()))
+            }
+            ClientAddress::SameHost => (Some(AuthToken::plain("samehost")), None),
+            ClientAddress::SameNet => (Some(AuthToken::plain("samenet")), None),
+        };
+        // Type, databases, users, perhaps an address with or without a mask, method, options. Only the options hold
+        // an equals sign after the method; a rule has one method.
+        let fields = elements::<pg_sys::List>(line.fields);
+        let method_at = match parsed.address() {
+            ClientAddress::Local => 3,
+            ClientAddress::Masked { .. } if !has_slash(fields.get(3).copied()) => 5,
+            _ => 4,
+        };
+        let options = fields.iter().skip(method_at + 1);
+        HbaRule {
+            location,
+            method: parsed.method(),
+            connection: parsed.connection().to_owned(),
+            databases: tokens(parsed.databases),
+            users: tokens(parsed.roles),
+            address,
+            netmask,
+            options: options
+                .flat_map(|field| tokens(*field))
+                .map(|token| redacted(token.text))
+                .collect(),
+            ..HbaRule::default()
+        }
+    }
+}
+
+fn quoted(text: String) -> AuthToken {
+    AuthToken { text, quoting: Quoting::Quoted }
+}
+
+/// Whether an address has its mask behind a slash.
+///
+/// # Safety
+///
+/// The field is one that the server has made.
+unsafe fn has_slash(field: Option<*mut pg_sys::List>) -> bool {
+    // SAFETY: as the caller vouches.
+    let words = unsafe { field.map(|field| tokens(field)) };
+    words.is_some_and(|words| words.iter().any(|word| word.text.contains('/')))
+}
+
+/// # Safety
+///
+/// The list is one of words, which the server has made.
+unsafe fn tokens(list: *mut pg_sys::List) -> Vec<AuthToken> {
+    let token = |token: &*mut Token| {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let quoting = if (**token).quoted { Quoting::Quoted } else { Quoting::Plain };
+            AuthToken { text: display((**token).string), quoting }
+        }
+    };
+    // SAFETY: as the caller vouches.
+    unsafe { elements::<Token>(list) }.iter().map(token).collect()
+}
+
+/// The elements of a list of the server's; none of NIL.
+///
+/// # Safety
+///
+/// The list is NIL or a list of pointers to `T`.
+unsafe fn elements<T>(list: *mut pg_sys::List) -> Vec<*mut T> {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let Some(list) = list.as_ref() else { return Vec::new() };
+        let len = usize::try_from(list.length).unwrap_or_default();
+        let cells = core::slice::from_raw_parts(list.elements, len);
+        cells.iter().map(|cell| cell.ptr_value.cast()).collect()
+    }
+}
+
+/// # Safety
+///
+/// The text is a C string.
+unsafe fn display(text: *const c_char) -> String {
+    // SAFETY: as the caller vouches.
+    ServerText::from_bytes(unsafe { CStr::from_ptr(text) }.to_bytes()).to_display()
+}
