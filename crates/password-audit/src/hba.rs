@@ -7,6 +7,7 @@
 //! later rules.
 
 mod address;
+mod connection;
 mod names;
 mod normal;
 mod text;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use super::{ServerConfig, Subject};
 use address::{Addresses, Unmatched};
+pub use connection::{Condition, Connection, Decision, Interface};
 use names::Match;
 pub use text::{first_include, has_secret, redacted};
 pub use token::{AuthToken, Quoting, RawLine, RawToken, tokenize};
@@ -137,8 +139,12 @@ pub fn join(server: &mut ServerConfig, subjects: &mut [Subject], listen: &Listen
         let name = subject.name.clone();
         let Some(role) = subject.role_mut().filter(|role| role.can_login) else { continue };
         logins += 1;
-        let login =
-            names::Login { name: &name, groups: groups.get(&*name), replication: role.replication };
+        let login = names::Login {
+            name: &name,
+            groups: groups.get(&*name),
+            is_unknown: false,
+            replication: role.replication,
+        };
         let mut fits: Vec<Vec<Match>> = names::destinations(&login, listen)
             .map(|destination| {
                 server

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{HbaRule, ListenConfig};
+use super::{AuthToken, HbaRule, ListenConfig};
 
 /// Whether a rule is for a role and its destination.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -14,7 +14,7 @@ pub(super) enum Match {
 }
 
 impl Match {
-    fn and(self, other: Self) -> Self {
+    pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::No, _) | (_, Self::No) => Self::No,
             (Self::Yes, Self::Yes) => Self::Yes,
@@ -48,6 +48,8 @@ pub(super) struct Login<'a> {
     pub(super) name: &'a str,
     /// Its groups, direct and indirect ones, without itself.
     pub(super) groups: Option<&'a HashSet<&'a str>>,
+    /// Whether there is no role of this name, which is then a member of nothing.
+    pub(super) is_unknown: bool,
     pub(super) replication: bool,
 }
 
@@ -58,15 +60,33 @@ impl Login<'_> {
         destination: &Destination<'_>,
         patterns: bool,
     ) -> Match {
-        let user = Match::any(rule.users.iter().map(|user| {
+        self.matches_users(&rule.users, patterns).and(self.matches_databases(
+            &rule.databases,
+            destination,
+            patterns,
+        ))
+    }
+
+    /// Whether a rule's list of users names the role.
+    pub(super) fn matches_users(&self, users: &[AuthToken], patterns: bool) -> Match {
+        Match::any(users.iter().map(|user| {
             user.judged(|quoted| match (&*user.text, user.text.strip_prefix('+')) {
                 (_, Some(group)) if !quoted => yes(self.is_in(group)),
                 ("all", _) if !quoted => Match::Yes,
                 (pattern, _) if patterns && pattern.starts_with('/') => Match::Maybe,
                 (name, _) => yes(name == self.name),
             })
-        }));
-        let database = Match::any(rule.databases.iter().map(|database| {
+        }))
+    }
+
+    /// Whether a rule's list of databases names the destination, with this role.
+    pub(super) fn matches_databases(
+        &self,
+        databases: &[AuthToken],
+        destination: &Destination<'_>,
+        patterns: bool,
+    ) -> Match {
+        Match::any(databases.iter().map(|database| {
             database.judged(|quoted| match (destination, &*database.text) {
                 (Destination::Replication, keyword) => yes(!quoted && keyword == "replication"),
                 (Destination::Database(_), "all") if !quoted => Match::Yes,
@@ -78,16 +98,16 @@ impl Login<'_> {
                 (_, pattern) if patterns && pattern.starts_with('/') => Match::Maybe,
                 (Destination::Database(name), database) => yes(database == *name),
             })
-        }));
-        user.and(database)
+        }))
     }
 
-    fn is_in(&self, group: &str) -> bool {
-        group == self.name || self.groups.is_some_and(|groups| groups.contains(group))
+    pub(super) fn is_in(&self, group: &str) -> bool {
+        !self.is_unknown
+            && (group == self.name || self.groups.is_some_and(|groups| groups.contains(group)))
     }
 }
 
-fn yes(fits: bool) -> Match {
+pub(super) fn yes(fits: bool) -> Match {
     if fits { Match::Yes } else { Match::No }
 }
 
