@@ -32,6 +32,8 @@ pub(crate) enum Error {
     BindingType(#[from] UnknownBindingType),
     #[error("could not simulate the exchange")]
     Client(#[from] ClientError),
+    #[error("\"client\" must be the address of one client")]
+    ClientAddress,
     #[error("could not alter role \"{role}\" because of concurrent changes")]
     Contended { role: String },
     #[error("the empty string is not a valid password")]
@@ -180,6 +182,11 @@ impl From<Error> for ErrorReport {
             ),
             Error::BindingType(why) => (ERRCODE_INVALID_PARAMETER_VALUE, Some(sentence(why)), None),
             Error::Client(why) => (ERRCODE_INVALID_PARAMETER_VALUE, Some(sentence(why)), None),
+            Error::ClientAddress => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                Some("It is a network.".to_owned()),
+                Some("Give an address without a netmask."),
+            ),
             Error::Contended { .. } => {
                 (ERRCODE_T_R_SERIALIZATION_FAILURE, None, Some("Try again."))
             }

@@ -15,6 +15,7 @@ mod handshake;
 mod hba_change;
 mod history;
 mod limits;
+mod login;
 mod pg;
 mod role;
 mod verifier;
@@ -64,6 +65,7 @@ extension_sql_file!(
     "../sql/schema/guard.sql",
     requires = ["roles", guard::check_password::check_password]
 );
+extension_sql_file!("../sql/schema/login.sql", requires = ["bootstrap", login::explain_login]);
 extension_sql_file!("../sql/schema/poolers.sql", requires = ["bootstrap", verifier::is_verifier]);
 extension_sql_file!(
     "../sql/schema/audit_tables.sql",

@@ -7,6 +7,8 @@ pub(crate) mod clock;
 pub(crate) mod hba;
 mod hba_server;
 pub(crate) mod hba_text;
+pub(crate) mod ident;
+pub(crate) mod interfaces;
 pub(crate) mod interrupt;
 pub(crate) mod name;
 pub(crate) mod query;

@@ -2,7 +2,7 @@
 # Fails if a module of src/ depends on a higher layer, or on another feature.
 #
 # lib.rs
-#   features: audit, guard, handshake, hba_change, role, verifier    no feature knows another one
+#   features: audit, guard, handshake, hba_change, login, role, verifier    no feature knows another one
 #   shared:   cluster_keys, history
 #   plumbing: pg                                  knows no feature
 #   base:     error, guc, limits, wordlist
@@ -34,6 +34,7 @@ declare -A allowed=(
     [handshake]="error guc limits pg cluster_keys handshake"
     [hba_change]="error guc limits pg hba_change"
     [history]="error guc limits pg"
+    [login]="error guc limits pg login"
     [role]="error guc limits pg cluster_keys history role"
     [guard]="error guc limits pg history guard wordlist"
     [audit]="error guc limits pg cluster_keys audit wordlist"

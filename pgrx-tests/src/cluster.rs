@@ -203,6 +203,26 @@ impl Cluster {
         psql.output().status.success()
     }
 
+    /// Logs in with `psql` by libpq's connection parameters, to which the port is added, and runs `sql`.
+    pub fn psql_connect(
+        &self,
+        parameters: &[(&str, &str)],
+        password: Option<&str>,
+        sql: &str,
+    ) -> Output {
+        let mut connection = format!("port={}", self.port);
+        for (name, value) in parameters {
+            let value = value.replace('\\', "\\\\").replace('\'', "\\'");
+            connection.push_str(&format!(" {name}='{value}'"));
+        }
+        let mut psql = Program::new("psql");
+        psql.args(["-XqAtw", "-c", sql, "-d", &connection]);
+        if let Some(password) = password {
+            psql.env("PGPASSWORD", OsStr::new(password));
+        }
+        psql.output()
+    }
+
     /// Has the server take other rules in place of its pg_hba.conf. Sessions that are open stay.
     pub fn reload_hba(&self, client: &mut Client, rules: &str) {
         fs::write(self.dir.path().join("data/pg_hba.conf"), rules).expect("pg_hba.conf");

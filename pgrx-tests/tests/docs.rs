@@ -29,6 +29,7 @@ pages! {
     guard_runs: "docs/guard.md",
     handshake_runs: "docs/handshake.md",
     install_runs: "docs/install.md",
+    login_runs: "docs/login.md",
     poolers_run: "docs/poolers.md",
     privileges_run: "docs/privileges.md",
     roles_run: "docs/roles.md",

@@ -115,6 +115,12 @@ const CASES: &[Case] = &[
         MALFORMED,
         &["Dovecot", "StoredKey"],
     ),
+    // explain_login
+    hinted(
+        "SELECT scram.explain_login('hunter2', client => '10.0.0.0/8')",
+        PARAMETER,
+        &["netmask"],
+    ),
     told("SELECT scram.export_verifier('hunter2', 'kafka')", MALFORMED, &[]),
     case("SELECT scram.export_verifier('{v}', 'hunter2')", PARAMETER),
     told("SELECT scram.export_verifier('{v}', 'mongodb')", PARAMETER, &["MongoDB", "28 bytes"]),

@@ -41,6 +41,12 @@ const CASES: &[(&str, &str)] = &[
     ("SELECT scram.match_any('{v}', '[5:7]={a,pencil,b}')", "2"),
     ("SELECT scram.needs_rotation(NULL)", "∅"),
     ("SELECT NULL::scram.verifier IS NULL", "t"),
+    (
+        "SELECT count(*) FROM (
+             SELECT * FROM scram.explain_login('postgres', NULL, NULL, NULL, NULL, NULL)
+             EXCEPT SELECT * FROM scram.explain_login('postgres')) x",
+        "0",
+    ),
     // A NULL verifier means an unknown user, and the answer looks like any other.
     (
         "SELECT server_first LIKE 'r=abc%,s=%,i=4096', state IS NOT NULL, error
@@ -110,6 +116,7 @@ const REFUSED: &[&str] = &[
     "SELECT * FROM scram.set_role_verifier(NULL, '{v}')",
     "SELECT * FROM scram.set_role_verifier('somebody', NULL)",
     "SELECT * FROM scram.check_password(NULL, 'x')",
+    "SELECT * FROM scram.explain_login(NULL)",
     "SELECT * FROM scram.check_password('somebody', NULL)",
     "SELECT scram.rotate_role(NULL)",
     "SELECT * FROM scram.change_own_password(NULL, 'x')",

@@ -50,6 +50,7 @@ const GRANTED_ONLY: &[&str] = &[
     "SELECT * FROM scram.role_handshake_finish('\\x00', 'x')",
     "SELECT scram.verify_role('postgres', 'x')",
     "SELECT * FROM scram.check_password('postgres', 'x')",
+    "SELECT * FROM scram.explain_login('postgres')",
     "SELECT * FROM scram.set_role_password('postgres', 'x')",
     "SELECT * FROM scram.set_role_verifier('postgres', 'x')",
     "SELECT scram.rotate_role('plain')",

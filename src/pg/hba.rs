@@ -5,6 +5,7 @@ mod file;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use password_audit::HbaRule;
 use password_audit::hba::{AuthToken, Database, HbaFile, ListenConfig};
@@ -78,12 +79,17 @@ pub(crate) fn load() -> Result<(HbaFile, Vec<HbaRule>), ErrorReport> {
     let (mut rules, error) = (rules(&files)?, error(&files)?);
     password_audit::hba::name_rules(&mut rules);
     let error = error.or_else(|| rules.is_empty().then(|| "the file has no rules".to_owned()));
-    let changed = files.borrow().last_change();
-    let is_newer = match changed {
-        Some(changed) => one_row(query(IS_NEWER, &[changed.into()], |row| row.value("is_newer"))?)?,
-        None => false,
-    };
+    let is_newer = is_newer(files.borrow().last_change())?;
     Ok((HbaFile { name, error, is_newer }, rules))
+}
+
+/// Whether a file that was changed then is newer than the configuration that the server has loaded.
+pub(super) fn is_newer(changed: Option<SystemTime>) -> Result<bool, ErrorReport> {
+    let since = changed.and_then(|changed| changed.duration_since(UNIX_EPOCH).ok());
+    match since.and_then(|since| i64::try_from(since.as_micros()).ok()) {
+        Some(changed) => one_row(query(IS_NEWER, &[changed.into()], |row| row.value("is_newer"))?),
+        None => Ok(false),
+    }
 }
 
 fn rules(files: &RefCell<HbaFiles>) -> Result<Vec<HbaRule>, ErrorReport> {

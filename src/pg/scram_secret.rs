@@ -4,6 +4,7 @@
 use core::ffi::{CStr, c_char, c_int};
 use std::ffi::CString;
 
+use password_audit::login::SecretForm;
 use password_audit::{Kind, ParsedSecret as Decoded, StoredSecret};
 use pgrx::pg_sys;
 use scram_core::keys::{Key, MAX_KEY_LEN};
@@ -139,6 +140,17 @@ impl ParsedSecret {
         salt.truncate(usize::try_from(decoded).ok()?);
         let Self { iterations, stored_key, server_key, .. } = self;
         Some(Decoded { iterations, salt, stored_key, server_key })
+    }
+}
+
+/// What the server takes a stored secret for when a client logs in.
+pub(crate) fn form(secret: &ServerText) -> SecretForm {
+    let Ok(secret) = CString::new(secret.as_bytes()) else { return SecretForm::Other };
+    // SAFETY: a NUL-terminated string, read only.
+    match unsafe { pg_sys::get_password_type(secret.as_ptr()) } {
+        pg_sys::PasswordType::PASSWORD_TYPE_MD5 => SecretForm::Md5,
+        pg_sys::PasswordType::PASSWORD_TYPE_SCRAM_SHA_256 => SecretForm::Scram,
+        _ => SecretForm::Other,
     }
 }
 

@@ -143,6 +143,15 @@ pub(super) fn refused_salt(len: usize) -> Option<String> {
     (!refusing.is_empty()).then(|| refusing.join(", "))
 }
 
+/// The clients of PostgreSQL that refuse so many iterations or a salt of this length, with their limits.
+pub(super) fn refusing_clients(iterations: i32, salt_len: usize) -> Vec<String> {
+    let above = refusing(None, |client| client.max, |max| iterations > max);
+    let below = refusing(None, |client| client.min, |min| iterations < min);
+    let above = above.into_iter().map(|(name, max)| format!("{name} above {max} iterations"));
+    let below = below.into_iter().map(|(name, min)| format!("{name} below {min} iterations"));
+    above.chain(below).chain(refused_salt(salt_len)).collect()
+}
+
 /// Whether the system makes its salts of text: Kafka's are random numbers in digits and letters.
 pub(super) fn has_text_salt(subject: &Subject, secret: &StoredSecret) -> bool {
     ClientKind::for_secret(subject, secret) == Some(ClientKind::Kafka)

@@ -10,6 +10,7 @@ pub mod guard;
 mod guess;
 pub mod hba;
 pub mod identify;
+pub mod login;
 mod severity;
 mod subject;
 

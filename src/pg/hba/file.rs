@@ -1,7 +1,7 @@
 //! The texts of pg_hba.conf and of the files that it includes.
 //!
 //! `pg_hba_file_rules` lists the words of a rule without their quotes, which make a keyword a name. So
-//! the same files are read here. Only the server's own setting and these files name them, and nothing
+//! the same files are read here. They are named by the server's own setting and by these files, and nothing
 //! of their text leaves except the words of rules, which the view lists too.
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use password_audit::hba::{RawLine, RawToken, tokenize};
 
@@ -55,10 +55,9 @@ impl HbaFiles {
             .is_none_or(|line| line.fields.iter().flatten().flatten().any(is_secret))
     }
 
-    /// When one of the files was changed last, in microseconds since 1970.
-    pub(super) fn last_change(&self) -> Option<i64> {
-        let since = self.changed?.duration_since(UNIX_EPOCH).ok()?;
-        i64::try_from(since.as_micros()).ok()
+    /// When one of the files was changed last.
+    pub(super) fn last_change(&self) -> Option<SystemTime> {
+        self.changed
     }
 
     fn line(&mut self, file: &[u8], line: usize) -> Option<&RawLine> {

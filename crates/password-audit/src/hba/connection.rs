@@ -50,7 +50,7 @@ pub enum Condition {
 /// The rules that may decide about a connection.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub struct Decision {
-    /// Their indexes, in order. Only the last one can be certain.
+    /// Their indexes, in order. At most the last one is certain.
     pub possible: Vec<usize>,
     /// Whether the last of them decides unless an earlier one does. Otherwise it may be that none decides,
     /// and with no possible rule it is certain that none does.

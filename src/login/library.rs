@@ -1,0 +1,120 @@
+//! Libraries that a login loads (`process_session_preload_libraries` in PostgreSQL's
+//! `src/backend/utils/init/miscinit.c`), and whether it can.
+
+use std::path::{Path, PathBuf};
+
+use password_audit::login::{LoginRequest, MissingLibrary};
+use pgrx::pg_sys::panic::ErrorReport;
+
+use super::setting::Stored;
+use crate::pg::query::{one_row, query};
+
+/// The server's values: the session of the caller may have others.
+const SERVER: &str = r"
+SELECT (SELECT s.setting FROM pg_config() s WHERE s.name = 'PKGLIBDIR') AS folder,
+       v.dynamic_library_path, v.local_preload_libraries, v.session_preload_libraries
+FROM (SELECT max(c.setting) FILTER (WHERE c.name = 'dynamic_library_path') AS dynamic_library_path,
+             max(c.setting) FILTER (WHERE c.name = 'local_preload_libraries') AS local_preload_libraries,
+             max(c.setting) FILTER (WHERE c.name = 'session_preload_libraries') AS session_preload_libraries
+      FROM (SELECT s.name,
+                   CASE WHEN s.source IN ('default', 'environment variable', 'configuration file', 'command line',
+                                          'override')
+                        THEN s.setting
+                        ELSE coalesce((SELECT f.setting FROM pg_file_settings f
+                                       WHERE lower(f.name) = s.name AND f.error IS NULL
+                                       ORDER BY f.seqno DESC LIMIT 1), s.boot_val, '') END AS setting
+            FROM pg_settings s
+            WHERE s.name IN ('dynamic_library_path', 'local_preload_libraries', 'session_preload_libraries')) c) v";
+
+pub(super) fn missing(
+    stored: &[Stored],
+    request: &LoginRequest,
+) -> Result<Vec<MissingLibrary>, ErrorReport> {
+    let (folder, path, session, local) = one_row(query(SERVER, &[], |row| {
+        Ok((
+            row.text("folder")?,
+            row.text("dynamic_library_path")?,
+            row.text("session_preload_libraries")?,
+            row.text("local_preload_libraries")?,
+        ))
+    })?)?;
+    let stored_path = stored.iter().find(|setting| setting.is("dynamic_library_path"));
+    let search =
+        Search { folder, path: stored_path.map_or(path, |found| found.value.to_display()) };
+    let mut found = Vec::new();
+    for (setting, value, is_local) in
+        [("session_preload_libraries", session, false), ("local_preload_libraries", local, true)]
+    {
+        let own = stored.iter().find(|stored| stored.is(setting));
+        let value = own.map_or(value, |own| own.value.to_display());
+        for library in split(&value) {
+            let library = if is_local && !library.contains('/') {
+                format!("$libdir/plugins/{library}")
+            } else {
+                library
+            };
+            let is_forbidden = is_local && !is_plugin(&library);
+            if is_forbidden || !search.finds(&library) {
+                let remedy = match own {
+                    Some(own) => own.reset(request),
+                    None => format!("ALTER SYSTEM RESET {setting}; SELECT pg_reload_conf();"),
+                };
+                found.push(MissingLibrary { setting, library, is_forbidden, remedy });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether any role may load it: `check_restricted_library_name` in PostgreSQL's
+/// `src/backend/utils/fmgr/dfmgr.c`.
+fn is_plugin(library: &str) -> bool {
+    library.strip_prefix("$libdir/plugins/").is_some_and(|name| !name.contains('/'))
+}
+
+/// Where the server looks for libraries.
+struct Search {
+    /// The value of `$libdir`.
+    folder: String,
+    /// `dynamic_library_path`.
+    path: String,
+}
+
+impl Search {
+    /// `expand_dynamic_library_name` in PostgreSQL's `src/backend/utils/fmgr/dfmgr.c`.
+    fn finds(&self, library: &str) -> bool {
+        let is_there = |path: PathBuf| {
+            let with_suffix = PathBuf::from(format!("{}.so", path.display()));
+            [path, with_suffix].iter().any(|path| path.exists() && !path.is_dir())
+        };
+        if library.contains('/') {
+            return is_there(self.expanded(library));
+        }
+        self.path.split(':').any(|folder| is_there(self.expanded(folder).join(library)))
+    }
+
+    fn expanded(&self, path: &str) -> PathBuf {
+        match path.strip_prefix("$libdir") {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+                Path::new(&format!("{}{rest}", self.folder)).to_owned()
+            }
+            _ => PathBuf::from(path),
+        }
+    }
+}
+
+/// The names of a list: `SplitDirectoriesString` in PostgreSQL's `src/backend/utils/adt/varlena.c`.
+fn split(list: &str) -> Vec<String> {
+    let mut names = vec![String::new()];
+    let mut quoted = false;
+    for character in list.chars() {
+        match (character, names.last_mut()) {
+            ('"', _) => quoted = !quoted,
+            (',', _) if !quoted => names.push(String::new()),
+            (_, Some(name)) => name.push(character),
+            (_, None) => {}
+        }
+    }
+    let names = names.iter().map(|name| name.trim().to_owned());
+    names.filter(|name| !name.is_empty()).collect()
+}
