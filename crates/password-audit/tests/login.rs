@@ -165,6 +165,17 @@ fn methods_that_ask_another_system() {
     login.maps = None;
     assert_eq!(verdict(&login).0, None);
 
+    // Rules that fail with different messages leave the verdict open.
+    login.maps = Some(Vec::new());
+    login.listening.addresses = vec!["*".to_owned()];
+    login.request.client = Some([10, 9, 9, 9].into());
+    role(&mut login).secret = None;
+    login.hba = rules("host all all db.example.com ident map=m\nhost all all all ident map=m");
+    assert_refused(&login, "SQLSTATE 28000: Ident authentication failed for user \"ann\"");
+    login.hba = rules("host all all db.example.com ident map=m\nhost all all all md5");
+    assert_eq!(verdict(&login).0, None);
+    login = facts();
+
     login.hba = rules("local all all trust");
     login.has_hook = true;
     assert_eq!(verdict(&login).0, None);

@@ -24,7 +24,7 @@ pub(super) fn row(facts: &LoginFacts, decided: &Decided<'_>) -> Row {
         (Outcome::Unknown, _) => unknown(facts, rule),
         (Outcome::Passed, "trust") => Step::Method.passed("trust asks for no password"),
         (Outcome::Passed, _) => Step::Method.passed(format!("{method} asks for the password")),
-        (_, "peer" | "ident") => {
+        (Outcome::NoMapping, _) => {
             let map = map.unwrap_or_default();
             let role = &facts.request.role.text;
             Step::Method
@@ -76,7 +76,7 @@ pub(super) fn by_map(facts: &LoginFacts, rule: &HbaRule) -> Outcome {
     let Some(maps) = &facts.maps else { return Outcome::Unknown };
     let mut lines = maps.iter().filter(|line| line.map == map);
     if is_local && !lines.any(|line| may_allow(facts, &line.role)) {
-        return Outcome::WrongPassword;
+        return Outcome::NoMapping;
     }
     Outcome::Unknown
 }

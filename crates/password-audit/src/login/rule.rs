@@ -15,6 +15,8 @@ pub(super) struct Decided<'a> {
 /// How authentication ends, if the client knows the password.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Outcome {
+    /// The map of pg_ident.conf has no line for the role.
+    NoMapping,
     NoEntry,
     Rejected,
     Passed,
