@@ -7,6 +7,7 @@
 //! later rules.
 
 mod address;
+mod change;
 mod connection;
 mod names;
 mod normal;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use super::{ServerConfig, Subject};
 use address::{Addresses, Unmatched};
+pub use change::{Change, Credential, HbaChange, LoginRole, TooManyChanges, compare};
 pub use connection::{Condition, Connection, Decision, Interface};
 use names::Match;
 pub use text::{first_include, has_secret, redacted};

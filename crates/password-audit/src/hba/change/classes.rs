@@ -1,0 +1,159 @@
+//! Classes of roles and of databases.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::rules::Lists;
+use super::{Credential, LoginRole};
+use crate::hba::names::{Destination, Login, Match};
+use crate::hba::{AuthToken, ListenConfig, Quoting};
+
+/// Databases that are told apart, and replication.
+pub(super) struct Destinations<'a> {
+    /// Databases that a rule names.
+    named: Vec<&'a str>,
+    /// A database that stands for those that no rule names.
+    other: Option<&'a str>,
+    /// Whether rules compare names of roles with those of databases.
+    by_role: bool,
+}
+
+/// Roles that the rules do not tell apart.
+pub(super) struct RoleGroup<'a> {
+    /// Positions in the list of roles, in order.
+    pub(super) roles: Vec<usize>,
+    pub(super) credential: Credential,
+    replication: bool,
+    login: Login<'a>,
+    /// The match of each list of users.
+    users: Vec<Match>,
+}
+
+/// The match of each list of users and of each list of databases, for one class.
+pub(super) struct ListMatches<'a> {
+    pub(super) users: &'a [Match],
+    pub(super) databases: Vec<Match>,
+    /// The destination in the words of a condition.
+    pub(super) database: String,
+}
+
+/// What tells one group of roles from another.
+#[derive(Eq, Hash, PartialEq)]
+struct Key<'a> {
+    users: Vec<Match>,
+    credential: Credential,
+    replication: bool,
+    /// Databases with the name of the role or of a group that it is in.
+    databases: Vec<(&'a str, bool)>,
+}
+
+impl<'a> Destinations<'a> {
+    pub(super) fn new(lists: &Lists<'a>, listen: &'a ListenConfig, roles: &'a [LoginRole]) -> Self {
+        let words = || lists.databases.iter().copied().flatten();
+        let is_by_role = |word: &AuthToken| {
+            word.quoting != Quoting::Quoted
+                && matches!(&*word.text, "samegroup" | "samerole" | "sameuser")
+        };
+        let by_role = words().any(is_by_role);
+        let mut names: HashSet<&str> = words().map(|word| &*word.text).collect();
+        if by_role {
+            names.extend(roles.iter().map(|role| &*role.name));
+            names.extend(listen.memberships.iter().map(|(_, group)| &**group));
+        }
+        let databases: BTreeSet<&str> =
+            listen.databases.iter().map(|database| &*database.name).collect();
+        let (named, others): (Vec<&str>, Vec<&str>) =
+            databases.into_iter().partition(|name| names.contains(name));
+        Self { named, other: others.first().copied(), by_role }
+    }
+
+    /// The destinations of a group, by number.
+    pub(super) fn of(&self, group: &RoleGroup<'_>) -> impl Iterator<Item = usize> {
+        let databases = self.named.len() + usize::from(self.other.is_some());
+        let replication = self.named.len() + 1;
+        (0..databases).chain(group.replication.then_some(replication))
+    }
+
+    fn destination(&self, index: usize) -> Destination<'a> {
+        match (self.named.get(index), self.other) {
+            (Some(name), _) => Destination::Database(name),
+            (None, Some(name)) if index == self.named.len() => Destination::Database(name),
+            _ => Destination::Replication,
+        }
+    }
+
+    /// As rows show it. A database with the name of a keyword comes in quotes.
+    pub(super) fn name(&self, index: usize) -> String {
+        match self.named.get(index) {
+            Some(name @ (&"all" | &"replication")) => format!("\"{name}\""),
+            Some(name) => (*name).to_owned(),
+            None if index == self.named.len() => "all".to_owned(),
+            None => "replication".to_owned(),
+        }
+    }
+
+    pub(super) fn matches<'g>(
+        &self,
+        group: &'g RoleGroup<'_>,
+        index: usize,
+        lists: &Lists<'_>,
+        listen: &ListenConfig,
+    ) -> ListMatches<'g> {
+        let destination = self.destination(index);
+        let matches = |list: &&[AuthToken]| {
+            group.login.matches_databases(list, &destination, listen.patterns)
+        };
+        ListMatches {
+            users: &group.users,
+            databases: lists.databases.iter().map(matches).collect(),
+            database: match destination {
+                Destination::Database(_) if index == self.named.len() => "the database".to_owned(),
+                Destination::Database(name) => format!("database {name}"),
+                Destination::Replication => "the database".to_owned(),
+            },
+        }
+    }
+}
+
+/// Groups the roles, in the order of the first role of each group.
+pub(super) fn role_groups<'a>(
+    lists: &Lists<'_>,
+    destinations: &Destinations<'a>,
+    patterns: bool,
+    memberships: &'a HashMap<&'a str, HashSet<&'a str>>,
+    roles: &'a [LoginRole],
+    pause: &mut dyn FnMut(),
+) -> Vec<RoleGroup<'a>> {
+    let mut known: HashMap<Key<'_>, usize> = HashMap::new();
+    let mut found: Vec<RoleGroup<'a>> = Vec::new();
+    for (index, role) in roles.iter().enumerate() {
+        pause();
+        let login = || Login {
+            name: &role.name,
+            groups: memberships.get(&*role.name),
+            replication: role.replication,
+        };
+        let this = login();
+        let users: Vec<Match> =
+            lists.users.iter().map(|list| this.matches_users(list, patterns)).collect();
+        let related = |name: &&'a str| this.is_in(name).then_some((*name, *name == role.name));
+        let databases = if destinations.by_role { &destinations.named[..] } else { &[] };
+        let key = Key {
+            users: users.clone(),
+            credential: role.credential,
+            replication: role.replication,
+            databases: databases.iter().filter_map(related).collect(),
+        };
+        let number = *known.entry(key).or_insert_with(|| {
+            found.push(RoleGroup {
+                roles: Vec::new(),
+                credential: role.credential,
+                replication: role.replication,
+                login: login(),
+                users,
+            });
+            found.len() - 1
+        });
+        found[number].roles.push(index);
+    }
+    found
+}

@@ -1,0 +1,140 @@
+//! The rules of both files in the form that they are compared in.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::ranges::{Family, Range};
+use crate::hba::{AuthToken, HbaRule, ListenConfig, Quoting};
+
+/// Kinds of connections, as bits.
+pub(super) const LOCAL: u8 = 1;
+pub(super) const PLAIN: u8 = 2;
+pub(super) const TLS: u8 = 4;
+/// Encrypted by Kerberos.
+pub(super) const GSS: u8 = 8;
+
+/// The addresses that a rule is for.
+pub(super) enum Addresses {
+    /// Each address, of both families. A rule for sockets has them too.
+    All,
+    Network(Family, Range),
+    /// Those that satisfy a condition, which only the server can test.
+    Unknown(String),
+}
+
+/// A rule of one of the files.
+pub(super) struct Rule<'a> {
+    pub(super) rule: &'a HbaRule,
+    pub(super) kinds: u8,
+    pub(super) addresses: Addresses,
+    /// The list of users in [`Lists`].
+    pub(super) users: usize,
+    /// The list of databases in [`Lists`].
+    pub(super) databases: usize,
+    /// The same number for rules that differ only in their place.
+    pub(super) content: u32,
+}
+
+/// Lists of words, each once, because many rules have the same ones.
+#[derive(Default)]
+pub(super) struct Lists<'a> {
+    pub(super) users: Vec<&'a [AuthToken]>,
+    pub(super) databases: Vec<&'a [AuthToken]>,
+    known: HashMap<(bool, String), usize>,
+    contents: HashMap<String, u32>,
+}
+
+/// The kinds of connections that the server offers.
+pub(super) fn offered(listen: &ListenConfig) -> u8 {
+    let tls = if listen.tls { TLS } else { 0 };
+    let tcp = if listen.tcp { PLAIN | GSS | tls } else { 0 };
+    tcp | if listen.socket { LOCAL } else { 0 }
+}
+
+impl<'a> Lists<'a> {
+    pub(super) fn rules(&mut self, rules: &'a [HbaRule], offered: u8) -> Vec<Rule<'a>> {
+        rules
+            .iter()
+            .map(|rule| {
+                let mut options: Vec<&String> = rule.options.iter().collect();
+                options.sort_unstable();
+                let addresses = format!("{:?} {:?}", rule.address, rule.netmask);
+                let outcome = format!("{} {options:?}", rule.method);
+                let content = format!("{} {addresses} {outcome}", rule.connection);
+                let next = u32::try_from(self.contents.len()).unwrap_or(u32::MAX);
+                Rule {
+                    rule,
+                    kinds: kinds(&rule.connection) & offered,
+                    addresses: Addresses::new(rule),
+                    users: intern(&mut self.users, &mut self.known, true, &rule.users),
+                    databases: intern(&mut self.databases, &mut self.known, false, &rule.databases),
+                    content: *self.contents.entry(content).or_insert(next),
+                }
+            })
+            .collect()
+    }
+}
+
+fn intern<'a>(
+    lists: &mut Vec<&'a [AuthToken]>,
+    known: &mut HashMap<(bool, String), usize>,
+    of_users: bool,
+    list: &'a [AuthToken],
+) -> usize {
+    *known.entry((of_users, format!("{list:?}"))).or_insert_with(|| {
+        lists.push(list);
+        lists.len() - 1
+    })
+}
+
+fn kinds(connection: &str) -> u8 {
+    match connection {
+        "local" => LOCAL,
+        "host" => PLAIN | TLS | GSS,
+        "hostgssenc" => GSS,
+        "hostnogssenc" => PLAIN | TLS,
+        "hostnossl" => PLAIN | GSS,
+        "hostssl" => TLS,
+        _ => 0,
+    }
+}
+
+impl Addresses {
+    fn new(rule: &HbaRule) -> Self {
+        let Some(address) = &rule.address else { return Self::All };
+        let is_keyword = address.quoting == Quoting::Plain;
+        match (&*address.text, rule.netmask.as_deref()) {
+            ("all", None) if is_keyword => Self::All,
+            (keyword @ ("samehost" | "samenet"), None) if is_keyword => {
+                Self::Unknown(format!("the client's address is in {keyword}"))
+            }
+            (host, None) => Self::Unknown(format!("the client's host name is {host}")),
+            (address, Some(mask)) => Self::network(address, mask).unwrap_or_else(|| {
+                Self::Unknown(format!("the client's address is in {address} {mask}"))
+            }),
+        }
+    }
+
+    /// `None` for a mask with gaps.
+    fn network(address: &str, mask: &str) -> Option<Self> {
+        let (address, mask) = (address.parse().ok()?, mask.parse().ok()?);
+        let network = IpNet::with_netmask(address, mask).ok()?.trunc();
+        let value = |address| match address {
+            IpAddr::V4(address) => u128::from(u32::from(address)),
+            IpAddr::V6(address) => u128::from(address),
+        };
+        let last = network.broadcast();
+        let family = if network.addr().is_ipv4() { Family::V4 } else { Family::V6 };
+        Some(Self::Network(family, (value(network.addr()), value(last))))
+    }
+
+    /// The part of them in a family, if they are known.
+    pub(super) fn range(&self, family: Family) -> Option<Range> {
+        match self {
+            Self::All | Self::Unknown(_) => Some((0, family.last())),
+            Self::Network(of, range) => (*of == family).then_some(*range),
+        }
+    }
+}
