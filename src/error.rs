@@ -48,8 +48,12 @@ pub(crate) enum Error {
     Guard { role: String, rules: String },
     #[error("a stored hash was given in place of a password")]
     HashAsPassword,
+    #[error("more changes of logins than are supported")]
+    HbaChanges,
     #[error("the proposed pg_hba.conf contains no entries")]
     HbaEmpty,
+    #[error("pg_hba.conf on disk is not one that the server would load")]
+    HbaFile { message: String },
     #[error("permission denied to include files in a proposed pg_hba.conf")]
     HbaInclude { line: usize },
     #[error("a pg_hba.conf with more than {max} rules is not supported")]
@@ -222,10 +226,23 @@ impl From<Error> for ErrorReport {
                      hash give the password that it was made from.",
                 ),
             ),
+            Error::HbaChanges => (
+                ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                Some("The result would not fit into memory.".to_owned()),
+                Some("Compare a text with fewer changes."),
+            ),
             Error::HbaEmpty => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 Some("The server does not load a file without entries.".to_owned()),
                 None,
+            ),
+            Error::HbaFile { message } => (
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                Some(message.clone()),
+                Some(
+                    "The server still uses the rules that it loaded before. Correct the file: \
+                     pg_hba_file_rules lists its errors.",
+                ),
             ),
             Error::HbaInclude { line } => (
                 ERRCODE_INSUFFICIENT_PRIVILEGE,

@@ -1,15 +1,17 @@
 //! What a change of pg_hba.conf does.
 
+mod catalog;
+
+use password_audit::HbaRule;
+use password_audit::hba::{AuthToken, TooManyChanges, compare};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use password_audit::HbaRule;
-
 use crate::error::Error;
-use crate::pg::hba_text;
 use crate::pg::row_set::RowSet;
 use crate::pg::statement_hiding::with_hidden_statement;
 use crate::pg::text::{ServerText, Utf8};
+use crate::pg::{hba_text, interrupt};
 
 /// `scram_internal.read_hba(hba text) returns table (place text, type text, database text[], user_name text[],
 /// address text, netmask text, auth_method text)`
@@ -28,7 +30,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'read_hba_wrapper';
 pub(crate) fn read_hba(hba: Option<ServerText>) -> RowSet<7> {
     RowSet::new(move |sink| {
         for rule in proposed(hba)? {
-            let words = |words: &[password_audit::hba::AuthToken]| {
+            let words = |words: &[AuthToken]| {
                 words.iter().map(ToString::to_string).map(Utf8).collect::<Vec<_>>().into_datum()
             };
             sink.push([
@@ -52,4 +54,55 @@ fn proposed(hba: Option<ServerText>) -> Result<Vec<HbaRule>, ErrorReport> {
         let hba = hba.ok_or(Error::Null { argument: "hba" })?;
         Ok(hba_text::parse_proposed(&hba)?)
     })
+}
+
+/// `scram.compare_hba(hba text) returns table (change text, roles text, database text, connection text, network text,
+/// before text, after text)`
+///
+/// Returns the connections that a proposed text accepts, refuses or authenticates in another way than pg_hba.conf
+/// does now, by role, database, kind of connection and network.
+///
+/// Raises the errors of [`hba_text::parse_proposed`]; 55000 for a pg_hba.conf that the server would not load; 54000
+/// for a result that would not fit into memory.
+#[pg_extern(sql = "
+CREATE FUNCTION scram.compare_hba(hba text)
+RETURNS TABLE (change text, roles text, database text, connection text, network text, before text, after text)
+STABLE SECURITY DEFINER COST 100000
+SET search_path = pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'compare_hba_wrapper';
+")]
+pub(crate) fn compare_hba(hba: Option<ServerText>) -> RowSet<7> {
+    RowSet::new(move |sink| {
+        let after = proposed(hba)?;
+        let before = hba_text::load_file()?;
+        if let Some(changed) = before.changed
+            && catalog::is_newer(changed)?
+        {
+            warn_newer();
+        }
+        let roles = catalog::login_roles()?;
+        let listen = catalog::listen_config()?;
+        let changes = compare(&before.rules, &after, &listen, &roles, &mut interrupt::check);
+        for row in changes.map_err(|TooManyChanges| Error::HbaChanges)? {
+            sink.push([
+                row.change.as_str().into_datum(),
+                Utf8(row.roles).into_datum(),
+                Utf8(row.database).into_datum(),
+                row.connection.into_datum(),
+                row.network.into_datum(),
+                Utf8(row.before).into_datum(),
+                Utf8(row.after).into_datum(),
+            ]);
+        }
+        Ok(())
+    })
+}
+
+fn warn_newer() {
+    let message = "pg_hba.conf was changed after the server loaded its configuration";
+    let detail = "The comparison takes the file as it is now, not the rules that the server uses.";
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, "")
+        .set_detail(detail)
+        .set_hint("Load the file first: SELECT pg_reload_conf().")
+        .report(PgLogLevel::WARNING);
 }

@@ -117,6 +117,7 @@ extension_sql_file!(
     "../sql/schema/schedule.sql",
     requires = ["audit_findings", audit::hidden_job_user]
 );
+extension_sql_file!("../sql/schema/migration.sql", requires = ["roles"]);
 extension_sql_file!("../sql/schema/privileges.sql", finalize);
 
 /// Called once in each backend that loads the library.

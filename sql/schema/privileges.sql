@@ -94,6 +94,8 @@ TO PUBLIC;
 COMMENT ON DOMAIN scram.verifier IS 'text that is a SCRAM verifier in its strict form';
 COMMENT ON FUNCTION scram.check_transcript(text, text, text, text, text, bytea) IS
     'shows where a recorded SCRAM exchange goes wrong';
+COMMENT ON FUNCTION scram.compare_hba(text) IS
+    'compares a proposed text of pg_hba.conf with the file: which logins change';
 COMMENT ON FUNCTION scram.explain(text) IS 'explains a SCRAM message attribute by attribute';
 COMMENT ON FUNCTION scram.export_verifier(text, text) IS 'writes a SCRAM verifier as another system stores it';
 COMMENT ON FUNCTION scram.generate(text, integer, bytea, text, integer, text) IS 'makes a SCRAM verifier of a password';

@@ -1,7 +1,11 @@
 //! The text of a pg_hba.conf as rules, read with the server's own code.
 
 use core::ffi::{CStr, c_char};
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use password_audit::HbaRule;
 use password_audit::hba::{AuthToken, Quoting, first_include, has_secret, redacted};
@@ -40,6 +44,44 @@ pub(crate) fn parse_proposed(text: &ServerText) -> Result<Vec<HbaRule>, Error> {
         None if read.rules.is_empty() => Err(Error::HbaEmpty),
         None => Ok(read.rules),
     }
+}
+
+/// pg_hba.conf as it is on disk.
+pub(crate) struct LoadedFile {
+    pub(crate) rules: Vec<HbaRule>,
+    /// When it was changed, in microseconds since 1970; without the files that it includes.
+    pub(crate) changed: Option<i64>,
+}
+
+/// Reads pg_hba.conf as it is on disk, with the files that it includes.
+///
+/// Raises 55000 for a file that the server would not load.
+pub(crate) fn load_file() -> Result<LoadedFile, Error> {
+    let fault = |message: String| Error::HbaFile { message };
+    let mut text = Vec::new();
+    let path = OsStr::from_bytes(hba_file().to_bytes());
+    let mut changed = None;
+    let file = File::open(path).and_then(|file| {
+        changed = file.metadata()?.modified().ok();
+        let limit = u64::try_from(MAX_TEXT_LEN).unwrap_or(u64::MAX);
+        file.take(limit + 1).read_to_end(&mut text)
+    });
+    file.map_err(|error| fault(format!("could not open the file: {error}")))?;
+    if text.len() > MAX_TEXT_LEN {
+        return Err(fault(format!("The file has more than {MAX_TEXT_LEN} bytes.")));
+    }
+    let name = path.to_string_lossy();
+    let name = name.rsplit('/').next().unwrap_or_default().to_owned();
+    let read = parse(&text, true, &|line| format!("{name}:{line}"))?;
+    match read.fault {
+        Some(Fault { place, message }) => Err(fault(format!("{place}: {message}"))),
+        None if read.rules.is_empty() => Err(fault("The file has no rules.".to_owned())),
+        None => Ok(LoadedFile { rules: read.rules, changed: changed.and_then(microseconds) }),
+    }
+}
+
+fn microseconds(time: SystemTime) -> Option<i64> {
+    i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_micros()).ok()
 }
 
 /// The file's name, which the server sets when it starts.

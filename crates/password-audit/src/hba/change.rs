@@ -122,10 +122,12 @@ pub fn compare(
         classes::role_groups(&lists, &destinations, listen.patterns, &memberships, roles, pause);
     let (mut cells, mut rows) = (paint::Cells::new(&lists, offered), rows::Rows::default());
     for (number, group) in groups.iter().enumerate() {
+        let of_users = files.of_users(&group.users);
         for index in destinations.of(group) {
             pause();
-            let matches = destinations.matches(group, index, &lists, listen);
-            rows.add(number, index, cells.of(&files, group.credential, &matches, pause))?;
+            let (group, destination) = ((group, &of_users), (&destinations, index));
+            let cells = cells.of(&files, group, destination, listen.patterns, pause);
+            rows.add(number, index, cells)?;
         }
     }
     Ok(rows.finish(&groups, &destinations, roles))

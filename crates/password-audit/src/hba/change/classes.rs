@@ -1,6 +1,8 @@
 //! Classes of roles and of databases.
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
 
 use super::rules::Lists;
 use super::{Credential, LoginRole};
@@ -15,6 +17,8 @@ pub(super) struct Destinations<'a> {
     other: Option<&'a str>,
     /// Whether rules compare names of roles with those of databases.
     by_role: bool,
+    /// The matches of each destination, once they are known and if they are the same for all roles.
+    known: RefCell<HashMap<usize, Rc<[Match]>>>,
 }
 
 /// Roles that the rules do not tell apart.
@@ -25,15 +29,7 @@ pub(super) struct RoleGroup<'a> {
     replication: bool,
     login: Login<'a>,
     /// The match of each list of users.
-    users: Vec<Match>,
-}
-
-/// The match of each list of users and of each list of databases, for one class.
-pub(super) struct ListMatches<'a> {
-    pub(super) users: &'a [Match],
-    pub(super) databases: Vec<Match>,
-    /// The destination in the words of a condition.
-    pub(super) database: String,
+    pub(super) users: Vec<Match>,
 }
 
 /// What tells one group of roles from another.
@@ -63,7 +59,7 @@ impl<'a> Destinations<'a> {
             listen.databases.iter().map(|database| &*database.name).collect();
         let (named, others): (Vec<&str>, Vec<&str>) =
             databases.into_iter().partition(|name| names.contains(name));
-        Self { named, other: others.first().copied(), by_role }
+        Self { named, other: others.first().copied(), by_role, known: RefCell::default() }
     }
 
     /// The destinations of a group, by number.
@@ -91,26 +87,30 @@ impl<'a> Destinations<'a> {
         }
     }
 
-    pub(super) fn matches<'g>(
+    /// The match of each list of databases with a destination of a group.
+    pub(super) fn matches(
         &self,
-        group: &'g RoleGroup<'_>,
+        group: &RoleGroup<'_>,
         index: usize,
         lists: &Lists<'_>,
-        listen: &ListenConfig,
-    ) -> ListMatches<'g> {
+        patterns: bool,
+    ) -> Rc<[Match]> {
         let destination = self.destination(index);
-        let matches = |list: &&[AuthToken]| {
-            group.login.matches_databases(list, &destination, listen.patterns)
+        let matches = || {
+            let lists = lists.databases.iter();
+            lists.map(|list| group.login.matches_databases(list, &destination, patterns)).collect()
         };
-        ListMatches {
-            users: &group.users,
-            databases: lists.databases.iter().map(matches).collect(),
-            database: match destination {
-                Destination::Database(_) if index == self.named.len() => "the database".to_owned(),
-                Destination::Database(name) => format!("database {name}"),
-                Destination::Replication => "the database".to_owned(),
-            },
+        if self.by_role {
+            return matches();
         }
+        Rc::clone(self.known.borrow_mut().entry(index).or_insert_with(matches))
+    }
+
+    /// A destination in the words of a condition.
+    pub(super) fn condition(&self, index: usize) -> String {
+        self.named
+            .get(index)
+            .map_or_else(|| "the database".to_owned(), |name| format!("database {name}"))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use super::classes::ListMatches;
+use super::classes::{Destinations, RoleGroup};
 use super::decision::{Decision, changes};
 use super::ranges::{Family, Range, push};
 use super::rules::{Addresses, GSS, LOCAL, Lists, PLAIN, Rule, TLS};
@@ -15,6 +15,17 @@ use crate::hba::names::Match;
 pub(super) struct Files<'a> {
     pub(super) before: Vec<Rule<'a>>,
     pub(super) after: Vec<Rule<'a>>,
+}
+
+impl Files<'_> {
+    /// The rules of both files whose users a group of roles may match.
+    pub(super) fn of_users(&self, users: &[Match]) -> [Vec<usize>; 2] {
+        [&self.before, &self.after].map(|rules| {
+            let fits =
+                |index: &usize| rules[*index].kinds != 0 && users[rules[*index].users] != Match::No;
+            (0..rules.len()).filter(fits).collect()
+        })
+    }
 }
 
 /// A change for some kinds of connections and some addresses.
@@ -54,20 +65,47 @@ impl<'a> Cells<'a> {
         Self { lists, offered, known: HashMap::new() }
     }
 
+    /// The cells of a group of roles and a destination. `of_users` comes from [`Files::of_users`].
     pub(super) fn of(
         &mut self,
         files: &Files<'_>,
-        credential: Credential,
-        matches: &ListMatches<'_>,
+        (group, of_users): (&RoleGroup<'_>, &[Vec<usize>; 2]),
+        (destinations, index): (&Destinations<'_>, usize),
+        patterns: bool,
         pause: &mut dyn FnMut(),
     ) -> Rc<[Rc<Cell>]> {
-        let fitting =
-            [&files.before, &files.after].map(|rules| fitting(rules, self.lists, matches));
-        let content = |rules: &[Rule<'_>], fitting: &[Fitting]| -> Vec<_> {
-            fitting.iter().map(|(rule, when)| (rules[*rule].content, when.clone())).collect()
+        let databases = destinations.matches(group, index, self.lists, patterns);
+        let [before, after] = of_users;
+        let condition = |rule: &Rule<'_>| {
+            let is_maybe = |matched: Match| matched == Match::Maybe;
+            let mut conditions = Vec::new();
+            if is_maybe(group.users[rule.users]) {
+                let patterns = words(self.lists.users[rule.users]);
+                conditions.push(format!("the role matches {patterns}"));
+            }
+            if is_maybe(databases[rule.databases]) {
+                let patterns = words(self.lists.databases[rule.databases]);
+                conditions.push(format!("{} matches {patterns}", destinations.condition(index)));
+            }
+            if let Addresses::Unknown(condition) = &rule.addresses {
+                conditions.push(condition.clone());
+            }
+            (!conditions.is_empty()).then(|| conditions.join(" and "))
+        };
+        let fitting = |rules: &[Rule<'_>], of_users: &[usize]| -> Vec<Fitting> {
+            let fits = |index: &&usize| databases[rules[**index].databases] != Match::No;
+            let fitting = of_users.iter().filter(fits);
+            fitting.map(|&index| (index, condition(&rules[index]))).collect()
+        };
+        let fitting = [fitting(&files.before, before), fitting(&files.after, after)];
+        let credential = group.credential;
+        let content = |(rules, fitting): (&'_ [Rule<'_>], &'_ [Fitting])| -> Vec<u32> {
+            fitting.iter().map(|(rule, _)| rules[*rule].content).collect()
         };
         // Rules that are the same but for their places change nothing.
-        if content(&files.before, &fitting[0]) == content(&files.after, &fitting[1]) {
+        let is_same = content((&files.before, &fitting[0])) == content((&files.after, &fitting[1]))
+            && fitting[0].iter().map(|(_, when)| when).eq(fitting[1].iter().map(|(_, when)| when));
+        if is_same {
             return Rc::new([]);
         }
         let key = (credential, fitting);
@@ -84,30 +122,8 @@ impl<'a> Cells<'a> {
     }
 }
 
-fn fitting(rules: &[Rule<'_>], lists: &Lists<'_>, matches: &ListMatches<'_>) -> Vec<Fitting> {
-    let mut found = Vec::new();
-    for (index, rule) in rules.iter().enumerate() {
-        let (user, database) = (matches.users[rule.users], matches.databases[rule.databases]);
-        if rule.kinds == 0 || user.and(database) == Match::No {
-            continue;
-        }
-        let mut conditions = Vec::new();
-        if user == Match::Maybe {
-            conditions.push(format!("the role matches {}", patterns(lists.users[rule.users])));
-        }
-        if database == Match::Maybe {
-            let patterns = patterns(lists.databases[rule.databases]);
-            conditions.push(format!("{} matches {patterns}", matches.database));
-        }
-        if let Addresses::Unknown(condition) = &rule.addresses {
-            conditions.push(condition.clone());
-        }
-        found.push((index, (!conditions.is_empty()).then(|| conditions.join(" and "))));
-    }
-    found
-}
-
-fn patterns(list: &[AuthToken]) -> String {
+/// The patterns of a list.
+fn words(list: &[AuthToken]) -> String {
     let patterns = list.iter().map(|word| &*word.text).filter(|word| word.starts_with('/'));
     patterns.collect::<Vec<_>>().join(" or ")
 }
