@@ -30,6 +30,8 @@ pages! {
     handshake_runs: "docs/handshake.md",
     install_runs: "docs/install.md",
     login_runs: "docs/login.md",
+    migrate_from_md5_runs: "docs/migrate-from-md5.md",
+    pg_hba_runs: "docs/pg_hba.md",
     poolers_run: "docs/poolers.md",
     privileges_run: "docs/privileges.md",
     roles_run: "docs/roles.md",

@@ -1,0 +1,189 @@
+//! `scram.migration_plan()`: each command is run as it is printed, and each role can log in after each one.
+
+use std::fs;
+use std::process::Command;
+
+use postgres::Client;
+use postgres::error::SqlState;
+use scram_ext_client_tests::{Cluster, rows};
+
+/// Step, done, subject, action, reason, command.
+fn plan(client: &mut Client) -> Vec<Vec<String>> {
+    let plan = rows(client, "SELECT * FROM scram.migration_plan()");
+    plan.into_iter().map(|row| row.into_iter().map(Option::unwrap_or_default).collect()).collect()
+}
+
+fn open_rows(plan: &[Vec<String>]) -> Vec<&Vec<String>> {
+    plan.iter().filter(|row| row[1] == "f").collect()
+}
+
+/// Runs a command of the plan in psql, or in a shell if it is one for it. Returns what it prints.
+fn run(cluster: &Cluster, command: &str) -> String {
+    if command.starts_with("sed ") {
+        let output = Command::new("sh").args(["-c", command]).output().expect("a shell");
+        assert!(output.status.success(), "{command}: {output:?}");
+        return String::new();
+    }
+    // psql would take several statements of one -c for one transaction.
+    let statements: Vec<&str> = command.split('\n').collect();
+    let arguments: Vec<&str> = statements.iter().flat_map(|statement| ["-c", statement]).collect();
+    let output = cluster.psql(&arguments);
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+}
+
+#[test]
+fn the_whole_plan_locks_no_role_out() {
+    let cluster = Cluster::builder()
+        .conf("password_encryption = 'md5'")
+        // A thousand logins take their time.
+        .conf("scram.min_iterations = 1")
+        .conf("scram.default_iterations = 1")
+        .hba("local all postgres trust")
+        .hba("host all +md5 127.0.0.1/32 md5 # not md5")
+        .hba("host md5,postgres \\\n  app1,\"app 2\" 127.0.0.1 255.255.255.255 \\\n  \"md5\"")
+        .hba("host all app20 all\tmd5")
+        .hba("host all all 127.0.0.1/32 md5")
+        .hba("local all all reject")
+        .start();
+    let mut admin = cluster.client();
+    for statement in ["CREATE EXTENSION scram_ext", "CREATE ROLE md5", "CREATE DATABASE md5"] {
+        admin.batch_execute(statement).expect(statement);
+    }
+    // Names, as a cluster has them, with their passwords.
+    let mut passwords: Vec<(String, String)> = Vec::new();
+    for number in 0..30 {
+        let name = match number {
+            2 => "app 2".to_owned(),
+            3 => "it's \"odd\"".to_owned(),
+            4 => r"back\slash".to_owned(),
+            _ => format!("app{number}"),
+        };
+        let group = if number % 7 == 0 { "IN ROLE md5" } else { "" };
+        let encryption = if number % 5 == 0 { "scram-sha-256" } else { "md5" };
+        let password = format!("Xq8-{number}");
+        admin
+            .batch_execute(&format!(
+                "SET password_encryption = '{encryption}';
+                 CREATE ROLE \"{}\" LOGIN PASSWORD '{password}' {group}",
+                name.replace('"', "\"\"")
+            ))
+            .expect("a role");
+        passwords.push((name, password));
+    }
+    admin
+        .batch_execute(
+            "RESET password_encryption;
+             ALTER ROLE app7 SET password_encryption = 'md5';
+             ALTER ROLE app8 IN DATABASE md5 SET password_encryption = 'md5';
+             ALTER DATABASE md5 SET password_encryption = 'md5';
+             COMMENT ON ROLE app9 IS 'the shop: ask Ann.'",
+        )
+        .expect("settings");
+    let all_open = |passwords: &[(String, String)], after: &str| {
+        for (name, password) in passwords {
+            let login = cluster.login(name, password.as_bytes());
+            assert!(login.is_ok(), "{name} after {after}: {:?}", login.err());
+        }
+    };
+    all_open(&passwords, "the start");
+
+    let mut commands = 0;
+    for _ in 0..100 {
+        let now = plan(&mut admin);
+        let open = open_rows(&now);
+        // Rows that stand for a whole step come first; their command only shows what is left.
+        let shows = |row: &&&Vec<String>| {
+            row[5].starts_with("SELECT rolname") || row[5].starts_with("SELECT line_number")
+        };
+        let Some(row) = open.iter().find(|row| !shows(row) && row[0] != "5").copied().cloned()
+        else {
+            break;
+        };
+        let printed = run(&cluster, &row[5]);
+        if row[5].contains("rotate_role") {
+            let role = passwords.iter_mut().find(|(name, _)| *name == row[2]).expect("a role");
+            role.1 = printed;
+        }
+        commands += 1;
+        all_open(&passwords, &row[5]);
+        // What is done stays done.
+        let then = plan(&mut admin);
+        let still =
+            then.iter().filter(|other| other[1] == "f" && other[5] == row[5] && other[2] == row[2]);
+        assert_eq!(still.count(), 0, "{row:?}\n{then:#?}");
+    }
+    let end = plan(&mut admin);
+    assert_eq!(open_rows(&end), Vec::<&Vec<String>>::new(), "{end:#?}");
+    assert_eq!(
+        end.last().expect("a row")[3],
+        "nothing is left to do: every stored password and every rule uses SCRAM"
+    );
+    // 24 roles, 3 settings, 4 rules, the server's setting, and a reload.
+    assert_eq!(commands, 24 + 3 + 4 + 1 + 1, "{end:#?}");
+    for row in &end {
+        run(&cluster, &row[5]);
+    }
+    let hba = fs::read_to_string(cluster.dir().join("data/pg_hba.conf")).expect("pg_hba.conf");
+    assert!(hba.contains("host all +md5 127.0.0.1/32 scram-sha-256 # not md5"), "{hba}");
+    assert!(
+        hba.contains(
+            "host md5,postgres \\\n  app1,\"app 2\" 127.0.0.1 255.255.255.255 \\\n  scram-sha-256"
+        ),
+        "{hba}"
+    );
+}
+
+/// A row tells who to ask, and the plan shows no hash.
+#[test]
+fn rows_tell_about_roles() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin
+        .batch_execute(
+            "SET scram.password_history = 3;
+             CREATE ROLE ann LOGIN; CREATE ROLE off; CREATE ROLE late LOGIN VALID UNTIL '2001-01-01';
+             SELECT scram.set_role_password('ann', 'Xq8-first');
+             SET password_encryption = 'md5';
+             ALTER ROLE ann PASSWORD 'Xq8-secret'; ALTER ROLE off PASSWORD 'Xq8-secret'; ALTER ROLE late PASSWORD 'Xq8-secret';
+             COMMENT ON ROLE ann IS 'the shop: ask Bob.'",
+        )
+        .expect("roles");
+    let found = plan(&mut admin);
+    let reason = |role: &str| {
+        let row =
+            found.iter().find(|row| row[2] == role).unwrap_or_else(|| panic!("{role}: {found:#?}"));
+        (row[0].clone(), row[4].clone(), row[5].clone())
+    };
+    let (step, why, command) = reason("ann");
+    assert_eq!((&*step, &*command), ("2", "SELECT scram.rotate_role('ann');"));
+    assert!(
+        why.starts_with(
+            "Comment: the shop: ask Bob. Last password change that scram.password_history knows: 20"
+        ),
+        "{why}"
+    );
+    assert!(reason("off").1.starts_with("The role cannot log in now."));
+    assert!(reason("late").1.starts_with("The password has expired."));
+    let text = format!("{found:?}");
+    assert!(!text.contains("Xq8") && !text.contains("SCRAM-SHA-256$"), "{text}");
+    assert!(!text.contains("md5a") && !text.contains("md51"), "{text}");
+}
+
+#[test]
+fn it_is_closed_and_its_rights_are_its_own() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin.batch_execute("CREATE ROLE plain LOGIN; CREATE ROLE dba LOGIN; GRANT EXECUTE ON FUNCTION scram.migration_plan() TO dba").expect("roles");
+    let error =
+        cluster.client_as("plain", "postgres").simple_query("SELECT * FROM scram.migration_plan()");
+    assert_eq!(error.expect_err("no right").code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE));
+    let mut dba = cluster.client_as("dba", "postgres");
+    dba.batch_execute(
+        "CREATE TEMP TABLE pg_authid (rolname name, rolpassword text);
+         SET password_encryption = 'md5'",
+    )
+    .expect("a table");
+    let found = plan(&mut dba);
+    assert_eq!(open_rows(&found), Vec::<&Vec<String>>::new(), "{found:#?}");
+}
