@@ -54,6 +54,21 @@ const STATE: &str = "55000";
 const UNDEFINED: &str = "42704";
 
 const CASES: &[Case] = &[
+    // compare_hba
+    case("SELECT scram.compare_hba(NULL)", NULL),
+    case("SELECT scram.compare_hba('# nothing')", PARAMETER),
+    told(
+        "SELECT scram.compare_hba(E'local all all md5\\nlocal all all mmd5')",
+        PARAMETER,
+        &["mmd5"],
+    ),
+    told(
+        "SELECT scram.compare_hba('local all all ldap ldapbindpasswd=hunter2 hunter2')",
+        PARAMETER,
+        &["a line with a secret"],
+    ),
+    told("SELECT scram.compare_hba(repeat('#', 1048577))", PARAMETER, &["1048576"]),
+    case("SELECT scram.compare_hba(repeat(E'local all all md5\\n', 5001))", "54000"),
     // generate
     told("SELECT scram.generate('hunter2', 4095)", PARAMETER, &["4096", "1000000"]),
     told("SELECT scram.generate('hunter2', 1000001)", PARAMETER, &["4096", "1000000"]),
