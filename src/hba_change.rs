@@ -1,4 +1,4 @@
-//! What a change of pg_hba.conf does.
+//! Compares a proposed pg_hba.conf with the one on disk.
 
 mod catalog;
 

@@ -345,7 +345,7 @@ fn rows_are_exact() {
     is("host all blank all md5", "host all blank all scram-sha-256", &[]);
 }
 
-/// What stops a comparison, and who may ask for one.
+/// Errors of a comparison, and the privilege for it.
 #[test]
 fn errors_and_privileges() {
     let (cluster, mut admin) = prepared();

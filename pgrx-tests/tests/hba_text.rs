@@ -177,7 +177,7 @@ fn random_text(random: &mut fastrand::Rng) -> String {
     text
 }
 
-/// What the view says about the file: its rules, or its first error with the line.
+/// The view's answer about the file: its rules, or its first error with the line.
 fn view(client: &mut Client) -> Result<Vec<String>, (String, String)> {
     let errors =
         "SELECT line_number, error, regexp_replace(to_jsonb(r) ->> 'file_name', '.*/', '') AS file
@@ -205,7 +205,7 @@ fn view(client: &mut Client) -> Result<Vec<String>, (String, String)> {
 }
 
 /// The same of the text, without the quotes that it shows and the view does not.
-fn read(client: &mut Client, text: &str) -> Result<Vec<String>, DbError> {
+fn read(client: &mut Client, text: &str) -> Result<Vec<String>, Box<DbError>> {
     let bare = "ARRAY(SELECT CASE WHEN w LIKE '\"%\"' THEN replace(substr(w, 2, length(w) - 2), '\"\"', '\"') ELSE w END
                       FROM unnest($) WITH ORDINALITY u(w, n) ORDER BY n)";
     let sql = format!(
@@ -216,7 +216,7 @@ fn read(client: &mut Client, text: &str) -> Result<Vec<String>, DbError> {
     );
     match client.query(&sql, &[&text]) {
         Ok(rows) => Ok(rows.iter().map(|row| row.get(0)).collect()),
-        Err(error) => Err(error.as_db_error().expect("an error of the server").clone()),
+        Err(error) => Err(error.as_db_error().expect("an error of the server").clone().into()),
     }
 }
 
@@ -234,6 +234,10 @@ fn a_text_is_read_as_the_same_file() {
     ] {
         fs::write(data.join(file), text).expect(file);
     }
+    client
+        .batch_execute("CREATE ROLE plain LOGIN; GRANT EXECUTE ON FUNCTION scram_internal.read_hba(text) TO plain")
+        .expect("a role");
+    let mut plain = cluster.client_as("plain", "postgres");
     let seed = 16_022;
     let mut random = fastrand::Rng::with_seed(seed);
     let texts = env::var("HBA_TEXTS").map_or(TEXTS, |texts| texts.parse().expect("a number"));
@@ -242,6 +246,12 @@ fn a_text_is_read_as_the_same_file() {
         let text = random_text(&mut random);
         fs::write(data.join("pg_hba.conf"), &text).expect("pg_hba.conf");
         let context = format!("seed {seed}, text {number}:\n{text}");
+        // Without the privilege no word of another file, and no trace of one, comes out.
+        let answer = format!("{:?}", read(&mut plain, &text));
+        assert!(
+            !answer.contains("\"ann") && !answer.contains("could not open"),
+            "{answer}\n{context}"
+        );
         match (view(&mut client), read(&mut client, &text)) {
             (Ok(none), Err(error)) if none.is_empty() => {
                 assert_eq!(

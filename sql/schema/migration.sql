@@ -15,7 +15,8 @@ DECLARE
     hashes bigint;
     verifiers bigint;
     rules bigint;
-    hba_error text;
+    -- The message about it may quote a password.
+    bad_line integer;
     is_loaded boolean;
     steps_left bigint;
 BEGIN
@@ -31,8 +32,8 @@ BEGIN
            count(*) FILTER (WHERE a.rolpassword LIKE 'SCRAM-SHA-256$%')
     INTO hashes, verifiers FROM pg_authid a;
     SELECT count(*) FILTER (WHERE r.auth_method = 'md5'),
-           min(r.line_number::text || ': ' || r.error) FILTER (WHERE r.type IS NULL)
-    INTO rules, hba_error FROM pg_hba_file_rules r;
+           min(r.line_number) FILTER (WHERE r.type IS NULL)
+    INTO rules, bad_line FROM pg_hba_file_rules r;
     SELECT coalesce(max(f.modification), '-infinity') <= pg_conf_load_time() INTO is_loaded
     FROM (SELECT DISTINCT coalesce(to_jsonb(r) ->> 'file_name', hba_file) AS name FROM pg_hba_file_rules r) h
     CROSS JOIN LATERAL pg_stat_file(h.name) f;
@@ -73,7 +74,7 @@ BEGIN
         concat_ws(' ',
             CASE WHEN NOT a.rolcanlogin THEN 'The role cannot log in now.'
                  WHEN a.rolvaliduntil < now() THEN 'The password has expired.' END,
-            format('Comment: %s.', rtrim(shobj_description(a.oid, 'pg_authid'), '.')),
+            'Comment: ' || rtrim(shobj_description(a.oid, 'pg_authid'), '.') || '.',
             (SELECT format('Last password change that scram.password_history knows: %s.',
                            to_char(max(h.set_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD'))
              FROM scram_internal.password_history h WHERE h.role = a.oid HAVING count(*) > 0),
@@ -84,18 +85,18 @@ BEGIN
     ORDER BY a.rolname::text COLLATE "C";
 
     -- Step 3: rules. The last word md5 before a comment is the method; a continued line is one line.
-    RETURN QUERY SELECT 3, rules = 0 AND hba_error IS NULL, 'pg_hba.conf'::text,
+    RETURN QUERY SELECT 3, rules = 0 AND bad_line IS NULL, 'pg_hba.conf'::text,
         'change the method md5 to scram-sha-256'::text,
-        coalesce(format('The server cannot read line %s.', hba_error),
-                 CASE WHEN rules = 0 THEN 'No rule has method md5.'
-                      WHEN hashes > 0 THEN format('%s rules have method md5. Wait for step 2: method scram-sha-256 refuses an MD5 hash.', rules)
-                      ELSE format('%s rules have method md5. No role needs it.', rules) END),
+        CASE WHEN bad_line IS NOT NULL THEN format('The server cannot read line %s.', bad_line)
+             WHEN rules = 0 THEN 'No rule has method md5.'
+             WHEN hashes > 0 THEN format('%s rules have method md5. Wait for step 2: method scram-sha-256 refuses an MD5 hash.', rules)
+             ELSE format('%s rules have method md5. No role needs it.', rules) END,
         'SELECT line_number, auth_method, error FROM pg_hba_file_rules WHERE auth_method = ''md5'' OR error IS NOT NULL;'::text;
     RETURN QUERY SELECT 3, false, format('%s:%s', regexp_replace(f.file, '.*/', ''), r.line_number),
         'change this rule'::text,
         concat_ws(' ', r.type, array_to_string(r.database, ','), array_to_string(r.user_name, ','), r.address, r.netmask,
                   r.auth_method),
-        format('sed -E -i ''%s{:a;/\\$/{N;ba};s/^([^#]*[[:space:]])"?md5"?([[:space:]]|$)/\1scram-sha-256\2/}'' %s',
+        format('sed -E -i ''%s{:n;/\\$/{N;b n};s/^([^#]*[[:space:]])"?md5"?([[:space:]]|$)/\1scram-sha-256\2/}'' %s',
                r.line_number, '''' || replace(f.file, '''', '''\''''') || '''')
     FROM pg_hba_file_rules r
     CROSS JOIN LATERAL (SELECT coalesce(to_jsonb(r) ->> 'file_name', hba_file) AS file) f
@@ -103,13 +104,13 @@ BEGIN
     ORDER BY coalesce((to_jsonb(r) ->> 'rule_number')::integer, r.line_number);
 
     -- Step 4: the server reads the rules.
-    RETURN QUERY SELECT 4, rules = 0 AND hba_error IS NULL AND is_loaded, 'server'::text, 'load pg_hba.conf'::text,
+    RETURN QUERY SELECT 4, rules = 0 AND bad_line IS NULL AND is_loaded, 'server'::text, 'load pg_hba.conf'::text,
         CASE WHEN is_loaded THEN 'The server has loaded the file after its last change.'
              ELSE 'The file was changed after the server loaded its configuration.' END,
         'SELECT pg_reload_conf();'::text;
 
     steps_left := (encryption <> 'scram-sha-256')::int + overrides + hashes + rules
-        + (hba_error IS NOT NULL)::int + (NOT is_loaded)::int;
+        + (bad_line IS NOT NULL)::int + (NOT is_loaded)::int;
     -- Step 5: a check, and the end.
     RETURN QUERY SELECT 5, steps_left = 0, 'cluster'::text,
         CASE WHEN steps_left = 0 THEN 'nothing is left to do: every stored password and every rule uses SCRAM'

@@ -213,8 +213,8 @@ fn tokenized(file: &CStr, text: *mut libc::FILE, may_include: bool) -> Option<Li
     const MAX_DEPTH: c_int = 10;
     let depth = if may_include { 0 } else { MAX_DEPTH };
     let (mut list, mut error) = (ptr::null_mut(), ptr::null_mut());
-    // SAFETY: the file, its name and the list outlive the calls, whose closures own nothing. Only the opening of a
-    // file at depth 0 makes the context that the lines are allocated in.
+    // SAFETY: the file, its name and the list outlive the calls, whose closures own nothing. Opening a
+    // file at depth 0, and nothing else, makes the context that the lines are allocated in.
     unsafe {
         let opened = pg_sys::ffi::pg_guard_ffi_boundary(|| {
             open_auth_file(c"/dev/null".as_ptr(), ELEVEL, 0, &mut error)

@@ -66,7 +66,7 @@ pub(crate) fn load_file() -> Result<LoadedFile, Error> {
         let limit = u64::try_from(MAX_TEXT_LEN).unwrap_or(u64::MAX);
         file.take(limit + 1).read_to_end(&mut text)
     });
-    file.map_err(|error| fault(format!("could not open the file: {error}")))?;
+    file.map_err(|error| fault(format!("Could not open the file: {error}.")))?;
     if text.len() > MAX_TEXT_LEN {
         return Err(fault(format!("The file has more than {MAX_TEXT_LEN} bytes.")));
     }
@@ -205,8 +205,7 @@ unsafe fn rule(parsed: &Line, line: &TokenizedLine, location: String) -> HbaRule
             ClientAddress::SameHost => (Some(AuthToken::plain("samehost")), None),
             ClientAddress::SameNet => (Some(AuthToken::plain("samenet")), None),
         };
-        // Type, databases, users, perhaps an address with or without a mask, method, options. Only the options hold
-        // an equals sign after the method; a rule has one method.
+        // Type, databases, users, perhaps an address with or without a mask, method, options.
         let fields = elements::<pg_sys::List>(line.fields);
         let method_at = match parsed.address() {
             ClientAddress::Local => 3,

@@ -1,4 +1,4 @@
-//! What a proposed pg_hba.conf changes for the roles of a cluster.
+//! Compares a proposed pg_hba.conf with the present one, for the roles of a cluster.
 //!
 //! A class is a set of connections that no rule of either file tells apart. Roles are of one class if the same lists
 //! of users name them; databases if the same lists name them; addresses if they lie between the same bounds of
@@ -14,7 +14,7 @@ mod rules;
 use super::{HbaRule, ListenConfig, names};
 use rules::Lists;
 
-/// What a change of the rules does to a connection.
+/// The effect of a change of the rules on a connection.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Change {
     /// It is refused after the change.
@@ -26,7 +26,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// As rows show it.
+    /// The words that rows show.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::LockedOut => "locked out",
@@ -36,7 +36,7 @@ impl Change {
     }
 }
 
-/// What a role can authenticate with by its stored password.
+/// A role's stored password, as far as methods tell it apart.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Credential {
     /// A password that has expired.
@@ -79,7 +79,7 @@ pub struct LoginRole {
 /// A change for the roles, databases and addresses of one or more classes.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct HbaChange {
-    /// What happens.
+    /// The effect.
     pub change: Change,
     /// The roles: names in order, or `all` for each role that may log in.
     pub roles: String,
@@ -89,9 +89,9 @@ pub struct HbaChange {
     pub connection: String,
     /// `all` or networks; `None` for sockets.
     pub network: Option<String>,
-    /// What decides before the change.
+    /// The rule that decides before the change, or the lack of one.
     pub before: String,
-    /// What decides after it.
+    /// The rule that decides after it.
     pub after: String,
 }
 

@@ -32,7 +32,7 @@ pub(super) struct RoleGroup<'a> {
     pub(super) users: Vec<Match>,
 }
 
-/// What tells one group of roles from another.
+/// Roles with the same key are of one group.
 #[derive(Eq, Hash, PartialEq)]
 struct Key<'a> {
     users: Vec<Match>,
@@ -77,7 +77,7 @@ impl<'a> Destinations<'a> {
         }
     }
 
-    /// As rows show it. A database with the name of a keyword comes in quotes.
+    /// The name that rows show. A database with the name of a keyword comes in quotes.
     pub(super) fn name(&self, index: usize) -> String {
         match self.named.get(index) {
             Some(name @ (&"all" | &"replication")) => format!("\"{name}\""),

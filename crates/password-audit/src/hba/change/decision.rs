@@ -1,4 +1,4 @@
-//! What the rules decide about one connection, as far as the rules tell it.
+//! The decision of the rules about one connection, as far as the rules tell it.
 
 use std::collections::BTreeSet;
 

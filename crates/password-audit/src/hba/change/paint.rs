@@ -225,7 +225,7 @@ fn evaluate(
         let before = decide(&files.before, &fitting[0], family, &bounds);
         let after = decide(&files.after, &fitting[1], family, &bounds);
         for (index, decided) in before.into_iter().zip(after).enumerate() {
-            let last = bounds.get(index + 1).map_or(family.last(), |next| next - 1);
+            let last = bounds.get(index + 1).map_or_else(|| family.last(), |next| next - 1);
             push(&mut decisions.entry(decided).or_default()[number], (bounds[index], last));
         }
     }

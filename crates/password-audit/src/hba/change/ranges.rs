@@ -66,7 +66,7 @@ impl Family {
     }
 }
 
-/// What is left of a range without others, which lie in it in order.
+/// The rest of a range without others, which lie in it in order.
 fn gaps(around: Range, ranges: &[Range]) -> Vec<Range> {
     let mut found = Vec::new();
     let mut next = Some(around.0);
