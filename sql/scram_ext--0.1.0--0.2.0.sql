@@ -1,2 +1,179 @@
 -- Run by ALTER EXTENSION scram_ext UPDATE.
 \echo Use "ALTER EXTENSION scram_ext UPDATE TO '0.2.0'" to load this file. \quit
+
+CREATE FUNCTION scram_internal.read_hba(hba text)
+RETURNS TABLE (place text, type text, database text[], user_name text[], address text, netmask text, auth_method text)
+STABLE
+SET search_path = pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'read_hba_wrapper';
+COMMENT ON FUNCTION scram_internal.read_hba(text) IS 'reads a proposed text of pg_hba.conf as the server would';
+
+CREATE FUNCTION scram.compare_hba(hba text)
+RETURNS TABLE (change text, roles text, database text, connection text, network text, before text, after text)
+STABLE SECURITY DEFINER COST 100000
+SET search_path = pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'compare_hba_wrapper';
+COMMENT ON FUNCTION scram.compare_hba(text) IS
+    'compares a proposed text of pg_hba.conf with the file: which logins change';
+
+CREATE FUNCTION scram.explain_login(role name, database name DEFAULT current_database(), client inet DEFAULT NULL,
+    tls boolean DEFAULT false, replication boolean DEFAULT false, hba text DEFAULT NULL)
+RETURNS TABLE (step integer, check_name text, ok boolean, detail text, remedy text)
+STABLE SECURITY DEFINER COST 100000 ROWS 8
+SET search_path = pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'explain_login_wrapper';
+COMMENT ON FUNCTION scram.explain_login(name, name, inet, boolean, boolean, text) IS
+    'explains step by step whether a client with the right password would log in';
+
+-- The plan of a migration from MD5 to SCRAM.
+
+-- The order keeps every role able to log in: method md5 of pg_hba.conf also accepts SCRAM verifiers, and method scram-sha-256
+-- accepts no MD5 hash. So passwords come before rules. Nothing secret is read except the form of a stored password.
+CREATE FUNCTION scram.migration_plan()
+RETURNS TABLE (step integer, done boolean, subject text, action text, reason text, command text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    hba_file text := current_setting('hba_file');
+    -- The server's value: a session, role or database can have one of its own.
+    encryption text;
+    overrides bigint;
+    hashes bigint;
+    verifiers bigint;
+    rules bigint;
+    -- The message about it may quote a password.
+    bad_line integer;
+    is_loaded boolean;
+    steps_left bigint;
+BEGIN
+    SELECT CASE WHEN s.source IN ('default', 'configuration file', 'command line', 'environment variable', 'override')
+                THEN s.setting
+                ELSE coalesce((SELECT f.setting FROM pg_file_settings f
+                               WHERE lower(f.name) = s.name AND f.error IS NULL ORDER BY f.seqno DESC LIMIT 1), s.boot_val)
+           END INTO encryption
+    FROM pg_settings s WHERE s.name = 'password_encryption';
+    SELECT count(*) INTO overrides FROM pg_db_role_setting s, unnest(s.setconfig) c
+    WHERE lower(c) LIKE 'password\_encryption=%' AND lower(c) <> 'password_encryption=scram-sha-256';
+    SELECT count(*) FILTER (WHERE a.rolpassword ~ '^md5[0-9a-f]{32}$'),
+           count(*) FILTER (WHERE a.rolpassword LIKE 'SCRAM-SHA-256$%')
+    INTO hashes, verifiers FROM pg_authid a;
+    SELECT count(*) FILTER (WHERE r.auth_method = 'md5'),
+           min(r.line_number) FILTER (WHERE r.type IS NULL)
+    INTO rules, bad_line FROM pg_hba_file_rules r;
+    SELECT coalesce(max(f.modification), '-infinity') <= pg_conf_load_time() INTO is_loaded
+    FROM (SELECT DISTINCT coalesce(to_jsonb(r) ->> 'file_name', hba_file) AS name FROM pg_hba_file_rules r) h
+    CROSS JOIN LATERAL pg_stat_file(h.name) f;
+
+    -- Step 1: new passwords are stored as verifiers.
+    RETURN QUERY SELECT 1, encryption = 'scram-sha-256', 'server'::text,
+        'set password_encryption to scram-sha-256'::text,
+        format('The server stores new passwords as %s.',
+               CASE encryption WHEN 'scram-sha-256' THEN 'SCRAM verifiers' ELSE 'MD5 hashes' END),
+        E'ALTER SYSTEM SET password_encryption = ''scram-sha-256'';\nSELECT pg_reload_conf();'::text;
+    RETURN QUERY SELECT 1, false, o.owner, 'remove a setting of its own'::text,
+        format('%s takes precedence over the server''s value.', o.setting),
+        format('ALTER %s RESET password_encryption;', o.altered)
+    FROM (
+        SELECT CASE WHEN s.setrole = 0 AND s.setdatabase = 0 THEN 'all roles'
+                    WHEN s.setrole = 0 THEN format('database %I', d.datname)
+                    WHEN s.setdatabase = 0 THEN format('role %I', a.rolname)
+                    ELSE format('role %I in database %I', a.rolname, d.datname) END AS owner,
+               CASE WHEN s.setrole = 0 AND s.setdatabase = 0 THEN 'ROLE ALL'
+                    WHEN s.setrole = 0 THEN format('DATABASE %I', d.datname)
+                    WHEN s.setdatabase = 0 THEN format('ROLE %I', a.rolname)
+                    ELSE format('ROLE %I IN DATABASE %I', a.rolname, d.datname) END AS altered,
+               c AS setting
+        FROM pg_db_role_setting s
+        CROSS JOIN unnest(s.setconfig) c
+        LEFT JOIN pg_authid a ON a.oid = s.setrole
+        LEFT JOIN pg_database d ON d.oid = s.setdatabase
+        WHERE lower(c) LIKE 'password\_encryption=%' AND lower(c) <> 'password_encryption=scram-sha-256'
+    ) o
+    ORDER BY o.owner COLLATE "C";
+
+    -- Step 2: a password for each role with an MD5 hash.
+    RETURN QUERY SELECT 2, hashes = 0, 'roles'::text, 'replace each MD5 hash by a SCRAM verifier'::text,
+        format('%s of %s stored passwords are MD5 hashes.', hashes, hashes + verifiers),
+        'SELECT rolname FROM pg_authid WHERE rolpassword LIKE ''md5%'' ORDER BY rolname;'::text;
+    RETURN QUERY SELECT 2, false, a.rolname::text,
+        'set a password: rotate_role() makes a new one; with \password in psql the role''s owner can set the present one again'::text,
+        concat_ws(' ',
+            CASE WHEN NOT a.rolcanlogin THEN 'The role cannot log in now.'
+                 WHEN a.rolvaliduntil < now() THEN 'The password has expired.' END,
+            'Comment: ' || rtrim(shobj_description(a.oid, 'pg_authid'), '.') || '.',
+            (SELECT format('Last password change that scram.password_history knows: %s.',
+                           to_char(max(h.set_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD'))
+             FROM scram_internal.password_history h WHERE h.role = a.oid HAVING count(*) > 0),
+            'Rules with method md5 let the role in before and after.'),
+        format('SELECT scram.rotate_role(%L);', a.rolname)
+    FROM pg_authid a
+    WHERE a.rolpassword ~ '^md5[0-9a-f]{32}$'
+    ORDER BY a.rolname::text COLLATE "C";
+
+    -- Step 3: rules. The last word md5 before a comment is the method; a continued line is one line.
+    RETURN QUERY SELECT 3, rules = 0 AND bad_line IS NULL, 'pg_hba.conf'::text,
+        'change the method md5 to scram-sha-256'::text,
+        CASE WHEN bad_line IS NOT NULL THEN format('The server cannot read line %s.', bad_line)
+             WHEN rules = 0 THEN 'No rule has method md5.'
+             WHEN hashes > 0 THEN format('%s rules have method md5. Wait for step 2: method scram-sha-256 refuses an MD5 hash.', rules)
+             ELSE format('%s rules have method md5. No role needs it.', rules) END,
+        'SELECT line_number, auth_method, error FROM pg_hba_file_rules WHERE auth_method = ''md5'' OR error IS NOT NULL;'::text;
+    RETURN QUERY SELECT 3, false, format('%s:%s', regexp_replace(f.file, '.*/', ''), r.line_number),
+        'change this rule'::text,
+        concat_ws(' ', r.type, array_to_string(r.database, ','), array_to_string(r.user_name, ','), r.address, r.netmask,
+                  r.auth_method),
+        format('sed -E -i ''%s{:n;/\\$/{N;b n};s/^([^#]*[[:space:]])"?md5"?([[:space:]]|$)/\1scram-sha-256\2/}'' %s',
+               r.line_number, '''' || replace(f.file, '''', '''\''''') || '''')
+    FROM pg_hba_file_rules r
+    CROSS JOIN LATERAL (SELECT coalesce(to_jsonb(r) ->> 'file_name', hba_file) AS file) f
+    WHERE r.auth_method = 'md5'
+    ORDER BY coalesce((to_jsonb(r) ->> 'rule_number')::integer, r.line_number);
+
+    -- Step 4: the server reads the rules.
+    RETURN QUERY SELECT 4, rules = 0 AND bad_line IS NULL AND is_loaded, 'server'::text, 'load pg_hba.conf'::text,
+        CASE WHEN is_loaded THEN 'The server has loaded the file after its last change.'
+             ELSE 'The file was changed after the server loaded its configuration.' END,
+        'SELECT pg_reload_conf();'::text;
+
+    steps_left := (encryption <> 'scram-sha-256')::int + overrides + hashes + rules
+        + (bad_line IS NOT NULL)::int + (NOT is_loaded)::int;
+    -- Step 5: a check, and the end.
+    RETURN QUERY SELECT 5, steps_left = 0, 'cluster'::text,
+        CASE WHEN steps_left = 0 THEN 'nothing is left to do: every stored password and every rule uses SCRAM'
+             ELSE format('%s changes are left', steps_left) END,
+        'The audit names each role that no rule of pg_hba.conf lets in.'::text,
+        'SELECT subject, evidence FROM scram.audit() WHERE check_id = ''no_matching_hba_rule'';'::text;
+END
+$$;
+
+COMMENT ON FUNCTION scram.migration_plan() IS 'lists the steps from MD5 to SCRAM that lock no role out, and which are done';
+
+-- New functions are granted to no role, whatever ALTER DEFAULT PRIVILEGES says. Functions that were there keep their grants.
+DO $$
+DECLARE
+    new record;
+BEGIN
+    FOR new IN
+        SELECT p.oid::regprocedure AS routine, p.proowner AS owner, g.grantee
+        FROM pg_proc p
+        CROSS JOIN LATERAL (
+            SELECT p.proowner AS grantee
+            UNION
+            SELECT x.grantee FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x
+        ) g
+        WHERE p.oid IN (
+            'scram_internal.read_hba(text)'::regprocedure,
+            'scram.compare_hba(text)'::regprocedure,
+            'scram.explain_login(name, name, inet, boolean, boolean, text)'::regprocedure,
+            'scram.migration_plan()'::regprocedure)
+    LOOP
+        IF new.grantee = new.owner THEN
+            EXECUTE format('GRANT ALL ON ROUTINE %s TO %s', new.routine, new.owner::regrole);
+        ELSE
+            EXECUTE format('REVOKE ALL ON ROUTINE %s FROM %s CASCADE', new.routine,
+                           CASE new.grantee WHEN 0 THEN 'PUBLIC' ELSE new.grantee::regrole::text END);
+        END IF;
+    END LOOP;
+END
+$$;

@@ -23,16 +23,17 @@ main() {
     echo "Installed scram_ext in $lib"
 }
 
-# The script is not compared, because its order differs from run to run. It is generated from the
+# The script of this version is not compared, because its order differs from run to run. It is generated from the
 # library, which is compared.
 up_to_date() {
     cmp -s "$tree$lib/scram_ext.so" "$lib/scram_ext.so" || return
     cmp -s "$tree$share/scram_ext.control" "$share/scram_ext.control" || return
-    local script
+    local script version
+    version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
     for script in "$tree$share"/scram_ext--*.sql; do
         case ${script##*/} in
-            scram_ext--*--*--*) cmp -s "$script" "$share/${script##*/}" ;; # an upgrade link
-            *) [ -f "$share/${script##*/}" ] ;;
+            "scram_ext--$version.sql") [ -f "$share/${script##*/}" ] ;;
+            *) cmp -s "$script" "$share/${script##*/}" ;; # of a release, or between two
         esac || return
     done
 }

@@ -131,6 +131,7 @@ pub(super) fn role_groups<'a>(
             name: &role.name,
             groups: memberships.get(&*role.name),
             replication: role.replication,
+            is_unknown: false,
         };
         let this = login();
         let users: Vec<Match> =
