@@ -14,7 +14,7 @@ readonly logs=target/test-all versions=(15 16 17 18)
 # For each change: what reads the server's memory, catalogs and files, and what differs between versions. 18 has all
 # that differs from 15.
 readonly choice=(versions catalog challenge server_values login password_privileges set_password audit findings
-    seeded hba_on_disk dump cancel)
+    seeded hba_on_disk hba_text explain_login upgrade dump cancel)
 table=() passed=0 failed=0 broken=0
 
 main() {

@@ -197,10 +197,11 @@ fn view(client: &mut Client) -> Result<Vec<String>, (String, String)> {
     }
     let rules = "SELECT json_build_array(CASE WHEN f.name = 'pg_hba.conf' THEN 'line ' ELSE f.name || ':' END || line_number,
             type, database, user_name, address, netmask, auth_method)::text
-        FROM pg_hba_file_rules r
+        FROM pg_hba_file_rules() WITH ORDINALITY r
         CROSS JOIN LATERAL (
             SELECT coalesce(regexp_replace(to_jsonb(r) ->> 'file_name', '.*/', ''), 'pg_hba.conf') AS name) f
-        ORDER BY coalesce((to_jsonb(r) ->> 'rule_number')::integer, line_number)";
+        -- A rule that only TLS would reach has no rule_number where TLS is off.
+        ORDER BY ordinality";
     Ok(rows(client, rules).into_iter().flatten().flatten().collect())
 }
 
