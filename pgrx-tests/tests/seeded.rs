@@ -214,6 +214,7 @@ const SEEDS: &[Seed] = &[
     bad_server("hba_md5", "local nowhere all md5", ""),
     bad_server("passwords_logged", "log_statement", ""),
     bad_server("passwords_logged", "log_min_duration_statement", ""),
+    bad_server("guard_off", "scram.guard", ""),
     bad(
         "password_never_expires",
         "for_ever",

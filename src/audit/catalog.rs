@@ -128,7 +128,8 @@ LEFT JOIN LATERAL (SELECT f.setting FROM pg_file_settings f
 WHERE s.name IN ('auto_explain.log_min_duration', 'debug_print_parse', 'debug_print_plan',
                'debug_print_rewritten', 'log_min_duration_sample', 'log_min_duration_statement', 'log_statement',
                'log_transaction_sample_rate', 'password_encryption',
-               'pg_stat_statements.track_utility', 'pgaudit.log')";
+               'pg_stat_statements.track_utility', 'pgaudit.log', 'scram.guard', 'session_preload_libraries',
+               'shared_preload_libraries')";
 
 /// Settings of a database or of all roles that decide how passwords are stored.
 const OVERRIDES: &str = r"

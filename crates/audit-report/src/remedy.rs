@@ -28,7 +28,8 @@ pub(crate) fn commands(
     let mut lines: Vec<String> = each.collect();
     lines.dedup();
     let needs_reload = matches!(id, "hba_trust" | "hba_password" | "hba_md5")
-        || matches!(id, "password_encryption_md5" | "passwords_logged" | "iterations_setting_low");
+        || matches!(id, "password_encryption_md5" | "passwords_logged" | "iterations_setting_low")
+        || id == "guard_off";
     if needs_reload && !lines.is_empty() {
         lines.push("SELECT pg_reload_conf();".to_owned());
     }
@@ -111,6 +112,7 @@ fn server(report: &Report, id: &str, finding: &Finding, width: usize) -> Vec<Str
         "iterations_setting_low" if has_iterations_setting(report) => {
             vec![format!("ALTER SYSTEM SET scram_iterations = {};", report.min_iterations)]
         }
+        "guard_off" => guard(&finding.evidence),
         "passwords_logged" => LOGGING_SETTINGS
             .iter()
             .filter(|(name, _)| *name == subject)
@@ -207,6 +209,27 @@ fn overrides(evidence: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
         );
         is_known.then(|| (name, value.split_once(" in database ").map(|(_, database)| database)))
     })
+}
+
+/// Turns the guard on for every session, behind the libraries that are there. The server knows the setting only in sessions that
+/// have loaded the library.
+fn guard(evidence: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for part in evidence.split("; ") {
+        if part == "scram.guard is off" {
+            lines.push("LOAD 'scram_ext';".to_owned());
+            lines.push("ALTER SYSTEM SET scram.guard = 'warn';".to_owned());
+        } else if let Some(list) = part.strip_prefix("session_preload_libraries is ") {
+            let names = list.split(',').map(|name| name.trim().trim_matches('"'));
+            let names = names.filter(|name| *name != "empty").chain(["scram_ext"]);
+            let names: Vec<String> = names.map(literal).collect();
+            lines.push(format!(
+                "ALTER SYSTEM SET session_preload_libraries = {};",
+                names.join(", ")
+            ));
+        }
+    }
+    lines
 }
 
 /// The rule as it should be, below a comment that says where it goes.

@@ -270,6 +270,14 @@ pub const CHECKS: &[AuditCheck] = &[
         kind: CheckKind::Server(server::passwords_logged),
     },
     AuditCheck {
+        id: "guard_off",
+        severity: Severity::Notice,
+        title: "new passwords of roles are not judged",
+        remedy: "Load scram_ext in every session by session_preload_libraries, set scram.guard to warn or enforce, \
+                 then SELECT pg_reload_conf().",
+        kind: CheckKind::Server(server::guard_off),
+    },
+    AuditCheck {
         id: "password_never_expires",
         severity: Severity::Notice,
         title: "the password never expires",

@@ -97,6 +97,35 @@ pub(super) fn passwords_logged(server: &ServerConfig, _: &Policy) -> Vec<ServerH
         .collect()
 }
 
+/// Lists of libraries that every session loads.
+const PRELOADED: [&str; 2] = ["session_preload_libraries", "shared_preload_libraries"];
+
+/// The guard judges in sessions that have loaded the library, so every session has to load it.
+pub(super) fn guard_off(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
+    let mut evidence = Vec::new();
+    if server.setting("scram.guard").is_none_or(|mode| mode == "off") {
+        evidence.push("scram.guard is off".to_owned());
+    }
+    let mut libraries = PRELOADED.iter().filter_map(|name| server.setting(name));
+    if !libraries.any(|list| list.split(',').any(is_this_library)) {
+        evidence.push(match server.setting("session_preload_libraries") {
+            None | Some("") => "session_preload_libraries is empty".to_owned(),
+            Some(list) => format!("session_preload_libraries is {list}"),
+        });
+    }
+    match evidence.is_empty() {
+        true => Vec::new(),
+        false => vec![hit("scram.guard", evidence.join("; "))],
+    }
+}
+
+/// A name in a list of libraries: with or without its folder and the ending of its file.
+fn is_this_library(name: &str) -> bool {
+    let name = name.trim().trim_matches('"');
+    let file = name.rsplit('/').next().unwrap_or(name);
+    file.strip_suffix(".so").unwrap_or(file) == "scram_ext"
+}
+
 /// Rules with this method. One that lets in superusers alone is less severe by a step, because they
 /// are few, and each of them may change the rules.
 fn hba(server: &ServerConfig, method: &str) -> Vec<ServerHit> {
