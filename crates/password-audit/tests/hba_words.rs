@@ -115,3 +115,14 @@ fn long_rules() {
     assert_ne!(rules[0].text, rules[1].text);
     assert_eq!(rules[2].text, format!("{} #2", rules[0].text));
 }
+
+/// A text may hold one field with as many words as its bytes allow, and reading it cannot be cancelled.
+#[test]
+fn a_field_of_many_words_is_read_in_linear_time() {
+    let text = "a,".repeat(500_000);
+    let lines = hba::tokenize(text.as_bytes(), &mut |_| None);
+    let fields = &lines[0].fields;
+    assert_eq!(fields.len(), 1);
+    assert_eq!(fields[0].as_ref().map(Vec::len), Some(500_000));
+    assert_eq!(hba::first_include(format!("local {text}@x all md5").as_bytes(), false), Some(1));
+}

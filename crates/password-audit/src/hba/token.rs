@@ -160,7 +160,11 @@ fn next_field(
             [b'@', name @ ..] if !token.quoted && !name.is_empty() => include(name),
             _ => Some(vec![token]),
         };
-        field = field.zip(words).map(|(field, words)| [field, words].concat());
+        // In place, because a field may have hundreds of thousands of words.
+        field = field.zip(words).map(|(mut field, words)| {
+            field.extend(words);
+            field
+        });
         if !comma {
             break;
         }
