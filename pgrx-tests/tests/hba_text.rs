@@ -329,6 +329,47 @@ fn includes_need_the_privilege() {
     }
 }
 
+/// ANALYZE by a superuser runs functions of a table's owner, who then chooses the text.
+#[test]
+fn a_table_owner_borrows_no_privilege() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    fs::write(cluster.dir().join("data/names"), "ann\n").expect("names");
+    admin
+        .batch_execute(
+            "CREATE ROLE plain LOGIN;
+             CREATE SCHEMA plain AUTHORIZATION plain;
+             GRANT EXECUTE ON FUNCTION scram_internal.read_hba(text) TO plain;
+             GRANT USAGE ON SCHEMA scram_internal TO plain",
+        )
+        .expect("a role");
+    cluster
+        .client_as("plain", "postgres")
+        .batch_execute(
+            "CREATE FUNCTION plain.f(x integer, y text) RETURNS integer IMMUTABLE LANGUAGE plpgsql AS $$
+             BEGIN
+                 PERFORM FROM scram_internal.read_hba(y);
+                 RETURN x;
+             END $$;
+             CREATE TABLE plain.t AS SELECT 1 AS x, 'local all all md5' AS y;
+             CREATE INDEX ON plain.t (plain.f(x, y))",
+        )
+        .expect("an index");
+    admin.batch_execute("ANALYZE plain.t").expect("a text without files");
+    cluster
+        .client_as("plain", "postgres")
+        .batch_execute(
+            "CREATE OR REPLACE FUNCTION plain.f(x integer, y text) RETURNS integer IMMUTABLE LANGUAGE plpgsql AS $$
+             BEGIN
+                 PERFORM FROM scram_internal.read_hba('local all @names md5');
+                 RETURN x;
+             END $$",
+        )
+        .expect("another function");
+    let error = admin.batch_execute("ANALYZE plain.t").expect_err("a file");
+    assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{error:?}");
+}
+
 /// Bounds are checked before work starts, and no error holds a password.
 #[test]
 fn bounds_and_secrets() {

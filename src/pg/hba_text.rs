@@ -29,10 +29,13 @@ const MAX_RULES: usize = 5000;
 /// user who calls, or the role chosen with SET ROLE, has the privileges of pg_read_server_files.
 pub(crate) fn parse_proposed(text: &ServerText) -> Result<Vec<HbaRule>, Error> {
     text.require_length("the proposed pg_hba.conf", MAX_TEXT_LEN)?;
+    // ANALYZE, REINDEX and autovacuum run functions of a table's owner, and the outer user is then a superuser who
+    // has not chosen the text. So such an operation includes nothing.
     // SAFETY: reads the state of the backend and its caches.
     let may_include = unsafe {
         let reader = pg_sys::Oid::from(pg_sys::ROLE_PG_READ_SERVER_FILES);
-        pg_sys::has_privs_of_role(pg_sys::GetOuterUserId(), reader)
+        !pg_sys::InSecurityRestrictedOperation()
+            && pg_sys::has_privs_of_role(pg_sys::GetOuterUserId(), reader)
     };
     let directives = cfg!(not(feature = "pg15"));
     if !may_include && let Some(line) = first_include(text.as_bytes(), directives) {
