@@ -3,7 +3,7 @@
 mod catalog;
 
 use password_audit::HbaRule;
-use password_audit::hba::{AuthToken, TooManyChanges, compare};
+use password_audit::hba::{AuthToken, HbaChange, TooManyChanges, compare};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -29,7 +29,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'read_hba_wrapper';
 ")]
 pub(crate) fn read_hba(hba: Option<ServerText>) -> RowSet<7> {
     RowSet::new(move |sink| {
-        for rule in proposed(hba)? {
+        for rule in with_hidden_statement(|| proposed(hba))? {
             let words = |words: &[AuthToken]| {
                 words.iter().map(ToString::to_string).map(Utf8).collect::<Vec<_>>().into_datum()
             };
@@ -47,13 +47,11 @@ pub(crate) fn read_hba(hba: Option<ServerText>) -> RowSet<7> {
     })
 }
 
-/// The rules of the argument. A text may hold passwords of LDAP and RADIUS servers, so that the statement of an
-/// error stays out of the log.
+/// The rules of the argument. A text may hold passwords of LDAP and RADIUS servers, so that the callers hide the
+/// statement from the log.
 fn proposed(hba: Option<ServerText>) -> Result<Vec<HbaRule>, ErrorReport> {
-    with_hidden_statement(|| {
-        let hba = hba.ok_or(Error::Null { argument: "hba" })?;
-        Ok(hba_text::parse_proposed(&hba)?)
-    })
+    let hba = hba.ok_or(Error::Null { argument: "hba" })?;
+    Ok(hba_text::parse_proposed(&hba)?)
 }
 
 /// `scram.compare_hba(hba text) returns table (change text, roles text, database text, connection text, network text,
@@ -73,17 +71,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'compare_hba_wrapper';
 ")]
 pub(crate) fn compare_hba(hba: Option<ServerText>) -> RowSet<7> {
     RowSet::new(move |sink| {
-        let after = proposed(hba)?;
-        let before = hba_text::load_file()?;
-        if let Some(changed) = before.changed
-            && catalog::is_newer(changed)?
-        {
-            warn_newer();
-        }
-        let roles = catalog::login_roles()?;
-        let listen = catalog::listen_config()?;
-        let changes = compare(&before.rules, &after, &listen, &roles, &mut interrupt::check);
-        for row in changes.map_err(|TooManyChanges| Error::HbaChanges)? {
+        for row in with_hidden_statement(|| changes(hba))? {
             sink.push([
                 row.change.as_str().into_datum(),
                 Utf8(row.roles).into_datum(),
@@ -96,6 +84,22 @@ pub(crate) fn compare_hba(hba: Option<ServerText>) -> RowSet<7> {
         }
         Ok(())
     })
+}
+
+/// All of it runs with the statement hidden: a broken file and a cancel are errors too, and come after the text was
+/// read.
+fn changes(hba: Option<ServerText>) -> Result<Vec<HbaChange>, ErrorReport> {
+    let after = proposed(hba)?;
+    let before = hba_text::load_file()?;
+    if let Some(changed) = before.changed
+        && catalog::is_newer(changed)?
+    {
+        warn_newer();
+    }
+    let roles = catalog::login_roles()?;
+    let listen = catalog::listen_config()?;
+    let changes = compare(&before.rules, &after, &listen, &roles, &mut interrupt::check);
+    Ok(changes.map_err(|TooManyChanges| Error::HbaChanges)?)
 }
 
 fn warn_newer() {

@@ -384,6 +384,13 @@ fn errors_and_privileges() {
         error.detail().is_some_and(|detail| detail.starts_with("pg_hba.conf:2: ")),
         "{error:?}"
     );
+    // The text has no error here, and stays out of the log nevertheless.
+    let secret = "host all all all radius radiusservers=127.0.0.1 radiussecrets=hunter2";
+    assert_eq!(
+        code(&mut admin, &format!("'{secret}'")),
+        Some(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE)
+    );
+    assert!(!cluster.log().contains("hunter"), "{}", cluster.log());
 }
 
 /// The largest comparison that is promised: 500 rules, 2,000 roles, 50 databases. Memory is checked by the limit on
