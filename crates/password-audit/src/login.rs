@@ -127,6 +127,13 @@ impl Row {
     fn with_remedy(self, remedy: impl Into<String>) -> Self {
         Self { remedy: Some(remedy.into()), ..self }
     }
+
+    /// A remedy that is read line by line: a line of a file, or a command of psql that begins with a backslash. It is
+    /// left out if it has more lines, because a name with a line break would then become a rule or a statement of its
+    /// own. In SQL the quotes of a name go on.
+    fn with_line(self, remedy: String) -> Self {
+        if remedy.contains(char::is_control) { self } else { self.with_remedy(remedy) }
+    }
 }
 
 /// Explains a login step by step. The last row is the verdict.

@@ -6,8 +6,8 @@ mod common;
 use common::{facts, rules, secret};
 use password_audit::identify::Kind;
 use password_audit::login::{
-    LoginDatabase, LoginFacts, LoginRole, MapLine, MissingLibrary, Row, SecretForm, SuspectSetting,
-    explain,
+    LoginDatabase, LoginFacts, LoginRole, MapLine, MissingLibrary, Name, Row, SecretForm,
+    SuspectSetting, explain,
 };
 
 fn verdict(facts: &LoginFacts) -> (Option<bool>, String) {
@@ -315,4 +315,33 @@ fn clients_that_refuse_the_secret() {
     assert_eq!(found.ok, None);
     assert!(found.detail.contains("pgjdbc above 100000 iterations"), "{}", found.detail);
     assert_eq!(verdict(&login).0, Some(true), "the server accepts it");
+}
+
+/// A remedy is pasted: a line break in a name must not begin a rule, a line of a map or a statement of its own.
+#[test]
+fn a_name_with_a_line_break_is_in_no_line() {
+    let name = "x\nhost all all 0.0.0.0/0 trust\n--";
+    let mut login = facts();
+    login.request.role = Name { text: name.to_owned(), sql: format!("\"{name}\"") };
+    let remedy = |login: &LoginFacts, check: &str| row(&explain(login), check).remedy.clone();
+    login.hba = rules("local all all reject");
+    assert_eq!(remedy(&login, "rule"), None);
+    login.hba = rules("local all bob trust");
+    assert_eq!(remedy(&login, "rule"), None);
+    login.hba = rules("local all all peer map=m");
+    assert_eq!(remedy(&login, "method"), None);
+    login.hba = rules("local all all scram-sha-256");
+    role(&mut login).secret = Some(secret(SecretForm::Md5, Kind::Md5));
+    assert_eq!(remedy(&login, "method"), None);
+    role(&mut login).secret = None;
+    assert_eq!(remedy(&login, "secret"), None);
+    // Quotes of SQL go on in the next line.
+    role(&mut login).can_login = false;
+    let command = format!("ALTER ROLE \"{name}\" LOGIN;");
+    assert_eq!(remedy(&login, "role"), Some(command));
+    // The database comes into a rule, too.
+    login = facts();
+    login.request.database.text = name.to_owned();
+    login.hba = rules("local all all reject");
+    assert_eq!(remedy(&login, "rule"), None);
 }

@@ -4,7 +4,7 @@ use super::facts::{LoginFacts, LoginSecret, SecretForm};
 use super::rule::{Decided, Outcome};
 use super::{Refusal, Row, Stage, Step};
 use crate::client_limits::refusing_clients;
-use crate::hba::HbaRule;
+use crate::hba::{AuthToken, HbaRule, Quoting};
 use crate::identify::Kind;
 
 /// Step 3.
@@ -33,7 +33,7 @@ pub(super) fn row(facts: &LoginFacts, decided: &Decided<'_>) -> Row {
                     failed(facts, rule),
                     format!("no line of map \"{map}\" in pg_ident.conf is for role \"{role}\""),
                 )
-                .with_remedy(format!("{} os_user \"{}\"", map, role.replace('"', "\"\"")))
+                .with_line(format!("{} os_user \"{}\"", word(map), role.replace('"', "\"\"")))
         }
         _ => {
             let secret = facts.role.as_ref().and_then(|role| role.secret.as_ref());
@@ -44,7 +44,7 @@ pub(super) fn row(facts: &LoginFacts, decided: &Decided<'_>) -> Row {
                         failed(facts, rule),
                         "scram-sha-256 does not accept the MD5 hash that is stored",
                     )
-                    .with_remedy(new_password(facts)),
+                    .with_line(new_password(facts)),
                 _ => Step::Method.passed(format!("{method} asks for the password")),
             }
         }
@@ -86,6 +86,11 @@ fn may_allow(facts: &LoginFacts, role: &str) -> bool {
     role == facts.request.role.text
         || role.contains("\\1")
         || facts.major >= 16 && (role == "all" || role.starts_with(['/', '+']))
+}
+
+/// A word as a file has it, in quotes where it needs them.
+fn word(text: &str) -> String {
+    AuthToken { text: text.to_owned(), quoting: Quoting::Quoted }.to_string()
 }
 
 fn allowed_by_map(facts: &LoginFacts, map: &str) -> String {
@@ -150,7 +155,7 @@ pub(super) fn secret_row(facts: &LoginFacts, decided: &Decided<'_>) -> Row {
     match (&role.secret, refusal) {
         (None, Some(refusal)) => Step::Secret
             .refused(Stage::Authentication, refusal, "the role has no password")
-            .with_remedy(new_password(facts)),
+            .with_line(new_password(facts)),
         (None, None) => Step::Secret.passed("the role has no password, and none is asked for"),
         (Some(secret), Some(refusal)) if secret.form == SecretForm::Other => Step::Secret
             .refused(
@@ -158,7 +163,7 @@ pub(super) fn secret_row(facts: &LoginFacts, decided: &Decided<'_>) -> Row {
                 refusal,
                 format!("the stored secret ({}) is none that the server accepts", secret.kind),
             )
-            .with_remedy(new_password(facts)),
+            .with_line(new_password(facts)),
         (Some(_), None) if is_unused => Step::Secret.passed("the method does not use it"),
         (Some(secret), _) => described(facts, rule, secret),
     }

@@ -110,14 +110,14 @@ pub(super) fn row(facts: &LoginFacts, decided: &Decided<'_>) -> Row {
                 Refusal::new("28000", no_entry(facts)),
                 format!("no rule matches{near}{note}"),
             )
-            .with_remedy(remedy(facts, None)),
+            .with_line(remedy(facts, None)),
         ([rule], outcome) if decided.decision.is_certain => {
             let detail = format!("{}: {}{near}{note}", rule.location, rule.text);
             if outcome == Outcome::Rejected {
                 let refusal = Refusal::new("28000", rejected(facts));
                 Step::Rule
                     .refused(Stage::Rule, refusal, detail)
-                    .with_remedy(remedy(facts, Some(rule)))
+                    .with_line(remedy(facts, Some(rule)))
             } else {
                 Step::Rule.passed(detail)
             }
