@@ -22,7 +22,8 @@ use facts::Asked;
 ///
 /// Explains in the server's order whether a client that knows the password would log in. `client` NULL stands for
 /// the Unix-domain socket; `hba` is a text that is proposed in place of pg_hba.conf. `ok` is NULL where only a login
-/// can tell. The last row is the verdict. No name server is asked, and no secret is shown.
+/// can tell. The last row is the verdict. No name server is asked about the client, and no secret is
+/// shown.
 ///
 /// Raises 22023 for a network in place of the client's address, and for a text that the server would not load as
 /// pg_hba.conf; 42501 for a text that includes files, unless the caller may read the server's files.
