@@ -189,3 +189,52 @@ fn it_is_closed_and_its_rights_are_its_own() {
     let found = plan(&mut dba);
     assert_eq!(open_rows(&found), Vec::<&Vec<String>>::new(), "{found:#?}");
 }
+
+/// The command of a rule changes its method and no other word.
+#[test]
+fn a_name_is_no_method() {
+    let rules = [
+        ("host md5 all 127.0.0.1/32 md5#x", "host md5 all 127.0.0.1/32 scram-sha-256#x"),
+        ("host all md5 all md5 # a md5 b", "host all md5 all scram-sha-256 # a md5 b"),
+        (
+            "hostssl md5 all all md5 \\\n clientcert=verify-ca # md5",
+            "hostssl md5 all all scram-sha-256 \\\n clientcert=verify-ca # md5",
+        ),
+        // It is not found, and stays.
+        ("host md5 \"a#b\" all md5", "host md5 \"a#b\" all md5"),
+    ];
+    let mut cluster = Cluster::builder().hba("local all all trust");
+    for (rule, _) in rules {
+        cluster = cluster.hba(rule);
+    }
+    let cluster = cluster.start();
+    let mut admin = cluster.client();
+    admin.batch_execute("CREATE EXTENSION scram_ext").expect("the extension");
+    let plan = plan(&mut admin);
+    let commands: Vec<_> = plan.iter().filter(|row| row[5].starts_with("sed ")).collect();
+    assert_eq!(commands.len(), rules.len(), "{plan:#?}");
+    for row in commands {
+        run(&cluster, &row[5]);
+    }
+    let hba = fs::read_to_string(cluster.dir().join("data/pg_hba.conf")).expect("pg_hba.conf");
+    for (_, expected) in rules {
+        assert!(hba.contains(expected), "{expected}\n{hba}");
+    }
+}
+
+/// The function's text is parsed with the caller's settings.
+#[test]
+fn the_callers_syntax_of_literals_does_not_matter() {
+    let cluster = Cluster::builder().hba("local all all trust").hba("host all all all md5").start();
+    let mut admin = cluster.client();
+    admin
+        .batch_execute(
+            "CREATE EXTENSION scram_ext; SET password_encryption = 'md5';
+             CREATE ROLE ann LOGIN PASSWORD 'Xq8-secret'; RESET password_encryption",
+        )
+        .expect("a role");
+    let expected = plan(&mut admin);
+    let mut other = cluster.client();
+    other.batch_execute("SET standard_conforming_strings = off").expect("a setting");
+    assert_eq!(plan(&mut other), expected);
+}

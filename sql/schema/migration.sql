@@ -7,6 +7,7 @@ RETURNS TABLE (step integer, done boolean, subject text, action text, reason tex
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+-- Texts with a backslash are in dollar quotes, which mean the same with standard_conforming_strings off.
 DECLARE
     hba_file text := current_setting('hba_file');
     -- The server's value: a session, role or database can have one of its own.
@@ -27,7 +28,7 @@ BEGIN
            END INTO encryption
     FROM pg_settings s WHERE s.name = 'password_encryption';
     SELECT count(*) INTO overrides FROM pg_db_role_setting s, unnest(s.setconfig) c
-    WHERE lower(c) LIKE 'password\_encryption=%' AND lower(c) <> 'password_encryption=scram-sha-256';
+    WHERE starts_with(lower(c), 'password_encryption=') AND lower(c) <> 'password_encryption=scram-sha-256';
     SELECT count(*) FILTER (WHERE a.rolpassword ~ '^md5[0-9a-f]{32}$'),
            count(*) FILTER (WHERE a.rolpassword LIKE 'SCRAM-SHA-256$%')
     INTO hashes, verifiers FROM pg_authid a;
@@ -61,7 +62,7 @@ BEGIN
         CROSS JOIN unnest(s.setconfig) c
         LEFT JOIN pg_authid a ON a.oid = s.setrole
         LEFT JOIN pg_database d ON d.oid = s.setdatabase
-        WHERE lower(c) LIKE 'password\_encryption=%' AND lower(c) <> 'password_encryption=scram-sha-256'
+        WHERE starts_with(lower(c), 'password_encryption=') AND lower(c) <> 'password_encryption=scram-sha-256'
     ) o
     ORDER BY o.owner COLLATE "C";
 
@@ -70,7 +71,7 @@ BEGIN
         format('%s of %s stored passwords are MD5 hashes.', hashes, hashes + verifiers),
         'SELECT rolname FROM pg_authid WHERE rolpassword LIKE ''md5%'' ORDER BY rolname;'::text;
     RETURN QUERY SELECT 2, false, a.rolname::text,
-        'set a password: rotate_role() makes a new one; with \password in psql the role''s owner can set the present one again'::text,
+        $t$set a password: rotate_role() makes a new one; with \password in psql the role's owner can set the present one again$t$::text,
         concat_ws(' ',
             CASE WHEN NOT a.rolcanlogin THEN 'The role cannot log in now.'
                  WHEN a.rolvaliduntil < now() THEN 'The password has expired.' END,
@@ -84,7 +85,8 @@ BEGIN
     WHERE a.rolpassword ~ '^md5[0-9a-f]{32}$'
     ORDER BY a.rolname::text COLLATE "C";
 
-    -- Step 3: rules. The last word md5 before a comment is the method; a continued line is one line.
+    -- Step 3: rules. The method is the last word md5 with nothing but options and a comment behind it, because a database
+    -- or role may have this name. A continued line is one line.
     RETURN QUERY SELECT 3, rules = 0 AND bad_line IS NULL, 'pg_hba.conf'::text,
         'change the method md5 to scram-sha-256'::text,
         CASE WHEN bad_line IS NOT NULL THEN format('The server cannot read line %s.', bad_line)
@@ -96,8 +98,8 @@ BEGIN
         'change this rule'::text,
         concat_ws(' ', r.type, array_to_string(r.database, ','), array_to_string(r.user_name, ','), r.address, r.netmask,
                   r.auth_method),
-        format('sed -E -i ''%s{:n;/\\$/{N;b n};s/^([^#]*[[:space:]])"?md5"?([[:space:]]|$)/\1scram-sha-256\2/}'' %s',
-               r.line_number, '''' || replace(f.file, '''', '''\''''') || '''')
+        format($t$sed -E -i '%s{:n;/\\$/{N;b n};s/^([^#]*[[:space:]])"?md5"?(([[:space:]\\]+"?[a-z_]+=[^#]*)?[[:space:]\\]*(#.*)?)$/\1scram-sha-256\2/}' %s$t$,
+               r.line_number, '''' || replace(f.file, '''', $t$'\''$t$) || '''')
     FROM pg_hba_file_rules r
     CROSS JOIN LATERAL (SELECT coalesce(to_jsonb(r) ->> 'file_name', hba_file) AS file) f
     WHERE r.auth_method = 'md5'
