@@ -45,6 +45,8 @@ DECLARE
     rules bigint;
     -- The message about it may quote a password.
     bad_line integer;
+    -- The server does not load a file without rules.
+    is_empty boolean;
     is_loaded boolean;
     steps_left bigint;
 BEGIN
@@ -60,8 +62,9 @@ BEGIN
            count(*) FILTER (WHERE a.rolpassword LIKE 'SCRAM-SHA-256$%')
     INTO hashes, verifiers FROM pg_authid a;
     SELECT count(*) FILTER (WHERE r.auth_method = 'md5'),
-           min(r.line_number) FILTER (WHERE r.type IS NULL)
-    INTO rules, bad_line FROM pg_hba_file_rules r;
+           min(r.line_number) FILTER (WHERE r.type IS NULL),
+           count(*) = 0
+    INTO rules, bad_line, is_empty FROM pg_hba_file_rules r;
     SELECT coalesce(max(f.modification), '-infinity') <= pg_conf_load_time() INTO is_loaded
     FROM (SELECT DISTINCT coalesce(to_jsonb(r) ->> 'file_name', hba_file) AS name FROM pg_hba_file_rules r) h
     CROSS JOIN LATERAL pg_stat_file(h.name) f;
@@ -114,9 +117,10 @@ BEGIN
 
     -- Step 3: rules. The method is the last word md5 with nothing but options and a comment behind it, because a database
     -- or role may have this name. A continued line is one line.
-    RETURN QUERY SELECT 3, rules = 0 AND bad_line IS NULL, 'pg_hba.conf'::text,
+    RETURN QUERY SELECT 3, rules = 0 AND bad_line IS NULL AND NOT is_empty, 'pg_hba.conf'::text,
         'change the method md5 to scram-sha-256'::text,
         CASE WHEN bad_line IS NOT NULL THEN format('The server cannot read line %s.', bad_line)
+             WHEN is_empty THEN 'The server does not load the file, because it has no rules.'
              WHEN rules = 0 THEN 'No rule has method md5.'
              WHEN hashes > 0 THEN format('%s rules have method md5. Wait for step 2: method scram-sha-256 refuses an MD5 hash.', rules)
              ELSE format('%s rules have method md5. No role needs it.', rules) END,
@@ -133,16 +137,16 @@ BEGIN
     ORDER BY coalesce((to_jsonb(r) ->> 'rule_number')::integer, r.line_number);
 
     -- Step 4: the server reads the rules.
-    RETURN QUERY SELECT 4, rules = 0 AND bad_line IS NULL AND is_loaded, 'server'::text, 'load pg_hba.conf'::text,
+    RETURN QUERY SELECT 4, rules = 0 AND bad_line IS NULL AND NOT is_empty AND is_loaded, 'server'::text, 'load pg_hba.conf'::text,
         CASE WHEN is_loaded THEN 'The server has loaded the file after its last change.'
              ELSE 'The file was changed after the server loaded its configuration.' END,
         'SELECT pg_reload_conf();'::text;
 
     steps_left := (encryption <> 'scram-sha-256')::int + overrides + hashes + rules
-        + (bad_line IS NOT NULL)::int + (NOT is_loaded)::int;
+        + (bad_line IS NOT NULL)::int + is_empty::int + (NOT is_loaded)::int;
     -- Step 5: a check, and the end.
     RETURN QUERY SELECT 5, steps_left = 0, 'cluster'::text,
-        CASE WHEN steps_left = 0 THEN 'nothing is left to do: every stored password and every rule uses SCRAM'
+        CASE WHEN steps_left = 0 THEN 'nothing is left to do: no stored password is an MD5 hash, and no rule has method md5'
              ELSE format('%s changes are left', steps_left) END,
         'The audit names each role that no rule of pg_hba.conf lets in.'::text,
         'SELECT subject, evidence FROM scram.audit() WHERE check_id = ''no_matching_hba_rule'';'::text;

@@ -117,7 +117,7 @@ fn the_whole_plan_locks_no_role_out() {
     assert_eq!(open_rows(&end), Vec::<&Vec<String>>::new(), "{end:#?}");
     assert_eq!(
         end.last().expect("a row")[3],
-        "nothing is left to do: every stored password and every rule uses SCRAM"
+        "nothing is left to do: no stored password is an MD5 hash, and no rule has method md5"
     );
     // 24 roles, 3 settings, 4 rules, the server's setting, and a reload.
     assert_eq!(commands, 24 + 3 + 4 + 1 + 1, "{end:#?}");
@@ -220,6 +220,17 @@ fn a_name_is_no_method() {
     for (_, expected) in rules {
         assert!(hba.contains(expected), "{expected}\n{hba}");
     }
+}
+
+/// The server keeps the rules that it has, so that nothing about them is done.
+#[test]
+fn a_file_without_rules_is_not_done() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    cluster.reload_hba(&mut admin, "# none\n");
+    let plan = plan(&mut admin);
+    let open: Vec<_> = open_rows(&plan).into_iter().map(|row| &*row[0]).collect();
+    assert_eq!(open, ["3", "4", "5"], "{plan:#?}");
 }
 
 /// The function's text is parsed with the caller's settings.
