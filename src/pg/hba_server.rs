@@ -147,9 +147,9 @@ fn ip(address: &libc::sockaddr_storage) -> Option<IpAddr> {
     }
 }
 
-/// At this level the server reports nothing to clients and, as a rule, nothing to its log.
-/// `pg_hba_file_rules` uses it too.
-const ELEVEL: c_int = pg_sys::DEBUG3.cast_signed();
+/// Below each level that `client_min_messages` and `log_min_messages` know, so that the server reports nothing: its
+/// messages may quote a password of the file. `pg_hba_file_rules` uses DEBUG3, which a client can ask for.
+const ELEVEL: c_int = pg_sys::DEBUG5.cast_signed() - 1;
 
 /// A text as a file of the C library, closed when dropped.
 struct MemoryFile(*mut libc::FILE);
