@@ -391,6 +391,41 @@ fn errors_and_privileges() {
         Some(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE)
     );
     assert!(!cluster.log().contains("hunter"), "{}", cluster.log());
+    // The server's parser quotes a password in a message that a client can ask for.
+    let rule = r#"host all all all radius radiusservers=127.0.0.1 radiussecrets="""hunter2""#;
+    fs::write(cluster.dir().join("data/pg_hba.conf"), rule).expect("a file");
+    let shown = cluster.psql(&[
+        "-c",
+        "SET client_min_messages = debug5",
+        "-c",
+        "SELECT * FROM scram.compare_hba('local all all md5')",
+    ]);
+    let shown = String::from_utf8_lossy(&shown.stderr).into_owned();
+    assert!(shown.contains("an error in a line with a secret"), "{shown}");
+    assert!(!shown.contains("hunter"), "{shown}");
+}
+
+/// Conditions that only the server can test are combined with each other, and a cancel is answered meanwhile.
+#[test]
+fn many_conditions_can_be_cancelled() {
+    let (cluster, mut admin) = prepared();
+    let hosts = |name: &str, count: usize| -> String {
+        (0..count).map(|n| format!("host all all {name}{n}.example md5\n")).collect()
+    };
+    let networks = |count: usize| -> String {
+        (0..count)
+            .map(|n| format!("host all all 10.1.{}.{}/32 trust\n", n / 250, n % 250))
+            .collect()
+    };
+    cluster.reload_hba(&mut admin, &format!("local all all trust\n{}", hosts("old", 2000)));
+    let text = format!("local all all trust\n{}{}", hosts("new", 2000), networks(1000));
+    admin.batch_execute("SET statement_timeout = '1s'").expect("a setting");
+    let begun = std::time::Instant::now();
+    let error = admin
+        .simple_query(&format!("SELECT count(*) FROM scram.compare_hba('{text}')"))
+        .expect_err("a long comparison");
+    assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED), "{error:?}");
+    assert!(begun.elapsed().as_secs() < 15, "{:?}", begun.elapsed());
 }
 
 /// The largest comparison that is promised: 500 rules, 2,000 roles, 50 databases. Memory is checked by the limit on

@@ -1,6 +1,6 @@
 //! The decision of the rules about one connection, as far as the rules tell it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::rules::Rule;
 use super::{Change, Credential};
@@ -21,6 +21,12 @@ impl Decision {
         let conditional =
             self.conditional.iter().map(|(rule, condition)| (Some(&**condition), Some(*rule)));
         conditional.chain([(None, self.rule)])
+    }
+
+    /// The place of each condition, of which each comes once.
+    fn places(&self) -> HashMap<&str, usize> {
+        let conditions = self.conditional.iter().enumerate();
+        conditions.map(|(place, (_, condition))| (&**condition, place)).collect()
     }
 
     /// The decision in words.
@@ -53,17 +59,19 @@ pub(super) fn changes(
     before: (&Decision, &[Rule<'_>]),
     after: (&Decision, &[Rule<'_>]),
     credential: Credential,
+    pause: &mut dyn FnMut(),
 ) -> BTreeSet<Change> {
-    let place = |decision: &Decision, condition: Option<&str>| {
-        condition.and_then(|sought| {
-            decision.conditional.iter().position(|(_, condition)| *condition == sought)
-        })
+    let [places_before, places_after] = [before.0, after.0].map(Decision::places);
+    let place = |places: &HashMap<&str, usize>, condition: Option<&str>| {
+        condition.and_then(|condition| places.get(condition).copied())
     };
     let mut found = BTreeSet::new();
     for (index, (condition, old)) in before.0.steps().enumerate() {
+        pause();
+        let after_place = place(&places_after, condition);
         for (other_index, (other_condition, new)) in after.0.steps().enumerate() {
-            let is_excluded = place(after.0, condition).is_some_and(|place| place < other_index)
-                || place(before.0, other_condition).is_some_and(|place| place < index);
+            let is_excluded = after_place.is_some_and(|place| place < other_index)
+                || place(&places_before, other_condition).is_some_and(|place| place < index);
             if !is_excluded {
                 let old = old.map(|rule| &before.1[rule]);
                 let new = new.map(|rule| &after.1[rule]);

@@ -1,6 +1,6 @@
 //! The changes for one class of roles and one of databases: kinds of connections and addresses.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::classes::{Destinations, RoleGroup};
@@ -222,8 +222,8 @@ fn evaluate(
         }
         bounds.sort_unstable();
         bounds.dedup();
-        let before = decide(&files.before, &fitting[0], family, &bounds);
-        let after = decide(&files.after, &fitting[1], family, &bounds);
+        let before = decide(&files.before, &fitting[0], family, &bounds, pause);
+        let after = decide(&files.after, &fitting[1], family, &bounds, pause);
         for (index, decided) in before.into_iter().zip(after).enumerate() {
             let last = bounds.get(index + 1).map_or_else(|| family.last(), |next| next - 1);
             push(&mut decisions.entry(decided).or_default()[number], (bounds[index], last));
@@ -231,7 +231,8 @@ fn evaluate(
     }
     let mut found: BTreeMap<_, Ranges> = BTreeMap::new();
     for ((before, after), ranges) in decisions {
-        for change in changes((&before, &files.before), (&after, &files.after), credential) {
+        let (old, new) = ((&before, &*files.before), (&after, &*files.after));
+        for change in changes(old, new, credential, pause) {
             let texts =
                 (before.text(&files.before, credential), after.text(&files.after, credential));
             found.insert((change, texts.0, texts.1), ranges.clone());
@@ -246,6 +247,7 @@ fn decide(
     fitting: &[Fitting],
     family: Family,
     bounds: &[u128],
+    pause: &mut dyn FnMut(),
 ) -> Vec<Decision> {
     let ranges_of = |rule: usize| {
         let (first, last) = rules[rule].addresses.range(family)?;
@@ -266,12 +268,13 @@ fn decide(
     }
     let mut found: Vec<Decision> =
         decided.into_iter().map(|rule| Decision { conditional: Vec::new(), rule }).collect();
+    let mut known: Vec<HashSet<&str>> = vec![HashSet::new(); bounds.len()];
     for (rule, condition) in fitting {
         let (Some(condition), Some(ranges)) = (condition, ranges_of(*rule)) else { continue };
-        for decision in &mut found[ranges] {
+        pause();
+        for (decision, known) in found[ranges.clone()].iter_mut().zip(&mut known[ranges]) {
             // A condition that has come before has decided.
-            let is_known = decision.conditional.iter().any(|(_, known)| known == condition);
-            if !is_known && decision.rule.is_none_or(|decider| *rule < decider) {
+            if decision.rule.is_none_or(|decider| *rule < decider) && known.insert(condition) {
                 decision.conditional.push((*rule, condition.clone()));
             }
         }
