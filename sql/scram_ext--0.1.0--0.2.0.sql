@@ -65,7 +65,8 @@ BEGIN
            min(r.line_number) FILTER (WHERE r.type IS NULL),
            count(*) = 0
     INTO rules, bad_line, is_empty FROM pg_hba_file_rules r;
-    SELECT coalesce(max(f.modification), '-infinity') <= pg_conf_load_time() INTO is_loaded
+    -- A file that is moved or restored keeps the time of its modification.
+    SELECT coalesce(max(greatest(f.modification, f.change)), '-infinity') <= pg_conf_load_time() INTO is_loaded
     FROM (SELECT DISTINCT coalesce(to_jsonb(r) ->> 'file_name', hba_file) AS name FROM pg_hba_file_rules r) h
     CROSS JOIN LATERAL pg_stat_file(h.name) f;
 

@@ -233,6 +233,27 @@ fn a_file_without_rules_is_not_done() {
     assert_eq!(open, ["3", "4", "5"], "{plan:#?}");
 }
 
+/// A file that was written before the last reload and moved to its place after it is not loaded.
+#[test]
+fn a_file_that_was_moved_is_not_loaded() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    let (new, hba) = (cluster.dir().join("data/new.conf"), cluster.dir().join("data/pg_hba.conf"));
+    fs::write(&new, "local all all trust\n").expect("a file");
+    cluster.reload_hba(&mut admin, "local all all trust\nhost all all all md5\n");
+    // A session takes the reload, and its time, with its next statement.
+    admin.batch_execute("SELECT").expect("a statement");
+    // pg_stat_file() tells times in seconds.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    fs::rename(new, hba).expect("a move");
+    let plan = plan(&mut admin);
+    let open: Vec<_> = open_rows(&plan).into_iter().map(|row| &*row[0]).collect();
+    assert_eq!(open, ["4", "5"], "{plan:#?}");
+    let known =
+        rows(&mut admin, "SELECT ok::text FROM scram.explain_login('postgres') WHERE step = 8");
+    assert_eq!(known, [[None]]);
+}
+
 /// The function's text is parsed with the caller's settings.
 #[test]
 fn the_callers_syntax_of_literals_does_not_matter() {

@@ -14,6 +14,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use super::query::{one_row, query};
 use super::text::ServerText;
 use file::HbaFiles;
+pub(super) use file::last_change;
 
 const HBA_FILE: &str = "SELECT current_setting('hba_file') AS file";
 

@@ -11,6 +11,7 @@ use password_audit::HbaRule;
 use password_audit::hba::{AuthToken, Quoting, first_include, has_secret, redacted};
 use pgrx::{PgMemoryContexts, pg_sys};
 
+use super::hba::last_change;
 use super::hba_server::{self, ClientAddress, Line, Token, TokenizedLine};
 use super::interrupt;
 use super::text::ServerText;
@@ -65,7 +66,7 @@ pub(crate) fn load_file() -> Result<LoadedFile, Error> {
     let path = OsStr::from_bytes(hba_file().to_bytes());
     let mut changed = None;
     let file = File::open(path).and_then(|file| {
-        changed = file.metadata()?.modified().ok();
+        changed = last_change(&file.metadata()?);
         let limit = u64::try_from(MAX_TEXT_LEN).unwrap_or(u64::MAX);
         file.take(limit + 1).read_to_end(&mut text)
     });

@@ -5,7 +5,7 @@ use std::fs::File;
 use password_audit::login::MapLine;
 use pgrx::pg_sys::panic::ErrorReport;
 
-use super::hba::is_newer;
+use super::hba::{is_newer, last_change};
 use super::query::{one_row, query};
 use super::text::ServerText;
 
@@ -20,9 +20,9 @@ FROM pg_ident_file_mappings m";
 pub(crate) fn load() -> Result<Option<Vec<MapLine>>, ErrorReport> {
     let path: ServerText = one_row(query(IDENT_FILE, &[], |row| row.value("file"))?)?;
     // pg_ident_file_mappings raises an error where the file cannot be opened.
-    let changed = File::open(path.to_display()).and_then(|file| file.metadata()?.modified());
+    let changed = File::open(path.to_display()).and_then(|file| file.metadata());
     let Ok(changed) = changed else { return Ok(None) };
-    if is_newer(Some(changed))? {
+    if is_newer(last_change(&changed))? {
         return Ok(None);
     }
     let lines = query(LINES, &[], |row| {

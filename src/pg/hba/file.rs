@@ -6,11 +6,12 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use password_audit::hba::{RawLine, RawToken, tokenize};
 
@@ -29,6 +30,17 @@ pub(super) struct HbaFiles {
     words: HashMap<PathBuf, Option<Vec<RawToken>>>,
     /// When one of these files was changed last.
     changed: Option<SystemTime>,
+}
+
+/// When a file was written, or came to its place: a file that is moved or restored keeps the time at which it was
+/// written.
+pub(in crate::pg) fn last_change(file: &Metadata) -> Option<SystemTime> {
+    let seconds = u64::try_from(file.ctime()).ok();
+    let nanoseconds = u32::try_from(file.ctime_nsec()).ok();
+    let placed = seconds.zip(nanoseconds).and_then(|(seconds, nanoseconds)| {
+        UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds))
+    });
+    placed.max(file.modified().ok())
 }
 
 impl HbaFiles {
@@ -96,7 +108,7 @@ impl HbaFiles {
         if !metadata.is_file() {
             return None;
         }
-        self.changed = self.changed.max(metadata.modified().ok());
+        self.changed = self.changed.max(last_change(&metadata));
         let mut text = Vec::new();
         File::open(path).ok()?.take(MAX_LEN + 1).read_to_end(&mut text).ok()?;
         (text.len() as u64 <= MAX_LEN).then_some(text)
