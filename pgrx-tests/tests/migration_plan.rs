@@ -5,7 +5,7 @@ use std::process::Command;
 
 use postgres::Client;
 use postgres::error::SqlState;
-use scram_ext_client_tests::{Cluster, rows};
+use scram_ext_client_tests::{Cluster, cell, rows, until};
 
 /// Step, done, subject, action, reason, command.
 fn plan(client: &mut Client) -> Vec<Vec<String>> {
@@ -240,11 +240,13 @@ fn a_file_that_was_moved_is_not_loaded() {
     let mut admin = cluster.client();
     let (new, hba) = (cluster.dir().join("data/new.conf"), cluster.dir().join("data/pg_hba.conf"));
     fs::write(&new, "local all all trust\n").expect("a file");
+    let loaded = cell(&mut admin, "SELECT pg_conf_load_time()").expect("a time");
     cluster.reload_hba(&mut admin, "local all all trust\nhost all all all md5\n");
-    // A session takes the reload, and its time, with its next statement.
-    admin.batch_execute("SELECT").expect("a statement");
-    // pg_stat_file() tells times in seconds.
-    std::thread::sleep(std::time::Duration::from_millis(1100));
+    // Each session takes a reload, and its time, by itself. pg_stat_file() tells times in seconds.
+    let is_past = format!(
+        "SELECT pg_conf_load_time() > '{loaded}' AND clock_timestamp() > pg_conf_load_time() + interval '1.1 s'"
+    );
+    until("the reload is past", || (cell(&mut admin, &is_past)? == "t").then_some(()));
     fs::rename(new, hba).expect("a move");
     let plan = plan(&mut admin);
     let open: Vec<_> = open_rows(&plan).into_iter().map(|row| &*row[0]).collect();
