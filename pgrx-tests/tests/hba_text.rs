@@ -393,3 +393,29 @@ fn bounds_and_secrets() {
         read(&mut client, "local all all md5").expect("rules");
     }
 }
+
+/// The server's parser quotes a list that it cannot split, at a level that a client can ask for.
+#[test]
+fn debug_messages_do_not_quote_the_file() {
+    let cluster = Cluster::with_extension();
+    let file = cluster.dir().join("data/pg_hba.conf");
+    let mut text = fs::read_to_string(&file).expect("pg_hba.conf");
+    text.push_str(
+        "host all all 10.9.9.9/32 radius radiusservers=127.0.0.1 radiussecrets=\"\"\"TOPSECRET\"\n",
+    );
+    fs::write(&file, text).expect("pg_hba.conf");
+    let told = |sql: &str| {
+        let output = cluster.psql(&["-c", "SET client_min_messages = debug3", "-c", sql]);
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(told("SELECT FROM pg_hba_file_rules").contains("TOPSECRET"), "the server itself");
+    for call in [
+        "audit()",
+        "compare_hba('local all all md5')",
+        "explain_login('postgres')",
+        "migration_plan()",
+    ] {
+        let told = told(&format!("SELECT count(*) FROM scram.{call}"));
+        assert!(!told.contains("TOPSECRET"), "{call}: {told}");
+    }
+}

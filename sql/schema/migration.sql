@@ -6,6 +6,8 @@ CREATE FUNCTION scram.migration_plan()
 RETURNS TABLE (step integer, done boolean, subject text, action text, reason text, command text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- The server's parser of pg_hba.conf writes debug messages, and one quotes the secret of a RADIUS server.
+SET client_min_messages = warning
 AS $$
 -- Texts with a backslash are in dollar quotes, which mean the same with standard_conforming_strings off.
 DECLARE

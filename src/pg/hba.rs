@@ -3,12 +3,14 @@
 
 mod file;
 
+use core::ffi::c_int;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use password_audit::HbaRule;
 use password_audit::hba::{AuthToken, Database, HbaFile, ListenConfig};
+use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 
 use super::query::{one_row, query};
@@ -65,6 +67,30 @@ FROM pg_auth_members m
 JOIN pg_authid a ON a.oid = m.member
 JOIN pg_authid g ON g.oid = m.roleid";
 
+/// Keeps debug messages of the server's parser from the client until it is dropped: they come at DEBUG3, which a client
+/// can ask for, and one quotes the secret of a RADIUS server.
+struct DebugSilence {
+    before: c_int,
+}
+
+impl DebugSilence {
+    fn begin() -> Self {
+        // SAFETY: on the backend's only thread. The server itself sets this variable for a while in CREATE EXTENSION.
+        unsafe {
+            let before = pg_sys::client_min_messages;
+            pg_sys::client_min_messages = before.max(pg_sys::LOG.cast_signed());
+            Self { before }
+        }
+    }
+}
+
+impl Drop for DebugSilence {
+    fn drop(&mut self) {
+        // SAFETY: as above. An error of the query unwinds through here.
+        unsafe { pg_sys::client_min_messages = self.before };
+    }
+}
+
 /// The state of the file, and its rules as far as the server can read them.
 pub(crate) fn load() -> Result<(HbaFile, Vec<HbaRule>), ErrorReport> {
     let path: ServerText = one_row(query(HBA_FILE, &[], |row| row.value("file"))?)?;
@@ -77,7 +103,9 @@ pub(crate) fn load() -> Result<(HbaFile, Vec<HbaRule>), ErrorReport> {
         return Ok((HbaFile { name, error, is_newer: false }, Vec::new()));
     }
     let files = RefCell::new(files);
+    let quiet = DebugSilence::begin();
     let (mut rules, error) = (rules(&files)?, error(&files)?);
+    drop(quiet);
     password_audit::hba::name_rules(&mut rules);
     let error = error.or_else(|| rules.is_empty().then(|| "the file has no rules".to_owned()));
     let is_newer = is_newer(files.borrow().last_change())?;
