@@ -1,5 +1,7 @@
 //! The guard: each rule, for plain text and for ready-made hashes, in each mode, beside other modules.
 
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use postgres::{Client, Config, NoTls};
@@ -386,5 +388,39 @@ fn the_audit_says_that_the_guard_is_off_and_how_to_turn_it_on() {
         client.batch_execute(&set).expect(&set);
         client.batch_execute("SELECT pg_reload_conf()").expect("a reload");
         until(library, || (cell(&mut cluster.client(), found).is_some() == is_found).then_some(()));
+    }
+}
+
+/// `\password` sends a ready-made verifier. The server's own processes have the library here.
+#[test]
+fn a_verifier_that_psql_makes_is_judged() {
+    let cluster = Cluster::builder()
+        .conf("shared_preload_libraries = 'scram_ext'")
+        .conf("scram.guard = enforce")
+        .start();
+    let mut client = cluster.client();
+    client.batch_execute("CREATE ROLE alice LOGIN").expect("a role");
+    for (password, is_refused) in [("football", true), ("alice123", true), (GOOD, false)] {
+        // Without a terminal, psql reads the password from its input, twice.
+        let mut psql = Command::new("setsid")
+            .args(["-w", &format!("{}/psql", versions::pg_config("--bindir"))])
+            .args(["-Xq", "-U", "postgres", "-d", "postgres", "-c", "\\password alice", "-h"])
+            .arg(cluster.dir())
+            .args(["-p", &cluster.port().to_string()])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("psql");
+        let mut input = psql.stdin.take().expect("its input");
+        write!(input, "{password}\n{password}\n").expect("the password");
+        drop(input);
+        let said = psql.wait_with_output().expect("its end").stderr;
+        let said = String::from_utf8_lossy(&said);
+        let refusal = "password of role \"alice\" breaks the rules of scram.guard";
+        assert_eq!(said.contains(refusal), is_refused, "{password}: {said}");
+        let stored =
+            "SELECT rolpassword LIKE 'SCRAM-SHA-256$%' FROM pg_authid WHERE rolname = 'alice'";
+        let stored = cell(&mut client, stored);
+        assert_eq!(stored, if is_refused { None } else { text("t") }, "{password}: {said}");
     }
 }
