@@ -211,6 +211,37 @@ fn weighed() {
     assert_eq!((found[0].check.id, found[0].severity), ("password_is_name", Severity::Critical));
 }
 
+/// The library has several names, and can be in one of two lists. A setting that is not known is no finding.
+#[test]
+fn guard() {
+    let evidence = |settings: &[(&str, &str)]| {
+        let settings =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let server = ServerConfig { settings: settings.collect(), ..ServerConfig::default() };
+        run(&[], &server, &policy()).into_iter().map(|finding| finding.evidence).collect::<Vec<_>>()
+    };
+    let (mode, session, shared) =
+        ("scram.guard", "session_preload_libraries", "shared_preload_libraries");
+    assert_eq!(evidence(&[]), [""; 0]);
+    for list in ["scram_ext", "pgaudit, \"$libdir/scram_ext\"", "/opt/lib/scram_ext.so ,x"] {
+        assert_eq!(evidence(&[(mode, "warn"), (session, list), (shared, "")]), [""; 0], "{list}");
+        assert_eq!(
+            evidence(&[(mode, "enforce"), (session, ""), (shared, list)]),
+            [""; 0],
+            "{list}"
+        );
+        assert_eq!(evidence(&[(mode, "off"), (session, list)]), ["scram.guard is off"], "{list}");
+    }
+    assert_eq!(
+        evidence(&[(mode, "warn"), (session, "scram_ext_more"), (shared, "pg_cron")]),
+        ["session_preload_libraries is scram_ext_more"]
+    );
+    assert_eq!(
+        evidence(&[(mode, "off"), (session, "")]),
+        ["scram.guard is off; session_preload_libraries is empty"]
+    );
+}
+
 #[test]
 fn server() {
     let rule = |line: u8, method: &str| HbaRule {

@@ -102,8 +102,9 @@ const PRELOADED: [&str; 2] = ["session_preload_libraries", "shared_preload_libra
 
 /// The guard judges in sessions that have loaded the library, so every session has to load it.
 pub(super) fn guard_off(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
+    let Some(mode) = server.setting("scram.guard") else { return Vec::new() };
     let mut evidence = Vec::new();
-    if server.setting("scram.guard").is_none_or(|mode| mode == "off") {
+    if mode == "off" {
         evidence.push("scram.guard is off".to_owned());
     }
     let mut libraries = PRELOADED.iter().filter_map(|name| server.setting(name));
