@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::pg::row_set::RowSet;
 use crate::pg::statement_hiding::with_hidden_statement;
 use crate::pg::text::{ServerText, Utf8};
-use crate::pg::{hba_text, interrupt};
+use crate::pg::{hba, hba_text, interrupt};
 
 /// `scram_internal.read_hba(hba text) returns table (place text, type text, database text[], user_name text[],
 /// address text, netmask text, auth_method text)`
@@ -91,9 +91,7 @@ pub(crate) fn compare_hba(hba: Option<ServerText>) -> RowSet<7> {
 fn changes(hba: Option<ServerText>) -> Result<Vec<HbaChange>, ErrorReport> {
     let after = proposed(hba)?;
     let before = hba_text::load_file()?;
-    if let Some(changed) = before.changed
-        && catalog::is_newer(changed)?
-    {
+    if hba::is_newer(before.changed)? {
         warn_newer();
     }
     let roles = catalog::login_roles()?;

@@ -210,7 +210,7 @@ pub(super) fn server() -> Result<ServerConfig, ErrorReport> {
 fn joined(roles: &mut [Subject]) -> Result<ServerConfig, ErrorReport> {
     let mut server = config()?;
     if server.hba_file.error.is_none() {
-        password_audit::hba::join(&mut server, roles, &hba::listen_config()?);
+        password_audit::hba::join(&mut server, roles, &hba::listen_config(hba::open_databases()?)?);
     }
     Ok(server)
 }

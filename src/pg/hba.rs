@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use password_audit::HbaRule;
-use password_audit::hba::{AuthToken, Database, HbaFile, ListenConfig};
+use password_audit::hba::{AuthToken, Database, HbaFile, ListenConfig, redacted};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 
@@ -113,7 +113,7 @@ pub(crate) fn load() -> Result<(HbaFile, Vec<HbaRule>), ErrorReport> {
 }
 
 /// Whether a file that was changed then is newer than the configuration that the server has loaded.
-pub(super) fn is_newer(changed: Option<SystemTime>) -> Result<bool, ErrorReport> {
+pub(crate) fn is_newer(changed: Option<SystemTime>) -> Result<bool, ErrorReport> {
     let since = changed.and_then(|changed| changed.duration_since(UNIX_EPOCH).ok());
     match since.and_then(|since| i64::try_from(since.as_micros()).ok()) {
         Some(changed) => one_row(query(IS_NEWER, &[changed.into()], |row| row.value("is_newer"))?),
@@ -145,21 +145,11 @@ fn rules(files: &RefCell<HbaFiles>) -> Result<Vec<HbaRule>, ErrorReport> {
                 .optional_texts("options")?
                 .unwrap_or_default()
                 .into_iter()
-                .map(shown)
+                .map(redacted)
                 .collect(),
             ..HbaRule::default()
         })
     })
-}
-
-/// An option without a password: `ldapbindpasswd`, `radiussecrets`.
-fn shown(option: String) -> String {
-    match option.split_once('=') {
-        Some((name, _)) if name.contains("passwd") || name.contains("secret") => {
-            format!("{name}=...")
-        }
-        _ => option,
-    }
 }
 
 /// The first line that the server cannot read, its message, and how many others there are.
@@ -189,18 +179,23 @@ fn error(files: &RefCell<HbaFiles>) -> Result<Option<String>, ErrorReport> {
     })
 }
 
-/// The connections that the server accepts.
-pub(crate) fn listen_config() -> Result<ListenConfig, ErrorReport> {
+/// Databases that allow connections, and the roles that have the CONNECT privilege on them.
+pub(crate) fn open_databases() -> Result<Vec<Database>, ErrorReport> {
+    query(OPEN_DATABASES, &[], |row| {
+        Ok(Database {
+            name: row.text("name")?,
+            open_to: row.optional_texts("open_to")?.map(HashSet::from_iter),
+        })
+    })
+}
+
+/// The connections to these databases that the server accepts.
+pub(crate) fn listen_config(databases: Vec<Database>) -> Result<ListenConfig, ErrorReport> {
     let offered =
         query(LISTEN, &[], |row| Ok((row.value("socket")?, row.value("tcp")?, row.value("tls")?)))?;
     let (socket, tcp, tls) = one_row(offered)?;
     Ok(ListenConfig {
-        databases: query(OPEN_DATABASES, &[], |row| {
-            Ok(Database {
-                name: row.text("name")?,
-                open_to: row.optional_texts("open_to")?.map(HashSet::from_iter),
-            })
-        })?,
+        databases,
         patterns: cfg!(not(feature = "pg15")),
         memberships: query(MEMBERSHIPS, &[], |row| {
             Ok((row.text("member")?, row.text("group_name")?))

@@ -5,7 +5,7 @@ use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use password_audit::HbaRule;
 use password_audit::hba::{AuthToken, Quoting, first_include, has_secret, redacted};
@@ -53,8 +53,8 @@ pub(crate) fn parse_proposed(text: &ServerText) -> Result<Vec<HbaRule>, Error> {
 /// pg_hba.conf as it is on disk.
 pub(crate) struct LoadedFile {
     pub(crate) rules: Vec<HbaRule>,
-    /// When it was changed, in microseconds since 1970; without the files that it includes.
-    pub(crate) changed: Option<i64>,
+    /// When it was changed; without the files that it includes.
+    pub(crate) changed: Option<SystemTime>,
 }
 
 /// Reads pg_hba.conf as it is on disk, with the files that it includes.
@@ -80,12 +80,8 @@ pub(crate) fn load_file() -> Result<LoadedFile, Error> {
     match read.fault {
         Some(Fault { place, message }) => Err(fault(format!("{place}: {message}"))),
         None if read.rules.is_empty() => Err(fault("The file has no rules.".to_owned())),
-        None => Ok(LoadedFile { rules: read.rules, changed: changed.and_then(microseconds) }),
+        None => Ok(LoadedFile { rules: read.rules, changed }),
     }
-}
-
-fn microseconds(time: SystemTime) -> Option<i64> {
-    i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_micros()).ok()
 }
 
 /// The file's name, which the server sets when it starts.

@@ -13,7 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use password_audit::hba::{RawLine, RawToken, tokenize};
+use password_audit::hba::{RawLine, RawToken, has_secret, tokenize};
 
 /// A longer file is not read. Each of a million lines would have four bytes.
 const MAX_LEN: u64 = 4 << 20;
@@ -59,10 +59,7 @@ impl HbaFiles {
     /// Whether a line may hold a password, such as `radiussecrets`, `ldapbindpasswd`. True for a line that
     /// is not known.
     pub(super) fn has_secret(&mut self, file: &[u8], line: usize) -> bool {
-        let is_secret = |token: &RawToken| {
-            let word = token.bytes.to_ascii_lowercase();
-            [&b"secret"[..], b"passwd"].iter().any(|name| word.windows(6).any(|w| w == *name))
-        };
+        let is_secret = |token: &RawToken| has_secret(&token.bytes);
         self.line(file, line)
             .is_none_or(|line| line.fields.iter().flatten().flatten().any(is_secret))
     }
