@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use password_audit::library_names;
 use password_audit::login::{LoginRequest, MissingLibrary};
 use pgrx::pg_sys::panic::ErrorReport;
 
@@ -47,7 +48,7 @@ pub(super) fn missing(
     {
         let own = stored.iter().find(|stored| stored.is(setting));
         let value = own.map_or(value, |own| own.value.to_display());
-        for library in split(&value) {
+        for library in library_names(&value) {
             let library = if is_local && !library.contains('/') {
                 format!("$libdir/plugins/{library}")
             } else {
@@ -101,20 +102,4 @@ impl Search {
             _ => PathBuf::from(path),
         }
     }
-}
-
-/// The names of a list: `SplitDirectoriesString` in PostgreSQL's `src/backend/utils/adt/varlena.c`.
-fn split(list: &str) -> Vec<String> {
-    let mut names = vec![String::new()];
-    let mut quoted = false;
-    for character in list.chars() {
-        match (character, names.last_mut()) {
-            ('"', _) => quoted = !quoted,
-            (',', _) if !quoted => names.push(String::new()),
-            (_, Some(name)) => name.push(character),
-            (_, None) => {}
-        }
-    }
-    let names = names.iter().map(|name| name.trim().to_owned());
-    names.filter(|name| !name.is_empty()).collect()
 }

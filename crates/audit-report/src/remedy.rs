@@ -3,7 +3,7 @@
 //! A name stands in a command only if the reader sees it as it is. For other names, and for those
 //! that do not fit into a line, the command looks the name up by the number of the finding.
 
-use password_audit::LOGGING_SETTINGS;
+use password_audit::{LOGGING_SETTINGS, library_names};
 use textwrap::core::display_width;
 
 use crate::model::{Finding, Report};
@@ -220,9 +220,9 @@ fn guard(evidence: &str) -> Vec<String> {
             lines.push("LOAD 'scram_ext';".to_owned());
             lines.push("ALTER SYSTEM SET scram.guard = 'warn';".to_owned());
         } else if let Some(list) = part.strip_prefix("session_preload_libraries is ") {
-            let names = list.split(',').map(|name| name.trim().trim_matches('"'));
-            let names = names.filter(|name| *name != "empty").chain(["scram_ext"]);
-            let names: Vec<String> = names.map(literal).collect();
+            let names = library_names(list).into_iter().filter(|name| name != "empty");
+            let names = names.chain(["scram_ext".to_owned()]).map(|name| literal(&name));
+            let names: Vec<String> = names.collect();
             lines.push(format!(
                 "ALTER SYSTEM SET session_preload_libraries = {};",
                 names.join(", ")

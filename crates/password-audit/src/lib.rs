@@ -10,6 +10,7 @@ pub mod guard;
 mod guess;
 pub mod hba;
 pub mod identify;
+mod libraries;
 pub mod login;
 mod severity;
 mod subject;
@@ -27,6 +28,7 @@ pub use guess::{
 };
 pub use hba::HbaRule;
 pub use identify::{Kind, identify};
+pub use libraries::library_names;
 pub use severity::Severity;
 pub use subject::{
     FirstSeen, HashFunction, Origin, ParsedSecret, RoleFacts, ServerConfig, StoredSecret, Subject,

@@ -1,7 +1,7 @@
 //! Rules on the server's settings and on pg_hba.conf.
 
 use crate::hba::{HbaFile, Matches};
-use crate::{Policy, ServerConfig, ServerHit};
+use crate::{Policy, ServerConfig, ServerHit, library_names};
 
 pub(super) fn password_encryption_md5(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
     server
@@ -108,7 +108,7 @@ pub(super) fn guard_off(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
         evidence.push("scram.guard is off".to_owned());
     }
     let mut libraries = PRELOADED.iter().filter_map(|name| server.setting(name));
-    if !libraries.any(|list| list.split(',').any(is_this_library)) {
+    if !libraries.any(|list| library_names(list).iter().any(|name| is_this_library(name))) {
         evidence.push(match server.setting("session_preload_libraries") {
             None | Some("") => "session_preload_libraries is empty".to_owned(),
             Some(list) => format!("session_preload_libraries is {list}"),
@@ -122,7 +122,6 @@ pub(super) fn guard_off(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
 
 /// A name in a list of libraries: with or without its folder and the ending of its file.
 fn is_this_library(name: &str) -> bool {
-    let name = name.trim().trim_matches('"');
     let file = name.rsplit('/').next().unwrap_or(name);
     file.strip_suffix(".so").unwrap_or(file) == "scram_ext"
 }
