@@ -176,6 +176,44 @@ fn what_a_source_has_lost_is_removed_in_parts() {
     assert_eq!(left.last().map(String::as_str), Some("0"), "{left:?}");
 }
 
+/// The same name and secret in two slices is one secret. What was guessed on it stands until both rows are gone.
+#[test]
+fn a_secret_stays_until_the_last_slice_has_lost_it() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    // One row a block, so that 1,300 rows are two slices.
+    client
+        .batch_execute(
+            "CREATE TABLE account (name text, secret text, filler text);
+             ALTER TABLE account ALTER filler SET STORAGE PLAIN;
+             INSERT INTO account
+             SELECT 'user', CASE WHEN n IN (10, 1200) THEN scram.generate('letmein', 4096, substr(sha256('s'), 1, 16)) END, repeat('x', 5000)
+             FROM generate_series(1, 1300) n;
+             INSERT INTO scram.wordlist VALUES ('letmein');
+             SELECT scram.add_audit_source('app', 'account', 'name', 'secret')",
+        )
+        .expect("a source");
+    let found = "SELECT finding_id || ' ' || status FROM scram.audit_finding
+                 WHERE source = 'app' AND check_id = 'password_in_wordlist'";
+    let stored = "SELECT count(*) FROM scram_internal.stored_secret t
+                  JOIN scram_internal.source_slice s USING (slice_id) WHERE s.source = 'app'";
+    run(&mut client);
+    let first = cell(&mut client, found).expect("a guessed password");
+    assert!(first.ends_with(" open"), "{first}");
+    assert_eq!(cell(&mut client, stored).as_deref(), Some("1"));
+
+    client.batch_execute("DELETE FROM account WHERE ctid = '(1199,1)'").expect("one of the rows");
+    for _ in 0..3 {
+        run(&mut client);
+        assert_eq!(cell(&mut client, found).as_ref(), Some(&first));
+        assert_eq!(cell(&mut client, stored).as_deref(), Some("1"));
+    }
+    client.batch_execute("DELETE FROM account WHERE ctid = '(9,1)'").expect("the other one");
+    run(&mut client);
+    assert_eq!(cell(&mut client, found), Some(first.replace("open", "fixed")));
+    assert_eq!(cell(&mut client, stored).as_deref(), Some("0"));
+}
+
 fn run(client: &mut Client) {
     client.batch_execute("CALL scram.run_audit()").expect("a run");
 }

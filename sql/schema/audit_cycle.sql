@@ -7,7 +7,8 @@ LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 RETURN 100000;
 
--- Removes secrets of a slice, and what was hit on them; returns how many. Internal.
+-- Removes secrets of a slice, and what was hit on them; returns how many. Another slice may have had the same row: such copies
+-- stay with the source's rest until the next cycle has read every slice. Internal.
 CREATE FUNCTION scram_internal.remove_secrets(slice_id integer) RETURNS integer
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -15,28 +16,25 @@ SET enable_nestloop = off
 SET enable_seqscan = off
 AS $$
 DECLARE
+    slice scram_internal.source_slice;
     removed integer;
-    lost_copies boolean;
-    this_source text;
 BEGIN
+    SELECT s.* INTO slice FROM scram_internal.source_slice s WHERE s.slice_id = remove_secrets.slice_id;
+    IF slice.part NOT IN ('dropped', 'rest') THEN
+        UPDATE scram_internal.stored_secret t SET slice_id = scram_internal.slice_of(slice.source, 'rest', NULL, NULL)
+        WHERE t.slice_id = slice.slice_id AND t.is_copied;
+    END IF;
     WITH gone AS (
         DELETE FROM scram_internal.stored_secret t
         WHERE t.ctid = ANY (ARRAY(
             SELECT u.ctid FROM scram_internal.stored_secret u
-            WHERE u.slice_id = remove_secrets.slice_id LIMIT scram_internal.max_removed()))
-        RETURNING t.digest, t.is_copied
+            WHERE u.slice_id = slice.slice_id AND (slice.part = 'dropped' OR NOT u.is_copied)
+            LIMIT scram_internal.max_removed()))
+        RETURNING t.digest
     ), hits AS (
         DELETE FROM scram_internal.guess_hit h USING gone g WHERE h.digest = g.digest
     )
-    SELECT count(*), coalesce(bool_or(g.is_copied), false) INTO removed, lost_copies FROM gone g;
-    IF lost_copies THEN
-        -- Another slice may have had the same row: judge all again in the next cycle, which marks copies again.
-        this_source := (SELECT s.source FROM scram_internal.source_slice s WHERE s.slice_id = remove_secrets.slice_id);
-        UPDATE scram_internal.stored_secret t SET is_copied = false
-        FROM scram_internal.source_slice s
-        WHERE t.is_copied AND s.slice_id = t.slice_id AND s.source = this_source;
-        UPDATE scram_internal.source_slice s SET fingerprint = NULL WHERE s.source = this_source;
-    END IF;
+    SELECT count(*) INTO removed FROM gone g;
     RETURN removed;
 END
 $$;
@@ -98,6 +96,13 @@ BEGIN
         SELECT rest, f.check_id, f.severity, f.subject, 1, ARRAY[f.evidence]
         FROM scram_internal.source_findings(this_source, false, 'secret') f;
         UPDATE scram_internal.source_state s SET is_changed = false WHERE s.source = this_source;
+    END IF;
+    IF EXISTS (SELECT FROM scram_internal.stored_secret t WHERE t.slice_id = rest AND t.is_copied) THEN
+        -- The next cycle reads all slices again and marks copies again. What it does not find is then removed.
+        UPDATE scram_internal.stored_secret t SET is_copied = false
+        FROM scram_internal.source_slice s
+        WHERE t.is_copied AND s.slice_id = t.slice_id AND s.source = this_source;
+        UPDATE scram_internal.source_slice s SET fingerprint = NULL WHERE s.source = this_source;
     END IF;
     UPDATE scram_internal.source_state s SET cycle = s.cycle + 1, is_ending = false WHERE s.source = this_source;
     RETURN true;

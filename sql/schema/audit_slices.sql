@@ -16,6 +16,7 @@ DECLARE
     reached scram_internal.source_state;
     this_slice integer;
     known bytea;
+    is_unseen boolean;
     ended record;
     fixed bigint;
 BEGIN
@@ -33,83 +34,101 @@ BEGIN
         known := (SELECT s.fingerprint FROM scram_internal.source_slice s WHERE s.slice_id = this_slice);
     END IF;
 
-    WITH scanned AS MATERIALIZED (
-        SELECT s.* FROM scram_internal.scan_source(this_source, false, NULL) s
-        WHERE is_whole
-      UNION ALL
-        SELECT s.*
-        FROM scram_internal.scan_slice(this_source, reached.next_relation, reached.next_block, known, time_left) s
-        WHERE NOT is_whole
-    ), ended AS (
-        SELECT s.part, s.rows, s.relation, s.block, s.fingerprint,
-               s.part = 'slice' AND (is_whole OR s.fingerprint IS NOT NULL) AS is_new
-        FROM scanned s
-        WHERE s.part IN ('same', 'slice')
-    ), replaced AS (
-        -- Secrets that this slice had and no longer has: another slice of this cycle may have them.
-        UPDATE scram_internal.stored_secret t SET slice_id = rest
-        FROM ended e
-        WHERE e.is_new AND t.slice_id = this_slice
-            AND NOT EXISTS (SELECT FROM scanned s WHERE s.part = 'secret' AND s.digest = t.digest)
-    ), known AS MATERIALIZED (
-        -- One look into the index for each secret, in its order. ON CONFLICT takes half as long again for the rows of a first
-        -- reading.
-        SELECT s.digest, s.salt_tag, s.verifier_tag, s.by_name, t.place, t.slice_id, t.by_name AS known_by_name
-        FROM (SELECT c.digest, c.salt_tag, c.verifier_tag, c.by_name FROM scanned c WHERE c.part = 'secret' ORDER BY c.digest) s
-        LEFT JOIN LATERAL (
-            SELECT u.ctid AS place, u.slice_id, u.by_name FROM scram_internal.stored_secret u
-            WHERE u.digest = s.digest
-            OFFSET 0
-        ) t ON true
-    ), secrets AS (
-        INSERT INTO scram_internal.stored_secret (digest, salt_tag, verifier_tag, slice_id, by_name)
-        SELECT k.digest, k.salt_tag, k.verifier_tag, this_slice, k.by_name
-        FROM known k
-        WHERE k.place IS NULL
-    ), moved AS (
-        UPDATE scram_internal.stored_secret t
-        SET slice_id = this_slice, by_name = k.by_name,
-            -- A slice that this cycle has not read yet may have lost the row to this one.
-            is_copied = t.is_copied OR t.slice_id <> this_slice AND EXISTS (
-                SELECT FROM scram_internal.source_slice o
-                WHERE o.slice_id = t.slice_id AND o.part <> 'rest' AND o.cycle = reached.cycle)
-        FROM known k
-        WHERE t.ctid = ANY (ARRAY(SELECT c.place FROM known c WHERE (c.slice_id, c.known_by_name) <> (this_slice, c.by_name)))
-            AND k.digest = t.digest
-    ), forgotten AS (
-        DELETE FROM scram_internal.slice_finding f
-        USING ended e
-        WHERE e.is_new AND f.slice_id = this_slice
-            AND NOT EXISTS (SELECT FROM scanned s WHERE s.part = 'unjudged' AND s.check_id = f.check_id)
-    ), findings AS (
-        INSERT INTO scram_internal.slice_finding (slice_id, check_id, severity, kind, subject, rows, evidences, names, context)
-        SELECT this_slice, s.check_id, s.severity, s.kind, s.subject, s.rows, coalesce(s.evidences, '{}'), s.names, s.context
-        FROM scanned s
-        WHERE s.part = 'finding'
-    ), uncounted AS (
-        DELETE FROM scram_internal.slice_kind k USING ended e WHERE e.is_new AND k.slice_id = this_slice
-    ), kinds AS (
-        INSERT INTO scram_internal.slice_kind (slice_id, kind, iterations, subjects)
-        SELECT this_slice, s.kind, s.iterations, s.rows FROM scanned s WHERE s.part = 'kind'
-    ), kept AS (
-        -- A role's new secret keeps the findings of the old one until its passwords were tried too.
-        UPDATE scram_internal.guess_hit h SET digest = s.digest, is_confirmed = false
-        FROM scanned s
-        JOIN scram_internal.role_secret r ON r.role = s.role
-        WHERE s.part = 'secret' AND s.by_name > 0 AND r.digest <> s.digest AND r.subject = s.subject AND h.digest = r.digest
-    ), gone AS (
-        DELETE FROM scram_internal.role_secret r
-        WHERE this_source = 'role' AND NOT EXISTS (SELECT FROM scanned s WHERE s.part = 'secret' AND s.role = r.role)
-    ), roles AS (
-        INSERT INTO scram_internal.role_secret AS r (role, subject, digest, first_seen)
-        SELECT s.role, s.subject, s.digest, clock_timestamp()
-        FROM scanned s
-        WHERE s.part = 'secret' AND s.role IS NOT NULL
-        ON CONFLICT (role) DO UPDATE
-        SET subject = excluded.subject, digest = excluded.digest, first_seen = excluded.first_seen
-        WHERE r.digest <> excluded.digest
-    )
-    SELECT e.* INTO ended FROM ended e;
+    -- Most slices that were never read hold secrets that were never seen, and no secret need be looked up.
+    is_unseen := NOT is_whole AND known IS NULL AND NOT reached.has_copies;
+    LOOP
+        BEGIN
+            WITH scanned AS MATERIALIZED (
+                SELECT s.* FROM scram_internal.scan_source(this_source, false, NULL) s
+                WHERE is_whole
+              UNION ALL
+                SELECT s.*
+                FROM scram_internal.scan_slice(this_source, reached.next_relation, reached.next_block, known, time_left) s
+                WHERE NOT is_whole
+            ), ended AS (
+                SELECT s.part, s.rows, s.relation, s.block, s.fingerprint,
+                       s.part = 'slice' AND (is_whole OR s.fingerprint IS NOT NULL) AS is_new
+                FROM scanned s
+                WHERE s.part IN ('same', 'slice')
+            ), secret AS NOT MATERIALIZED (
+                SELECT s.digest, s.salt_tag, s.verifier_tag, s.by_name FROM scanned s WHERE s.part = 'secret'
+              UNION ALL
+                SELECT unnest(s.digests), unnest(s.salt_tags), unnest(s.verifier_tags), unnest(s.by_names)
+                FROM scanned s
+                WHERE s.part = 'secrets'
+            ), known AS MATERIALIZED (
+                -- One look into the index for each secret, in its order, which takes less time than ON CONFLICT.
+                SELECT s.digest, s.salt_tag, s.verifier_tag, s.by_name, t.place, t.slice_id, t.by_name AS known_by_name
+                FROM secret s
+                LEFT JOIN LATERAL (
+                    SELECT u.ctid AS place, u.slice_id, u.by_name FROM scram_internal.stored_secret u
+                    WHERE u.digest = s.digest AND NOT is_unseen
+                    OFFSET 0
+                ) t ON true
+            ), replaced AS (
+                -- Secrets that this slice had and no longer has: another slice of this cycle may have them.
+                UPDATE scram_internal.stored_secret t SET slice_id = rest
+                FROM ended e
+                WHERE e.is_new AND t.slice_id = this_slice
+                    AND NOT EXISTS (SELECT FROM known k WHERE k.digest = t.digest)
+            ), secrets AS (
+                INSERT INTO scram_internal.stored_secret (digest, salt_tag, verifier_tag, slice_id, by_name)
+                SELECT k.digest, k.salt_tag, k.verifier_tag, this_slice, k.by_name
+                FROM known k
+                WHERE k.place IS NULL
+            ), moved AS (
+                UPDATE scram_internal.stored_secret t
+                SET slice_id = this_slice, by_name = k.by_name,
+                    -- A slice that this cycle has not read yet may have lost the row to this one.
+                    is_copied = t.is_copied OR t.slice_id <> this_slice AND EXISTS (
+                        SELECT FROM scram_internal.source_slice o
+                        WHERE o.slice_id = t.slice_id AND o.part <> 'rest' AND o.cycle = reached.cycle)
+                FROM known k
+                WHERE t.ctid = ANY (ARRAY(SELECT c.place FROM known c WHERE (c.slice_id, c.known_by_name) <> (this_slice, c.by_name)))
+                    AND k.digest = t.digest
+            ), forgotten AS (
+                DELETE FROM scram_internal.slice_finding f
+                USING ended e
+                WHERE e.is_new AND f.slice_id = this_slice
+                    AND NOT EXISTS (SELECT FROM scanned s WHERE s.part = 'unjudged' AND s.check_id = f.check_id)
+            ), findings AS (
+                INSERT INTO scram_internal.slice_finding (slice_id, check_id, severity, kind, subject, rows, evidences, names, context)
+                SELECT this_slice, s.check_id, s.severity, s.kind, s.subject, s.rows, coalesce(s.evidences, '{}'), s.names, s.context
+                FROM scanned s
+                WHERE s.part = 'finding'
+            ), uncounted AS (
+                DELETE FROM scram_internal.slice_kind k USING ended e WHERE e.is_new AND k.slice_id = this_slice
+            ), kinds AS (
+                INSERT INTO scram_internal.slice_kind (slice_id, kind, iterations, subjects)
+                SELECT this_slice, s.kind, s.iterations, s.rows FROM scanned s WHERE s.part = 'kind'
+            ), kept AS (
+                -- A role's new secret keeps the findings of the old one until its passwords were tried too.
+                UPDATE scram_internal.guess_hit h SET digest = s.digest, is_confirmed = false
+                FROM scanned s
+                JOIN scram_internal.role_secret r ON r.role = s.role
+                WHERE s.part = 'secret' AND s.by_name > 0 AND r.digest <> s.digest AND r.subject = s.subject AND h.digest = r.digest
+            ), gone AS (
+                DELETE FROM scram_internal.role_secret r
+                WHERE this_source = 'role' AND NOT EXISTS (SELECT FROM scanned s WHERE s.part = 'secret' AND s.role = r.role)
+            ), roles AS (
+                INSERT INTO scram_internal.role_secret AS r (role, subject, digest, first_seen)
+                SELECT s.role, s.subject, s.digest, clock_timestamp()
+                FROM scanned s
+                WHERE s.part = 'secret' AND s.role IS NOT NULL
+                ON CONFLICT (role) DO UPDATE
+                SET subject = excluded.subject, digest = excluded.digest, first_seen = excluded.first_seen
+                WHERE r.digest <> excluded.digest
+            )
+            SELECT e.* INTO ended FROM ended e;
+            EXIT;
+        EXCEPTION WHEN unique_violation THEN
+            IF NOT is_unseen THEN
+                RAISE;
+            END IF;
+            is_unseen := false;
+            UPDATE scram_internal.source_state s SET has_copies = true WHERE s.source = this_source;
+        END;
+    END LOOP;
 
     IF this_source = 'server' THEN
         INSERT INTO scram_internal.slice_finding (slice_id, check_id, severity, subject, rows, evidences)

@@ -93,7 +93,9 @@ CREATE TABLE scram_internal.source_state (
     failure text,
     -- Whether all passwords were tried on all its secrets once. Before, as after a restore, findings without a row in
     -- guess_hit stand.
-    is_settled boolean NOT NULL DEFAULT false
+    is_settled boolean NOT NULL DEFAULT false,
+    -- Whether a slice was found to hold a secret of another one: the same name and secret twice, or a row that moved.
+    has_copies boolean NOT NULL DEFAULT false
 );
 
 -- A part of a source that is read and committed at once. whole: server or role. blocks: rows of a registered source in a

@@ -10,7 +10,8 @@ COMMENT ON SCHEMA scram_internal IS 'internal to extension scram_ext: no part of
 -- A row of what the library reports about a source. Which columns are set depends on "part":
 --   finding  check_id, severity, evidences, rows, and subject and context; or kind and names where it counts rows
 --   kind     kind, iterations, rows: how many subjects have such a secret
---   secret   digest, salt_tag, verifier_tag, by_name, and role or subject; of a slice, each digest once and in order
+--   secret   digest, salt_tag, verifier_tag, by_name, and role or subject
+--   secrets  of a slice: the four arrays, with a place for each digest, in the order of digests
 --   unjudged check_id: a check without facts to judge by; its earlier findings stand
 --   row      subject, evidences: a row that the asked check hits
 --   same     like slice, of a slice that has not changed: no other row comes
@@ -33,6 +34,10 @@ CREATE TYPE scram_internal.scan_row AS (
     role oid,
     relation oid,
     block bigint,
-    fingerprint bytea
+    fingerprint bytea,
+    digests bigint[],
+    salt_tags bigint[],
+    verifier_tags bigint[],
+    by_names smallint[]
 );
 COMMENT ON TYPE scram_internal.scan_row IS 'internal to scram.run_audit(): what the library reports about a source';

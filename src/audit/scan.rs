@@ -21,7 +21,7 @@ use crate::pg::row_set::RowSet;
 use crate::pg::search_threads;
 use crate::pg::text::{ServerText, Utf8};
 
-use row::{COLUMNS, ScanRow, ScanSink};
+use row::{COLUMNS, FIRST_COLUMNS, ScanRow, ScanSink};
 use secrets::Secret;
 use tally::Tally;
 
@@ -54,7 +54,7 @@ pub(crate) fn scan_source(
     guesses: Option<bool>,
     check_id: Option<ServerText>,
 ) -> RowSet<COLUMNS> {
-    RowSet::new(move |sink| {
+    RowSet::growing(FIRST_COLUMNS, move |sink| {
         let source = source.ok_or(Error::Null { argument: "source" })?;
         let listed = check_id.map(|id| id.as_ascii().to_owned());
         match source.as_bytes() {
@@ -96,7 +96,7 @@ pub(crate) fn scan_slice(
     fingerprint: Option<Vec<u8>>,
     lock_milliseconds: Option<i32>,
 ) -> RowSet<COLUMNS> {
-    RowSet::new(move |sink| {
+    RowSet::growing(FIRST_COLUMNS, move |sink| {
         let source = source.ok_or(Error::Null { argument: "source" })?;
         let position = relation.map(|relation| Position {
             relation,
@@ -145,7 +145,7 @@ pub(crate) fn scan_slice(
             secrets.extend(judge.secret(&subject, None));
         })?;
         tally.push(sink);
-        secrets::push_all(secrets, sink);
+        secrets::push_slice(secrets, sink);
         let (fingerprint, rows) = (Some(seen.fingerprint), Some(seen.rows));
         ScanRow { fingerprint, rows, ..end(open.next(start, seen.end)) }.push(sink);
         Ok(())

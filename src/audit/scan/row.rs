@@ -7,7 +7,10 @@ use crate::pg::row_set::Sink;
 use crate::pg::text::Utf8;
 
 /// How many columns the type has.
-pub(super) const COLUMNS: usize = 18;
+pub(super) const COLUMNS: usize = 22;
+
+/// How many columns the type had in 0.1.0: all but the arrays.
+pub(super) const FIRST_COLUMNS: usize = 18;
 
 /// Where rows go.
 pub(super) type ScanSink = Sink<COLUMNS>;
@@ -33,6 +36,10 @@ pub(super) struct ScanRow {
     pub(super) relation: Option<pg_sys::Oid>,
     pub(super) block: Option<i64>,
     pub(super) fingerprint: Option<Vec<u8>>,
+    pub(super) digests: Option<Vec<i64>>,
+    pub(super) salt_tags: Option<Vec<Option<i64>>>,
+    pub(super) verifier_tags: Option<Vec<Option<i64>>>,
+    pub(super) by_names: Option<Vec<i16>>,
 }
 
 impl ScanRow {
@@ -60,6 +67,10 @@ impl ScanRow {
             self.relation.into_datum(),
             self.block.into_datum(),
             self.fingerprint.into_datum(),
+            self.digests.into_datum(),
+            self.salt_tags.into_datum(),
+            self.verifier_tags.into_datum(),
+            self.by_names.into_datum(),
         ]);
     }
 }

@@ -2,7 +2,7 @@
 
 use pgrx::pg_sys;
 
-use super::row::{ScanRow, ScanSink};
+use super::row::{COLUMNS, ScanRow, ScanSink};
 
 /// A secret on which passwords are tried, or that others could share.
 pub(super) struct Secret {
@@ -36,12 +36,37 @@ impl Secret {
     }
 }
 
-/// Adds the secrets to the result: each digest once, in the order of the table's index, so that SQL need not
-/// sort them. Two rows of a source with the same name and secret have the same digest.
-pub(super) fn push_all(mut secrets: Vec<Secret>, sink: &ScanSink) {
-    secrets.sort_unstable_by_key(|secret| secret.digest);
-    secrets.dedup_by_key(|secret| secret.digest);
-    for secret in secrets {
+/// Adds the secrets of roles to the result: each digest once, in the order of the table's index, so that SQL need
+/// not sort them.
+pub(super) fn push_all(secrets: Vec<Secret>, sink: &ScanSink) {
+    for secret in in_order(secrets) {
         secret.push(None, sink);
     }
+}
+
+/// Adds the secrets of a slice to the result as one row of arrays, because PostgreSQL takes several times as long
+/// for a row as for an element.
+///
+/// The script of 0.1.0 has no columns for them and takes a row for each.
+pub(super) fn push_slice(secrets: Vec<Secret>, sink: &ScanSink) {
+    if sink.columns() < COLUMNS {
+        return push_all(secrets, sink);
+    }
+    let secrets = in_order(secrets);
+    ScanRow {
+        part: "secrets",
+        digests: Some(secrets.iter().map(|secret| secret.digest).collect()),
+        salt_tags: Some(secrets.iter().map(|secret| secret.salt_tag).collect()),
+        verifier_tags: Some(secrets.iter().map(|secret| secret.verifier_tag).collect()),
+        by_names: Some(secrets.iter().map(|secret| secret.by_name).collect()),
+        ..ScanRow::default()
+    }
+    .push(sink);
+}
+
+/// Two rows of a source with the same name and secret have the same digest.
+fn in_order(mut secrets: Vec<Secret>) -> Vec<Secret> {
+    secrets.sort_unstable_by_key(|secret| secret.digest);
+    secrets.dedup_by_key(|secret| secret.digest);
+    secrets
 }
