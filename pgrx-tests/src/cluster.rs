@@ -5,94 +5,25 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output};
 
 use postgres::{Client, Config, NoTls};
 use tempfile::TempDir;
 
-use crate::{repeat, until};
+use crate::until;
+use process::{children, is_gone, kill};
 use program::{Program, own};
 
+mod builder;
 mod pooler;
+mod process;
 mod program;
 
+pub use builder::Builder;
 pub use pooler::Pooler;
 
 /// The superuser that initdb makes.
 pub const SUPERUSER: &str = "postgres";
-
-/// How a [`Cluster`] differs from the plain one.
-#[derive(Debug, Default)]
-pub struct Builder {
-    conf: Vec<String>,
-    hba: Vec<String>,
-    address_space: Option<u64>,
-}
-
-impl Builder {
-    /// Adds a line to postgresql.conf.
-    #[must_use]
-    pub fn conf(mut self, line: &str) -> Self {
-        self.conf.push(line.to_owned());
-        self
-    }
-
-    /// Adds a line to pg_hba.conf, above those that are there.
-    #[must_use]
-    pub fn hba(mut self, line: &str) -> Self {
-        self.hba.push(line.to_owned());
-        self
-    }
-
-    /// Limits the address space of each of the server's processes, in bytes, because container
-    /// hosts do so too.
-    #[must_use]
-    pub fn address_space(mut self, bytes: u64) -> Self {
-        self.address_space = Some(bytes);
-        self
-    }
-
-    /// Makes and starts the server.
-    pub fn start(self) -> Cluster {
-        repeat::print_command_on_panic();
-        let dir = tempfile::Builder::new().prefix("scram_ext_test.").tempdir().expect("a folder");
-        own(dir.path());
-        let data = dir.path().join("data");
-
-        Program::new("initdb")
-            .arg("-D")
-            .arg(&data)
-            .args(["-U", SUPERUSER, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"])
-            .succeed();
-
-        let mut conf = fs::read_to_string(data.join("postgresql.conf")).expect("postgresql.conf");
-        for line in [
-            "fsync = off",
-            "listen_addresses = '127.0.0.1'",
-            &format!("unix_socket_directories = '{}'", dir.path().display()),
-            "log_line_prefix = '%p %u@%d '",
-            // Tests count the words that they add.
-            "scram.builtin_words = 0",
-        ]
-        .into_iter()
-        .chain(self.conf.iter().map(String::as_str))
-        {
-            conf.push_str(line);
-            conf.push('\n');
-        }
-        fs::write(data.join("postgresql.conf"), conf).expect("postgresql.conf");
-
-        let mut hba = self.hba;
-        hba.push("local all all trust".to_owned());
-        hba.push("host all all 127.0.0.1/32 scram-sha-256".to_owned());
-        fs::write(data.join("pg_hba.conf"), hba.join("\n") + "\n").expect("pg_hba.conf");
-
-        let mut cluster =
-            Cluster { dir, port: free_port(), server: None, address_space: self.address_space };
-        cluster.start_server();
-        cluster
-    }
-}
 
 /// A throwaway server in a temporary folder: `scram-sha-256` on a free port of 127.0.0.1, `trust`
 /// on its socket. It is stopped and removed when dropped, even by a panic. It also stops when the
@@ -391,25 +322,4 @@ impl Drop for Cluster {
 /// kernel hands out ports in turn.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
-}
-
-/// Ends a process for certain. It may have ended by itself.
-fn kill(pid: u32) {
-    let status =
-        Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status();
-    status.expect("kill");
-}
-
-/// The processes that this one has started.
-fn children(pid: u32) -> Vec<u32> {
-    let parent = format!("/proc/{pid}/task/{pid}/children");
-    let children = fs::read_to_string(parent).expect("the process's children");
-    children.split_whitespace().map(|pid| pid.parse().expect("a number")).collect()
-}
-
-/// Whether the process has ended, even if its parent has not waited for it yet.
-fn is_gone(pid: u32) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
-    // The state follows the name, which may hold any character.
-    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
 }

@@ -1,6 +1,11 @@
 //! Compares `scram.compare_hba()` with real logins: before and after each change of pg_hba.conf, for members of each
 //! class of connections.
 
+#[path = "compare_hba/random.rs"]
+mod random;
+#[path = "compare_hba/size.rs"]
+mod size;
+
 use std::env;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -8,7 +13,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use postgres::Client;
 use postgres::error::SqlState;
-use scram_ext_client_tests::{Cluster, cell, rows};
+use random::{changed, random_rules};
+use scram_ext_client_tests::{Cluster, rows};
 use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 use tokio_postgres::{Config, NoTls};
@@ -34,91 +40,12 @@ const DATABASES: &[&str] = &["ann", "postgres", "shop", "staff"];
 const SOURCES: &[[u8; 4]] =
     &[[127, 0, 0, 1], [127, 0, 0, 2], [127, 0, 1, 1], [127, 64, 0, 1], [127, 200, 0, 9]];
 
-const CONNECTIONS: &[&str] =
-    &["local", "host", "host", "host", "hostssl", "hostnossl", "hostgssenc", "hostnogssenc"];
-const DATABASE_WORDS: &[&str] = &[
-    "all",
-    "all",
-    "all",
-    "shop",
-    "sameuser",
-    "samerole",
-    "shop,ann",
-    "\"all\"",
-    "replication",
-    "staff",
-];
-const USER_WORDS: &[&str] = &[
-    "all",
-    "all",
-    "all",
-    "ann",
-    "+staff",
-    "old,blank",
-    "\"odd name\"",
-    "expired,member",
-    "\"all\"",
-    "old",
-];
-const ADDRESSES: &[&str] = &[
-    "all",
-    "all",
-    "127.0.0.0/8",
-    "127.0.0.1/32",
-    "127.0.0.0/24",
-    "127.0.0.0/31",
-    "127.64.0.0/10",
-    "127.128.0.0/9",
-    "0.0.0.0/0",
-    "::/0",
-    "127.0.0.1 255.0.0.255",
-    "samehost",
-    "samenet",
-    "10.0.0.0/8",
-];
-const METHODS: &[&str] =
-    &["scram-sha-256", "scram-sha-256", "md5", "md5", "password", "reject", "trust"];
-
 /// A way to connect.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Way {
     Socket,
     Tcp(Ipv4Addr),
     Tls,
-}
-
-fn random_rules(random: &mut fastrand::Rng) -> String {
-    let mut rules = String::from("local all postgres trust\n");
-    for _ in 0..random.usize(1..=6) {
-        let mut pick = |from: &[&'static str]| from[random.usize(..from.len())];
-        let connection = pick(CONNECTIONS);
-        let address = if connection == "local" { "" } else { pick(ADDRESSES) };
-        let (database, user, method) = (pick(DATABASE_WORDS), pick(USER_WORDS), pick(METHODS));
-        rules += &format!("{connection} {database} {user} {address} {method}\n");
-    }
-    rules
-}
-
-/// The text with another rule, one rule less, or another method somewhere; or another text.
-fn changed(rules: &str, random: &mut fastrand::Rng) -> String {
-    let mut lines: Vec<String> = rules.lines().map(str::to_owned).collect();
-    let other = random_rules(random);
-    match random.u8(..4) {
-        0 => return other,
-        1 if lines.len() > 2 => {
-            lines.remove(random.usize(1..lines.len()));
-        }
-        2 => {
-            let line = random.usize(1..lines.len());
-            let end = lines[line].rfind(' ').expect("a method") + 1;
-            lines[line].replace_range(end.., METHODS[random.usize(..METHODS.len())]);
-        }
-        _ => {
-            let new = other.lines().last().expect("a rule").to_owned();
-            lines.insert(random.usize(1..=lines.len()), new);
-        }
-    }
-    lines.join("\n") + "\n"
 }
 
 fn opens(cluster: &Cluster, runtime: &Runtime, way: Way, role: &str, database: &str) -> bool {
@@ -403,88 +330,4 @@ fn errors_and_privileges() {
     let shown = String::from_utf8_lossy(&shown.stderr).into_owned();
     assert!(shown.contains("an error in a line with a secret"), "{shown}");
     assert!(!shown.contains("hunter"), "{shown}");
-}
-
-/// Conditions that only the server can test are combined with each other, and a cancel is answered meanwhile.
-#[test]
-fn many_conditions_can_be_cancelled() {
-    let (cluster, mut admin) = prepared();
-    let hosts = |name: &str, count: usize| -> String {
-        (0..count).map(|n| format!("host all all {name}{n}.example md5\n")).collect()
-    };
-    let networks = |count: usize| -> String {
-        (0..count)
-            .map(|n| format!("host all all 10.1.{}.{}/32 trust\n", n / 250, n % 250))
-            .collect()
-    };
-    cluster.reload_hba(&mut admin, &format!("local all all trust\n{}", hosts("old", 2000)));
-    let text = format!("local all all trust\n{}{}", hosts("new", 2000), networks(1000));
-    admin.batch_execute("SET statement_timeout = '1s'").expect("a setting");
-    let begun = std::time::Instant::now();
-    let error = admin
-        .simple_query(&format!("SELECT count(*) FROM scram.compare_hba('{text}')"))
-        .expect_err("a long comparison");
-    assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED), "{error:?}");
-    assert!(begun.elapsed().as_secs() < 15, "{:?}", begun.elapsed());
-}
-
-/// The largest comparison that is promised: 500 rules, 2,000 roles, 50 databases. Memory is checked by the limit on
-/// the server's address space.
-#[test]
-fn a_large_cluster_fits_into_memory() {
-    let cluster = Cluster::with_extension();
-    let mut admin = cluster.client();
-    admin
-        .batch_execute(
-            "DO $$ BEGIN
-                 FOR i IN 1..50 LOOP EXECUTE format('CREATE ROLE team%s', i); END LOOP;
-                 FOR i IN 1..2000 LOOP EXECUTE format('CREATE ROLE r%s LOGIN IN ROLE team%s', i, 1 + i % 50); END LOOP;
-                 UPDATE pg_authid SET rolpassword = 'md50123456789abcdef0123456789abcdef' WHERE rolname LIKE 'r%';
-             END $$",
-        )
-        .expect("roles");
-    // A database without files: nothing connects to it.
-    admin
-        .batch_execute(
-            "INSERT INTO pg_database SELECT (t).* FROM (
-                 SELECT jsonb_populate_record(d, jsonb_build_object('oid', 100000 + i, 'datname', 'db' || i)) AS t
-                 FROM pg_database d, generate_series(1, 50) i WHERE d.datname = 'postgres') x",
-        )
-        .expect("databases");
-    let rules = |method: &str| {
-        let mut random = fastrand::Rng::with_seed(5);
-        (0..500).fold(String::from("local all postgres trust\n"), |rules, number| {
-            let user = match number % 5 {
-                0 => format!("+team{}", random.u8(1..=50)),
-                1 => "all".to_owned(),
-                _ => (0..4)
-                    .map(|_| format!("r{}", random.u16(1..=2000)))
-                    .collect::<Vec<_>>()
-                    .join(","),
-            };
-            let database =
-                if number % 3 == 0 { "all".to_owned() } else { format!("db{}", random.u8(1..=50)) };
-            let network = format!("10.{}.{}.0/{}", random.u8(..), random.u8(..), random.u8(9..=24));
-            rules + &format!("host {database} {user} {network} {method}\n")
-        })
-    };
-    cluster.reload_hba(&mut admin, &rules("md5"));
-    let after = rules("scram-sha-256");
-    let pid = cell(&mut admin, "SELECT pg_backend_pid()").expect("a pid");
-    let memory = || {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process");
-        let line =
-            status.lines().find(|line| line.starts_with("VmHWM:")).expect("a line").to_owned();
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number")
-    };
-    let (start, begun) = (memory(), std::time::Instant::now());
-    let found = cell(&mut admin, &format!("SELECT count(*) FROM scram.compare_hba('{after}')"));
-    println!("{found:?} rows in {:?}, {} KiB more", begun.elapsed(), memory() - start);
-    assert!(memory() - start < 256 * 1024, "{} KiB", memory() - start);
-    assert_ne!(found.as_deref(), Some("0"));
-
-    admin.batch_execute("SET statement_timeout = '20ms'").expect("a timeout");
-    let error = admin.simple_query(&format!("SELECT count(*) FROM scram.compare_hba('{after}')"));
-    let error = error.expect_err("a timeout");
-    assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED));
 }

@@ -1,11 +1,14 @@
 //! The guard: each rule, for plain text and for ready-made hashes, in each mode, beside other modules.
 
+#[path = "guard/audit.rs"]
+mod audit;
+
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use postgres::{Client, Config, NoTls};
-use scram_ext_client_tests::{Cluster, Raised, cell, rows, text, until, versions};
+use scram_ext_client_tests::{Cluster, Raised, cell, rows, text, versions};
 
 /// The verifier of the empty password.
 const EMPTY: &str = "SCRAM-SHA-256$4096:c2FsdA==$oQKhUpZ8ZCSt/PIfYWS7v6gCcYNXgSk1XPQTp7UKcUY=:UOnDYDtjiNdPioWgm74LGN6HIzsybmGE0sdhZ2KbBrI=";
@@ -347,48 +350,6 @@ fn psql(cluster: &Cluster, statements: &[&str]) -> String {
     }
     let output = cluster.psql(&arguments);
     String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-#[test]
-fn the_audit_says_that_the_guard_is_off_and_how_to_turn_it_on() {
-    let cluster = Cluster::builder().conf("session_preload_libraries = 'auto_explain'").start();
-    let mut client = cluster.client();
-    client.batch_execute("CREATE EXTENSION scram_ext").expect("the extension");
-    let found = "SELECT (SELECT concat_ws(' ', severity, subject, evidence) FROM scram.audit() WHERE check_id = 'guard_off')";
-    assert_eq!(
-        cell(&mut client, found).as_deref(),
-        Some("notice scram.guard scram.guard is off; session_preload_libraries is auto_explain")
-    );
-
-    // The statements of the report, as they stand there.
-    client.batch_execute("CALL scram.run_audit()").expect("a run");
-    let page = cell(&mut client, "SELECT scram.audit_report('html')").expect("a page");
-    for statement in [
-        "LOAD 'scram_ext';",
-        "ALTER SYSTEM SET scram.guard = 'warn';",
-        "ALTER SYSTEM SET session_preload_libraries = 'auto_explain', 'scram_ext';",
-        "SELECT pg_reload_conf();",
-    ] {
-        assert!(page.contains(statement), "{statement}");
-        client.batch_execute(statement).expect(statement);
-    }
-    until("the server has read its configuration", || {
-        cell(&mut cluster.client(), found).is_none().then_some(())
-    });
-
-    // Other names of the same library.
-    let names = [
-        ("auto_explain", true),
-        ("$libdir/scram_ext", false),
-        ("auto_explain", true),
-        ("scram_ext.so", false),
-    ];
-    for (library, is_found) in names {
-        let set = format!("ALTER SYSTEM SET session_preload_libraries = '{library}'");
-        client.batch_execute(&set).expect(&set);
-        client.batch_execute("SELECT pg_reload_conf()").expect("a reload");
-        until(library, || (cell(&mut cluster.client(), found).is_some() == is_found).then_some(()));
-    }
 }
 
 /// `\password` sends a ready-made verifier. The server's own processes have the library here.
