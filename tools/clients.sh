@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs the packages that the client tests need, with pinned versions, into target/clients; also promtool,
-# PgBouncer, pgaudit and Dovecot. It is quick if they are there. Called by make, which sets PG and PG_CONFIG.
+# exporters for Prometheus, PgBouncer, pgaudit and Dovecot. It is quick if they are there. Called by make, which sets PG and PG_CONFIG.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,7 +27,11 @@ main() {
     made node "$clients/package.json" || node
     made jdbc "$clients/JdbcLogin.java" || jdbc
     made kafka "$clients/KafkaCredential.java" || kafka
-    [ -x "$target/promtool/promtool" ] || promtool
+    [ -x "$target/promtool/promtool" ] || unpack promtool prometheus promtool
+    [ -x "$target/exporters/prometheus-postgres-exporter" ] ||
+        unpack exporters prometheus-postgres-exporter prometheus-postgres-exporter
+    [ -x "$target/exporters/prometheus-sql-exporter" ] ||
+        unpack exporters prometheus-sql-exporter prometheus-sql-exporter
 }
 
 # made NAME FILE: whether NAME was made from this very FILE.
@@ -68,16 +72,15 @@ kafka() {
     cp "$clients/KafkaCredential.java" "$target/kafka.made"
 }
 
-# Out of its package, because the package would start a server.
-promtool() {
-    echo "Unpacking promtool"
-    rm -rf "$target/promtool"
-    mkdir "$target/promtool"
+# unpack FOLDER PACKAGE PROGRAM: a program out of its package, because the package would start a server.
+unpack() {
+    echo "Unpacking $3"
+    mkdir -p "$target/$1"
     (
-        cd "$target/promtool"
-        apt-get download prometheus >log 2>&1 </dev/null || { cat log >&2; exit 1; }
-        dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x --strip-components=3 ./usr/bin/promtool
-        rm prometheus_*.deb log
+        cd "$target/$1"
+        apt-get download "$2" >log 2>&1 </dev/null || { cat log >&2; exit 1; }
+        dpkg-deb --fsys-tarfile "$2"_*.deb | tar -x --strip-components=3 "./usr/bin/$3"
+        rm "$2"_*.deb log
     )
 }
 

@@ -320,6 +320,6 @@ impl Drop for Cluster {
 
 /// A port that was free a moment ago. Another program is unlikely to take it meanwhile, because the
 /// kernel hands out ports in turn.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
 }

@@ -1,10 +1,14 @@
 //! Clients that others wrote, each as the little program of `pgrx-tests/clients`.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use postgres::{Config, NoTls};
+
+use crate::cluster::free_port;
+use crate::{Cluster, until};
 
 /// How a login ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -164,13 +168,78 @@ pub fn mongodb_user(form: &str, credentials: &str) -> String {
     stdout(command.arg(script("mongodb_user.py")).args([form, credentials]))
 }
 
-/// What a program prints, without the newline.
 /// Runs Prometheus' `promtool` in a folder; it must succeed. Returns what it says.
 pub fn promtool(folder: &Path, arguments: &[&str]) -> String {
     let mut promtool = Command::new(target().join("promtool/promtool"));
     stdout(promtool.current_dir(folder).args(arguments))
 }
 
+/// A running exporter of metrics for Prometheus; it ends when dropped.
+#[derive(Debug)]
+pub struct Exporter {
+    child: Child,
+    port: u16,
+}
+
+impl Exporter {
+    /// postgres_exporter with queries from this file and none of its own.
+    pub fn postgres(cluster: &Cluster, role: &str, queries: &Path) -> Self {
+        let port = free_port();
+        let place = cluster.dir().display();
+        let source = format!(
+            "host={place} port={} user={role} dbname=postgres sslmode=disable",
+            cluster.port()
+        );
+        Self::start("prometheus-postgres-exporter", port, |command| {
+            command
+                .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+                .arg(format!("--extend.query-path={}", queries.display()))
+                .args(["--disable-default-metrics", "--disable-settings-metrics"])
+                .env("DATA_SOURCE_NAME", source)
+        })
+    }
+
+    /// The sql_exporter of Debian, with this configuration.
+    pub fn sql(configuration: &Path) -> Self {
+        let port = free_port();
+        Self::start("prometheus-sql-exporter", port, |command| {
+            command
+                .args(["-web.listen-address", &format!("127.0.0.1:{port}"), "-config.file"])
+                .arg(configuration)
+        })
+    }
+
+    fn start(program: &str, port: u16, set: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        let mut command = Command::new(target().join("exporters").join(program));
+        set(&mut command).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child =
+            command.spawn().unwrap_or_else(|error| panic!("{program}: {error} (make clients)"));
+        Self { child, port }
+    }
+
+    /// The metrics of the extension that it tells now; waits until there are some.
+    pub fn metrics(&self) -> Vec<String> {
+        until("the exporter tells metrics", || {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+            stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").ok()?;
+            let mut page = String::new();
+            stream.read_to_string(&mut page).ok()?;
+            let told =
+                page.lines().filter(|line| !line.starts_with('#') && line.contains("scram_audit"));
+            let told: Vec<_> = told.map(str::to_owned).collect();
+            told.iter().any(|line| line.contains("open_findings")).then_some(told)
+        })
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a program prints, without the newline.
 fn stdout(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error} (make clients)"));

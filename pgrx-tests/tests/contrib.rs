@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use postgres::Client;
+use scram_ext_client_tests::foreign::Exporter;
 use scram_ext_client_tests::{Cluster, cell, docs, foreign, rows};
 
 #[test]
@@ -46,6 +47,59 @@ fn the_exporters_queries_run_for_a_role_with_one_grant() {
             .batch_execute("CREATE ROLE ann LOGIN PASSWORD 'ann' VALID UNTIL '2100-01-01'")
             .unwrap_or(());
         admin.batch_execute("CALL scram.run_audit()").expect("a run");
+    }
+}
+
+/// The two programs that Debian packages, with the files of contrib/.
+#[test]
+fn exporters_tell_what_the_extension_tells() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin
+        .batch_execute(
+            "CREATE ROLE metrics LOGIN; GRANT EXECUTE ON FUNCTION scram.audit_metrics() TO metrics;
+             CREATE ROLE ann LOGIN PASSWORD 'ann' VALID UNTIL '2100-01-01'",
+        )
+        .expect("roles");
+    admin.batch_execute("CALL scram.run_audit()").expect("a run");
+    let contrib = docs::root().join("contrib");
+    let job = read("sql_exporter/scram_audit.job.yml");
+    let connection = format!(
+        "postgres://metrics@/postgres?host={}&port={}&sslmode=disable",
+        cluster.dir().display(),
+        cluster.port()
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("job.yml");
+    let example = "postgres://metrics@localhost/postgres?sslmode=disable";
+    assert!(job.contains(example));
+    fs::write(&file, job.replace(example, &connection)).expect("a configuration");
+
+    let exporters = [
+        Exporter::postgres(&cluster, "metrics", &contrib.join("postgres_exporter/queries.yaml")),
+        Exporter::sql(&file),
+    ];
+    let severities = ["critical", "warning", "notice"];
+    let counts = severities.map(|severity| {
+        let count = format!(
+            "SELECT count(*)::text FROM scram.audit_finding WHERE status = 'open' AND severity = '{severity}'"
+        );
+        cell(&mut admin, &count).expect("a count")
+    });
+    assert_ne!(counts[0], "0");
+    for exporter in exporters {
+        let told = exporter.metrics();
+        for (severity, count) in severities.iter().zip(&counts) {
+            let label = format!("severity=\"{severity}\"");
+            let value = told
+                .iter()
+                .find(|line| line.contains("open_findings") && line.contains(&label))
+                .and_then(|line| line.rsplit(' ').next());
+            assert_eq!(value.unwrap_or("0"), count, "{severity}: {told:#?}");
+        }
+        // 2100-01-01.
+        let expiry = told.iter().find(|line| line.contains("next_expiry")).expect("an expiry");
+        assert!(expiry.ends_with(" 4.1024448e+09"), "{expiry}");
     }
 }
 
