@@ -1,6 +1,6 @@
-//! SECURITY DEFINER functions that return stored hashes, as poolers use them for `auth_query`.
+//! Ways to stored hashes: grants, memberships, and SECURITY DEFINER functions, as poolers use them for `auth_query`.
 
-use scram_ext_client_tests::{Cluster, rows};
+use scram_ext_client_tests::{Cluster, Feature, rows, text};
 
 #[test]
 fn functions_that_return_hashes_are_found() {
@@ -49,4 +49,46 @@ fn functions_that_return_hashes_are_found() {
     let found = "SELECT subject, severity, evidence FROM scram.audit()
                  WHERE source = 'server' AND check_id = 'hash_readable' ORDER BY subject";
     assert_eq!(rows(&mut client, found), expected);
+}
+
+/// Each role that is found can read the hashes, perhaps after SET ROLE; the others cannot.
+#[test]
+fn roles_that_get_there_by_set_role_are_found() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    client
+        .batch_execute(
+            "CREATE ROLE readers; GRANT SELECT ON pg_authid TO readers;
+             CREATE ROLE inherits IN ROLE readers;
+             CREATE ROLE sets NOINHERIT IN ROLE readers;
+             CREATE ROLE admin NOINHERIT IN ROLE postgres;
+             CREATE ROLE neither NOINHERIT;
+             CREATE ROLE others; GRANT SELECT (rolname) ON pg_authid TO others; CREATE ROLE member NOINHERIT IN ROLE others",
+        )
+        .expect("roles");
+    // The version that brought the one brought options of memberships too.
+    if Feature::AdminOption.is_there() {
+        client
+            .batch_execute(
+                "CREATE ROLE barred; GRANT readers TO barred WITH INHERIT FALSE, SET FALSE",
+            )
+            .expect("a membership");
+    }
+    let found = "SELECT subject, split_part(evidence, ';', 1) FROM scram.audit()
+                 WHERE check_id = 'hash_readable' AND source = 'role' ORDER BY 1";
+    let expected = [
+        ["admin", "SET ROLE postgres"],
+        ["inherits", "SELECT on pg_authid"],
+        ["readers", "SELECT on pg_authid"],
+        ["sets", "SET ROLE readers"],
+    ];
+    assert_eq!(rows(&mut client, found), expected.map(|row| row.map(text).to_vec()));
+    for [role, way] in expected {
+        let way = if way.starts_with("SET ROLE") { way } else { "" };
+        let read = format!("{way}; SELECT count(rolpassword) FROM pg_authid");
+        // The server decides about SET ROLE by the session's user.
+        client.batch_execute(&format!("ALTER ROLE {role} LOGIN")).expect("LOGIN");
+        let mut session = cluster.client_as(role, "postgres");
+        session.batch_execute(&read).unwrap_or_else(|error| panic!("{role}: {error}"));
+    }
 }

@@ -39,6 +39,15 @@ WITH grantee AS MATERIALIZED (
     WHERE c.oid IN ('pg_authid'::regclass, 'pg_shadow'::regclass, 'scram_internal.password_history'::regclass,
                     'scram_internal.stored_secret'::regclass)
     GROUP BY c.oid, c.relowner
+), reader AS MATERIALIZED (
+    SELECT o.oid, o.rolname
+    FROM pg_authid o
+    WHERE o.oid IN (SELECT g.role FROM grantee g)
+      AND (o.rolsuper
+           OR has_column_privilege(o.oid, 'pg_authid', 'rolpassword', 'SELECT')
+           OR has_column_privilege(o.oid, 'pg_shadow', 'passwd', 'SELECT')
+           OR has_any_column_privilege(o.oid, 'scram_internal.password_history'::regclass, 'SELECT')
+           OR has_any_column_privilege(o.oid, 'scram_internal.stored_secret'::regclass, 'SELECT'))
 )
 SELECT a.rolname::text AS name,
        a.rolpassword AS secret,
@@ -72,6 +81,12 @@ SELECT a.rolname::text AS name,
             THEN 'SELECT on scram_internal.password_history'
             WHEN has_any_column_privilege(a.oid, 'scram_internal.stored_secret'::regclass, 'SELECT')
             THEN 'SELECT on scram_internal.stored_secret'
+            -- A role without INHERIT gets there by SET ROLE. From 16 on a membership can forbid that.
+            ELSE (SELECT format('SET ROLE %I', min(o.rolname))
+                  FROM reader o
+                  WHERE pg_has_role(a.oid, o.oid, CASE WHEN current_setting('server_version_num')::integer < 160000
+                                                       THEN 'MEMBER' ELSE 'SET' END)
+                  HAVING count(*) > 0)
        END AS hash_access,
        a.oid,
        s.digest,
