@@ -55,7 +55,10 @@ fn what_is_tried() {
             .collect::<BTreeSet<_>>()
     };
     let subject = role("abc", strict("pw", 4096, SALT));
-    let expected = ["abc", "ABC", "cba", "abcabc", "abc1", "abc123", "abc!", "abc2026", "abc2025"];
+    let expected = [
+        "abc", "ABC", "cba", "abcabc", "abc1", "abc123", "abc!", "abc2026", "abc2025", "Abc",
+        "AbcAbc", "Abc1", "Abc123", "Abc!", "Abc2026", "Abc2025",
+    ];
     let expected = expected.map(|text| ("password_is_name", text.to_owned()));
     let empty = [("password_empty", String::new())];
     assert_eq!(tried(&subject, &policy()), expected.into_iter().chain(empty).collect());

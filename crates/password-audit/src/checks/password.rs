@@ -33,8 +33,10 @@ fn variations(name: &str, name_bytes: &[u8], year: i32) -> Vec<Vec<u8>> {
         [name.to_lowercase(), name.to_uppercase(), name.chars().rev().collect()]
             .map(String::into_bytes)
             .into();
+    let capital = capitalized(name);
     let mut names = vec![name.as_bytes(), name_bytes];
     names.dedup();
+    names.push(capital.as_bytes());
     for name in names {
         candidates.push(name.repeat(2));
         let years = [year, year - 1].map(|year| year.to_string());
@@ -43,6 +45,12 @@ fn variations(name: &str, name_bytes: &[u8], year: i32) -> Vec<Vec<u8>> {
         }
     }
     candidates
+}
+
+/// The first letter in upper case, as rules that ask for one of each kind make people type it.
+fn capitalized(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// The same one twice would cost twice.
