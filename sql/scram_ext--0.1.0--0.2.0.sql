@@ -158,6 +158,225 @@ $$;
 
 COMMENT ON FUNCTION scram.migration_plan() IS 'lists the steps from MD5 to SCRAM that lock no role out, and which are done';
 
+-- Runs, findings and the census carry the cluster that made them.
+
+-- Rows that were stored before have no cluster: a restore or pg_upgrade may have brought them from another one. The next run
+-- gives its own to the findings that stand.
+ALTER TABLE scram_internal.stored_run ADD COLUMN system_identifier bigint;
+ALTER TABLE scram.audit_finding ADD COLUMN system_identifier bigint;
+ALTER TABLE scram.audit_census ADD COLUMN system_identifier bigint;
+COMMENT ON COLUMN scram.audit_finding.system_identifier IS
+    'the cluster whose run last saw it, as pg_control_system() shows it; NULL where that is not known';
+COMMENT ON COLUMN scram.audit_census.system_identifier IS
+    'the cluster of the run, as pg_control_system() shows it; NULL where that is not known';
+
+CREATE OR REPLACE VIEW scram.audit_run AS
+SELECT r.run_id, r.started_at, r.finished_at,
+       CASE WHEN r.status = 'running' AND NOT scram_internal.is_running(r.run_id) THEN 'interrupted' ELSE r.status END AS status,
+       r.subjects, r.candidates_tested, r.candidates_left, r.findings_new, r.findings_fixed, r.findings_open, r.hidden,
+       r.system_identifier
+FROM scram_internal.stored_run r;
+COMMENT ON COLUMN scram.audit_run.system_identifier IS
+    'the cluster that ran it, as pg_control_system() shows it; NULL where that is not known';
+
+CREATE OR REPLACE FUNCTION scram_internal.take_inventory(run bigint) RETURNS void
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    INSERT INTO scram.audit_census (run_id, source, kind, iterations, subjects, entry, system_identifier)
+    SELECT run, s.source, k.kind, k.iterations, sum(k.subjects),
+           row_number() OVER (ORDER BY s.source, k.kind, k.iterations),
+           (SELECT r.system_identifier FROM scram_internal.stored_run r WHERE r.run_id = run)
+    FROM scram_internal.slice_kind k
+    JOIN scram_internal.source_slice s ON s.slice_id = k.slice_id
+    WHERE s.source = 'role' OR s.source IN (SELECT a.name FROM scram.audit_source a WHERE a.enabled)
+    GROUP BY s.source, k.kind, k.iterations;
+END;
+
+CREATE OR REPLACE FUNCTION scram_internal.start_run(budget interval) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+-- Any user may have plans sent to the client, and plans hold the names of subjects as constants.
+SET debug_print_parse = off
+SET debug_print_rewritten = off
+SET debug_print_plan = off
+AS $$
+DECLARE
+    -- Upper limit of the budget: much more would overflow timestamptz.
+    longest CONSTANT interval := interval '100 years';
+    -- statement_timeout counts from the CALL on, and would end it as an error; a step takes two seconds, and may take more.
+    timeout CONSTANT interval := nullif(current_setting('statement_timeout')::interval, interval '0');
+    run bigint;
+    progress scram_internal.current_run;
+BEGIN
+    IF budget < interval '0' THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'the budget of an audit must not be negative';
+    END IF;
+
+    -- A step of another session holds this lock until its commit.
+    SELECT p.* INTO progress FROM scram_internal.current_run p FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RAISE NOTICE 'another audit is running';
+        RETURN NULL;
+    END IF;
+    -- Within one transaction pg_stat_activity keeps its first result, so clear it first.
+    PERFORM pg_stat_clear_snapshot();
+    IF progress.pid <> pg_backend_pid() AND scram_internal.is_running(progress.run_id) THEN
+        RAISE NOTICE 'another audit is running'
+            USING DETAIL = format('Run %s, in the server process %s.', progress.run_id, progress.pid);
+        RETURN NULL;
+    END IF;
+
+    -- The run was cancelled or killed, or its server went down. Its committed steps stay.
+    UPDATE scram_internal.stored_run r SET status = 'interrupted' WHERE r.status = 'running';
+
+    INSERT INTO scram_internal.stored_run (started_at, status, system_identifier)
+    SELECT clock_timestamp(), 'running', s.system_identifier FROM pg_control_system() s
+    RETURNING stored_run.run_id INTO run;
+    UPDATE scram_internal.current_run p
+    SET run_id = run, pid = a.pid, backend_start = a.backend_start, query_start = a.query_start,
+        guesses_since = NULL, told_at = NULL,
+        deadline = least(
+            clock_timestamp() + least(coalesce(budget, current_setting('scram.audit_budget')::interval), longest),
+            statement_timestamp() + timeout - least(timeout / 2, interval '4 s'))
+    FROM pg_stat_activity a
+    WHERE a.pid = pg_backend_pid();
+    RETURN run;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION scram_internal.finish_run(run bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- A finding is new if no finished run had it; interrupted runs notify no listener. current_run is not dumped, so after a
+    -- restore take the newest finished run from audit_run.
+    last_finished CONSTANT bigint := greatest(
+        (SELECT max(r.run_id) FROM scram_internal.stored_run r WHERE r.status IN ('done', 'partial')),
+        (SELECT p.last_finished FROM scram_internal.current_run p), 0);
+    cluster CONSTANT bigint := (SELECT r.system_identifier FROM scram_internal.stored_run r WHERE r.run_id = run);
+    left_over CONSTANT bigint := (SELECT r.candidates_left FROM scram_internal.stored_run r WHERE r.run_id = run);
+    -- A source that this run did not reach, or not to its end: is_changed says that its shared secrets are still to be found.
+    unread CONSTANT boolean := EXISTS (
+        SELECT FROM scram.audit_source s
+        LEFT JOIN scram_internal.source_state t ON t.source = s.name
+        WHERE s.enabled
+            AND (t.read_run IS DISTINCT FROM run OR t.failure IS NULL AND (t.next_relation IS NOT NULL OR t.is_ending OR t.is_changed)));
+    fresh record;
+BEGIN
+    -- This run did not judge these findings, so nothing says that they are fixed.
+    UPDATE scram.audit_finding f SET last_run = run, system_identifier = cluster
+    WHERE f.status <> 'fixed' AND f.last_run < run AND NOT f.is_off;
+    PERFORM scram_internal.take_inventory(run);
+
+    SELECT count(*) AS total,
+           count(*) FILTER (WHERE f.severity = 'critical') AS critical,
+           count(*) FILTER (WHERE f.severity = 'warning') AS warning,
+           count(*) FILTER (WHERE f.severity = 'notice') AS notice
+    INTO fresh
+    FROM scram.audit_finding f
+    WHERE f.status = 'open' AND NOT f.is_off AND f.first_run > last_finished;
+
+    UPDATE scram_internal.stored_run r
+    SET status = CASE WHEN left_over = 0 AND NOT unread THEN 'done' ELSE 'partial' END,
+        finished_at = clock_timestamp(),
+        candidates_left = left_over,
+        findings_new = fresh.total,
+        findings_open = (SELECT count(*) FROM scram.audit_finding f WHERE f.status = 'open' AND NOT f.is_off),
+        hidden = scram_internal.hidden_by_policy()
+    WHERE r.run_id = run;
+    UPDATE scram_internal.current_run p
+    SET run_id = NULL, pid = NULL, backend_start = NULL, query_start = NULL, deadline = NULL,
+        guesses_since = NULL, told_at = NULL, last_finished = run;
+
+    IF fresh.total > 0 THEN
+        -- Any role may LISTEN, so send counts and no names.
+        PERFORM pg_notify('scram_audit', json_build_object(
+            'run_id', run,
+            'new', json_build_object('critical', fresh.critical, 'warning', fresh.warning, 'notice', fresh.notice))::text);
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION scram_internal.merge_findings(run bigint, source text, guesses_only boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    this_source CONSTANT text := merge_findings.source;
+    cluster CONSTANT bigint := (SELECT r.system_identifier FROM scram_internal.stored_run r WHERE r.run_id = run);
+    fixed bigint;
+BEGIN
+    INSERT INTO scram_internal.step_finding (source, subject, check_id, severity, evidence, context, facts, is_judged)
+    SELECT f.source, f.subject, f.check_id, f.severity, f.evidence, f.context, f.severity || ' ' || f.facts, true
+    FROM scram_internal.source_findings(this_source, false, 'finding') f
+    WHERE NOT guesses_only
+  UNION ALL
+    SELECT u.source, u.subject, u.check_id, u.severity, u.evidence, '', u.severity || ' ' || u.evidence, true
+    FROM scram_internal.source_state s
+    CROSS JOIN LATERAL scram_internal.unreadable_finding(
+        s.source, coalesce(s.failure, scram_internal.failed_slices(s.source))) u
+    WHERE s.source = this_source AND u.evidence IS NOT NULL AND NOT guesses_only
+  UNION ALL
+    SELECT g.source, g.subject, g.check_id, g.severity, g.evidence, '', g.severity || ' ' || g.facts, g.is_judged
+    FROM scram_internal.guess_findings(this_source) g;
+    PERFORM scram_internal.apply_policy(this_source, guesses_only);
+
+    WITH known AS (
+        UPDATE scram.audit_finding f
+        SET severity = found.severity, evidence = found.evidence, context = found.context, facts = found.digest,
+            last_run = run, decided_by = this_source, system_identifier = cluster,
+            status = CASE WHEN f.status = 'accepted' AND f.facts <> found.digest THEN 'open' ELSE f.status END,
+            accepted_until = CASE WHEN f.facts <> found.digest THEN NULL ELSE f.accepted_until END,
+            note = CASE WHEN f.status = 'accepted' AND f.facts <> found.digest
+                THEN scram_internal.ended_note(f.severity, f.evidence, f.note, run) ELSE f.note END
+        FROM (
+            SELECT s.*, scram_internal.facts_digest(s.facts) AS digest
+            FROM scram_internal.step_finding s
+            WHERE s.is_judged
+        ) found
+        WHERE f.status <> 'fixed'
+            AND (f.source, f.subject, f.check_id) = (found.source, found.subject, found.check_id)
+    )
+    INSERT INTO scram.audit_finding (
+        source, subject, check_id, severity, evidence, context, facts, first_run, last_run, status, decided_by,
+        system_identifier)
+    SELECT found.source, found.subject, found.check_id, found.severity, found.evidence, found.context,
+           scram_internal.facts_digest(found.facts), run, run, 'open', this_source, cluster
+    FROM scram_internal.step_finding found
+    -- Anti-join against audit_finding, not against the rows that the UPDATE returns. The planner estimates those from
+    -- step_finding, which is empty between steps, and would pick a quadratic plan.
+    WHERE found.is_judged AND NOT EXISTS (
+        SELECT FROM scram.audit_finding k
+        WHERE k.status <> 'fixed' AND (k.source, k.subject, k.check_id) = (found.source, found.subject, found.check_id))
+    ORDER BY array_position(ARRAY['critical', 'warning', 'notice'], found.severity), found.check_id, found.source, found.subject;
+
+    -- A finding that came and went within this run was never one: a later slice has other names to show.
+    WITH gone AS (
+        SELECT f.finding_id, f.first_run = run AS is_fresh
+        FROM scram.audit_finding f
+        WHERE f.decided_by = this_source AND f.status <> 'fixed' AND NOT f.is_off
+            AND CASE
+                WHEN f.check_id IN (SELECT g.check_id FROM scram_internal.guess_checks() g)
+                THEN (SELECT s.is_settled FROM scram_internal.source_state s WHERE s.source = this_source)
+                ELSE NOT guesses_only
+            END
+            AND NOT EXISTS (
+                SELECT FROM scram_internal.step_finding k
+                WHERE (k.source, k.subject, k.check_id) = (f.source, f.subject, f.check_id))
+    ), removed AS (
+        DELETE FROM scram.audit_finding f USING gone g WHERE f.finding_id = g.finding_id AND g.is_fresh
+    )
+    UPDATE scram.audit_finding f SET status = 'fixed' FROM gone g WHERE f.finding_id = g.finding_id AND NOT g.is_fresh;
+    GET DIAGNOSTICS fixed = ROW_COUNT;
+    UPDATE scram_internal.stored_run r SET findings_fixed = r.findings_fixed + fixed WHERE r.run_id = run;
+    DELETE FROM scram_internal.step_finding;
+END
+$$;
+
 -- New functions are granted to no role, whatever ALTER DEFAULT PRIVILEGES says. Functions that were there keep their grants.
 DO $$
 DECLARE
