@@ -40,6 +40,14 @@ pub(crate) enum Error {
     EmptyPassword,
     #[error("the verifier cannot be written in this format")]
     Export(#[from] ExportError),
+    #[error("extension \"postgres_fdw\" is not installed in this database")]
+    FleetExtension,
+    #[error("the library libpq of postgres_fdw cannot be used")]
+    FleetLibrary,
+    #[error("scram.fleet_refresh() cannot store what it collects {place}")]
+    FleetReadOnly { place: &'static str },
+    #[error("unknown format of a fleet report")]
+    FleetReportFormat,
     #[error("unknown format of a verifier")]
     Format(#[from] UnknownFormat),
     #[error("invalid SCRAM credential")]
@@ -200,6 +208,29 @@ impl From<Error> for ErrorReport {
                 None,
             ),
             Error::Export(why) => (ERRCODE_INVALID_PARAMETER_VALUE, Some(sentence(why)), None),
+            Error::FleetExtension => (
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                Some("The clusters of a fleet are foreign servers of postgres_fdw.".to_owned()),
+                Some(
+                    "Install PostgreSQL's contrib modules, then use CREATE EXTENSION postgres_fdw, \
+                     CREATE SERVER and CREATE USER MAPPING.",
+                ),
+            ),
+            Error::FleetLibrary => (
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                Some("It was not loaded as libpq.so.5, or lacks a function.".to_owned()),
+                Some("Use a postgres_fdw that is linked with the shared libpq."),
+            ),
+            Error::FleetReadOnly { .. } => (
+                ERRCODE_READ_ONLY_SQL_TRANSACTION,
+                None,
+                Some("Run it on the primary. The views show what it collected last."),
+            ),
+            Error::FleetReportFormat => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                None,
+                Some("Formats are \"text\", \"html\" and \"prometheus\"."),
+            ),
             Error::Format(_) => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 None,

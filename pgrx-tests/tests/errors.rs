@@ -51,9 +51,13 @@ const NULL: &str = "22004";
 const ACTIVE_TRANSACTION: &str = "25001";
 const DUPLICATE: &str = "42710";
 const STATE: &str = "55000";
+const READ_ONLY: &str = "25006";
 const UNDEFINED: &str = "42704";
 
 const CASES: &[Case] = &[
+    hinted("SELECT scram.fleet_report('json')", PARAMETER, &["text", "html", "prometheus"]),
+    hinted("SELECT scram.fleet_refresh()", STATE, &["CREATE EXTENSION postgres_fdw"]),
+    hinted("BEGIN READ ONLY; SELECT scram.fleet_refresh()", READ_ONLY, &["primary"]),
     // compare_hba
     case("SELECT scram.compare_hba(NULL)", NULL),
     case("SELECT scram.compare_hba('# nothing')", PARAMETER),
