@@ -411,7 +411,7 @@ CREATE TABLE scram.fleet_server (
 );
 SELECT pg_catalog.pg_extension_config_dump('scram.fleet_server', '');
 
--- What the servers sent last. It is not dumped, because the next refresh collects it again.
+-- The last answers of the servers. They are not dumped, because the next refresh collects them again.
 CREATE TABLE scram_internal.fleet_run (
     server text NOT NULL REFERENCES scram.fleet_server ON UPDATE CASCADE ON DELETE CASCADE,
     run_id bigint NOT NULL,

@@ -90,7 +90,7 @@ fn rows_of_another_cluster_keep_its_identifier() {
     Run::call(&mut client);
     client.batch_execute("DROP ROLE bob").expect("it goes");
     Run::call(&mut client);
-    // As a restore or pg_upgrade would leave it.
+    // The state after a restore or pg_upgrade.
     client
         .batch_execute(
             "UPDATE scram_internal.stored_run SET system_identifier = 42;
@@ -99,17 +99,17 @@ fn rows_of_another_cluster_keep_its_identifier() {
         )
         .expect("another cluster's rows");
     Run::call(&mut client);
-    let own = identifier(&mut client);
+    let own = [identifier(&mut client)];
     let of = |client: &mut Client, what: &str| {
         let sql = format!("SELECT DISTINCT system_identifier FROM scram.{what}");
         rows(client, &sql).into_iter().flatten().collect::<Vec<_>>()
     };
     for table in ["audit_run", "audit_census"] {
         assert_eq!(of(&mut client, &format!("{table} WHERE run_id < 4")), [text("42")], "{table}");
-        assert_eq!(of(&mut client, &format!("{table} WHERE run_id = 4")), [own.clone()], "{table}");
+        assert_eq!(of(&mut client, &format!("{table} WHERE run_id = 4")), own, "{table}");
     }
     assert_eq!(of(&mut client, "audit_finding WHERE status = 'fixed'"), [text("42")]);
-    assert_eq!(of(&mut client, "audit_finding WHERE status = 'open'"), [own]);
+    assert_eq!(of(&mut client, "audit_finding WHERE status = 'open'"), own);
 }
 
 /// The first release has no identifiers. An update leaves them unknown; the next run gives its own.

@@ -62,14 +62,16 @@ fn views_in_the_place_of_tables() {
     assert!(page.is_ascii() && !page.contains("<b>CRITICAL"), "{page}");
 }
 
+/// A name, the program, and what its error may be.
+type Speaker = (&'static str, fn(TcpStream), &'static [&'static str]);
+
 #[test]
 fn programs_in_the_place_of_servers() {
     let good = audited();
     let collector = collector(&[&good]);
     let mut client = collector.client();
-    let silent: fn(TcpStream) = fall_silent;
-    let speakers: [(&str, fn(TcpStream), &[&str]); 7] = [
-        ("silent", silent, &["no connection within 3 s"]),
+    let speakers: [Speaker; 7] = [
+        ("silent", fall_silent, &["no connection within 3 s"]),
         (
             "silent_later",
             |mut stream| {

@@ -63,7 +63,7 @@ fn a_server_that_asks_for_no_password_is_refused() {
         .batch_execute("ALTER USER MAPPING FOR postgres SERVER a OPTIONS (DROP password)")
         .expect("no password");
     refresh(&mut admin)[0].fails_with(&["password is required"]);
-    // Only a superuser may waive it.
+    // A superuser may waive it.
     admin
         .batch_execute(
             "ALTER USER MAPPING FOR postgres SERVER a OPTIONS (password_required 'false')",

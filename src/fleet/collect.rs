@@ -123,7 +123,7 @@ impl Call {
             deadline,
             needs_password: server.needs_password,
             is_connected: false,
-            // As libpq asks for after the beginning.
+            // libpq asks for this after the beginning.
             wait: Wait::Write,
             rows: Vec::new(),
             results: 0,
@@ -181,7 +181,7 @@ impl Call {
 const PASSWORD_REQUIRED: &str =
     "password is required: the user mapping has none, or the server did not ask for it";
 
-/// What is added to the parameters of each server.
+/// Parameters that are added to those of each server.
 pub(super) fn own_parameters(encoding: &CStr) -> [(CString, CString); 2] {
     [
         (c"client_encoding".to_owned(), encoding.to_owned()),

@@ -63,7 +63,7 @@ fn definitions(options: *mut pg_sys::List) -> Vec<(CString, CString)> {
     }
 }
 
-/// As the server reads a boolean.
+/// Whether the server reads the text as false.
 fn is_false(value: &CStr) -> bool {
     let mut result = true;
     // SAFETY: a C string.

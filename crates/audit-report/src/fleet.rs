@@ -19,7 +19,7 @@ pub struct Fleet {
     pub checks: Vec<FleetCheck>,
     /// The first open critical findings, in the order of the report.
     pub critical: Vec<FleetFinding>,
-    /// What the checks mean.
+    /// The checks with their meaning.
     pub known_checks: &'static [AuditCheck],
 }
 
@@ -133,7 +133,7 @@ impl Fleet {
         servers
     }
 
-    /// What the check means, after its id; empty for a check that this version does not know.
+    /// The meaning of a check; empty for a check that this version does not know.
     pub(crate) fn title(&self, id: &str) -> &'static str {
         self.known_checks.iter().find(|check| check.id == id).map_or("", |check| check.title)
     }

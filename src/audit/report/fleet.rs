@@ -40,7 +40,7 @@ GROUP BY f.check_id, f.severity
 ORDER BY array_position(ARRAY['critical', 'warning', 'notice'], f.severity), count(*) DESC, f.check_id COLLATE "C"
 LIMIT 1000"#;
 
-/// As many critical findings as a page shows, in the order of servers.
+/// The critical findings, at most as many as a page shows, in the order of servers.
 const CRITICAL: &str = r#"
 SELECT f.server, f.source, f.subject, f.check_id, f.evidence
 FROM scram.fleet_findings f

@@ -8,13 +8,13 @@ use crate::model::Timestamp;
 use crate::show::{counted, cut, name, number, subject, time, visible};
 
 /// Entries of each list at most: with them the report has fewer than 200 lines.
-const SHOWN_ERRORS: usize = 10;
-const SHOWN_SERVERS: usize = 50;
-const SHOWN_CHECKS: usize = 40;
-const SHOWN_FINDINGS: usize = 12;
+const SHOWN_ERRORS: usize = 8;
+const SHOWN_SERVERS: usize = 40;
+const SHOWN_CHECKS: usize = 20;
+const SHOWN_FINDINGS: usize = 10;
 
 /// Characters of a server's name in the table.
-const NAME_CHARACTERS: usize = 20;
+const NAME_CHARACTERS: usize = 19;
 
 pub(crate) fn render(fleet: &Fleet) -> String {
     let mut page = Page::default();
@@ -71,7 +71,7 @@ fn errors(fleet: &Fleet, page: &mut Page) {
 fn servers(fleet: &Fleet, page: &mut Page) {
     page.line("");
     page.title(&format!("SERVERS ({})", total(fleet.servers.len())), '-');
-    page.line("server                last run                 status       critical  warning");
+    page.line("server               last run                 status       critical  warning");
     let servers = fleet.worst_first();
     for server in servers.iter().take(SHOWN_SERVERS) {
         page.line(&row(server));
@@ -90,7 +90,7 @@ fn row(server: &FleetServer) -> String {
     )
 }
 
-/// As wide as the column: a character may take two columns of the terminal, so the width is measured.
+/// The text in the width of its column, which is measured because a character may take two columns of the terminal.
 fn column(text: &str) -> String {
     let mut shown = text.to_owned();
     while textwrap::core::display_width(&shown) > NAME_CHARACTERS {
