@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -10,6 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use postgres::{Client, Config, NoTls};
 use tempfile::TempDir;
 
+use crate::port::free as free_port;
 use crate::{repeat, until};
 use program::{Program, own};
 
@@ -385,12 +385,6 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.stop_server("immediate");
     }
-}
-
-/// A port that was free a moment ago. Another program is unlikely to take it meanwhile, because the
-/// kernel hands out ports in turn.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
 }
 
 /// Ends a process for certain. It may have ended by itself.

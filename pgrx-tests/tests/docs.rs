@@ -27,6 +27,7 @@ pages! {
     checks_run: "docs/checks.md",
     formats_run: "docs/formats.md",
     fleet_runs: "docs/fleet.md",
+    gateway_runs: "docs/gateway.md",
     guard_runs: "docs/guard.md",
     handshake_runs: "docs/handshake.md",
     install_runs: "docs/install.md",
