@@ -47,9 +47,9 @@ fn fleet_refresh() -> RowSet<3> {
         if !caller::asked_for_it() {
             return Err(Error::Restricted { function: "scram.fleet_refresh" }.into());
         }
-        for (server, answer) in answers(servers()?)? {
-            store(server, answer)?;
-        }
+        // A second refresh waits, because two that store in another order would wait for each other.
+        as_owner(OWNED, LOCK, &[], |_| Ok(()))?;
+        refresh(servers()?)?;
         as_owner(OWNED, "SELECT scram_internal.mark_fleet_copies()", &[], |_| Ok(()))?;
         for (name, last_seen, error) in states()? {
             sink.push([name.into_datum(), last_seen.into_datum(), error.into_datum()]);
@@ -120,16 +120,15 @@ fn current_user() -> pg_sys::Oid {
     unsafe { pg_sys::GetUserId() }
 }
 
-/// The answer of each server.
-fn answers(servers: Vec<FleetServer>) -> Result<Vec<(ServerText, Answer)>, ErrorReport> {
+/// Asks each server that may be asked, and stores its answer or the reason why there is none.
+fn refresh(servers: Vec<FleetServer>) -> Result<(), ErrorReport> {
     let (asked, refused): (Vec<_>, Vec<_>) =
         servers.into_iter().partition(|server| server.failure.is_none());
-    let mut answers: Vec<(ServerText, Answer)> = refused
-        .into_iter()
-        .map(|server| (server.name, Err(server.failure.unwrap_or_default())))
-        .collect();
+    for server in refused {
+        store(&server.name, Err(server.failure.unwrap_or_default()))?;
+    }
     if asked.is_empty() {
-        return Ok(answers);
+        return Ok(());
     }
 
     let libpq = Libpq::load().ok_or(Error::FleetLibrary)?;
@@ -148,13 +147,12 @@ fn answers(servers: Vec<FleetServer>) -> Result<Vec<(ServerText, Answer)>, Error
         })
         .collect();
     let timeout = guc::fleet_timeout();
-    let collected = collect(libpq, &parameters, &query::statements(timeout), timeout);
-    answers.extend(asked.into_iter().map(|server| server.name).zip(collected));
-    Ok(answers)
+    let query = query::statements(timeout);
+    collect(libpq, &parameters, &query, timeout, |index, answer| store(&asked[index].name, answer))
 }
 
 /// Stores an answer, or why there is none.
-fn store(server: ServerText, answer: Answer) -> Result<(), ErrorReport> {
+fn store(server: &ServerText, answer: Answer) -> Result<(), ErrorReport> {
     const STORE: &str = "SELECT scram_internal.store_fleet_answer($1, $2, $3, $4)";
     /// Characters of an error, which may quote the server.
     const MAX_ERROR: usize = 500;
@@ -173,8 +171,12 @@ fn store(server: ServerText, answer: Answer) -> Result<(), ErrorReport> {
     let texts = |column: usize| -> Vec<ServerText> {
         rows.iter().map(|row| ServerText::from_bytes(&row[column])).collect()
     };
-    let arguments: [DatumWithOid<'_>; 4] =
-        [server.into(), failure.into(), texts(0).into(), texts(1).into()];
+    let arguments: [DatumWithOid<'_>; 4] = [
+        ServerText::from_bytes(server.as_bytes()).into(),
+        failure.into(),
+        texts(0).into(),
+        texts(1).into(),
+    ];
     as_owner(OWNED, STORE, &arguments, |_| Ok(()))?;
     Ok(())
 }
@@ -186,6 +188,9 @@ fn is_valid(bytes: &[u8]) -> bool {
     // SAFETY: so many bytes; it returns false in place of an error.
     unsafe { pg_sys::pg_verifymbstr(bytes.as_ptr().cast(), length, true) }
 }
+
+/// Keeps out another refresh, and neither readers nor writers of the table.
+const LOCK: &str = "LOCK TABLE scram_internal.fleet_run IN SHARE UPDATE EXCLUSIVE MODE";
 
 /// A table whose owner is the extension's.
 const OWNED: TableName = (c"scram", c"fleet_server");

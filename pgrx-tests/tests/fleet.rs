@@ -1,5 +1,7 @@
 //! A fleet of clusters: what is collected, and servers that are down, old, or copies.
 
+use std::thread;
+
 use postgres::Client;
 use scram_ext_client_tests::fleet::{State, add_server, audited, audited_with, collector, refresh};
 use scram_ext_client_tests::{Cluster, Run, cell, rows, text};
@@ -173,6 +175,20 @@ fn copies_are_told_and_databases_of_one_server_are_not() {
         .expect("the extension");
     client.batch_execute("ALTER SERVER twice OPTIONS (SET dbname 'app')").expect("the other one");
     assert_eq!(refresh(&mut client), ["a", "twice"].map(State::seen));
+}
+
+/// They wait for each other at the first server, and not crosswise.
+#[test]
+fn refreshes_at_the_same_time() {
+    let (a, b) = (audited(), audited());
+    let collector = collector(&[&a, &b]);
+    let refreshed = thread::scope(|scope| {
+        let all = [(); 6].map(|()| scope.spawn(|| refresh(&mut collector.client())));
+        all.map(|one| one.join().expect("a refresh"))
+    });
+    for states in refreshed {
+        assert_eq!(states, ["a", "b"].map(State::seen));
+    }
 }
 
 fn identifier(client: &mut Client) -> Option<String> {

@@ -6,6 +6,7 @@ use std::ffi::CString;
 use std::time::Instant;
 
 use nix::libc;
+use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::pg::data_limit::DataLimit;
 use crate::pg::foreign_server::ConnectionParameters;
@@ -31,15 +32,16 @@ const SLICE_MILLISECONDS: i32 = 50;
 /// The rows of an answer, each a part and its content; or why there are none.
 pub(super) type Answer = Result<Vec<[Vec<u8>; 2]>, String>;
 
-/// The answers of these servers to `query`, in their order. Each has `timeout` from its connection's beginning.
+/// Asks these servers and hands each answer to `store` with the number of the server, so that only the answers that are
+/// coming in are in memory. Each server has `timeout` from its connection's beginning.
 pub(super) fn collect(
     libpq: Libpq,
     servers: &[ConnectionParameters],
     query: &CStr,
     timeout: Duration,
-) -> Vec<Answer> {
+    mut store: impl FnMut(usize, Answer) -> Result<(), ErrorReport>,
+) -> Result<(), ErrorReport> {
     let limit = DataLimit::more_than_now(MAX_LIBPQ_BYTES);
-    let mut answers: Vec<Answer> = servers.iter().map(|_| Ok(Vec::new())).collect();
     let mut waiting = servers.iter().enumerate();
     let mut calls: Vec<Call> = Vec::new();
     loop {
@@ -47,26 +49,28 @@ pub(super) fn collect(
             let Some((index, server)) = waiting.next() else { break };
             match Call::start(libpq, index, server, timeout, &limit) {
                 Ok(call) => calls.push(call),
-                Err(why) => answers[index] = Err(why),
+                Err(why) => store(index, Err(why))?,
             }
             interrupt::check();
         }
         if calls.is_empty() {
-            return answers;
+            return Ok(());
         }
         let ready = wait_for_sockets(&calls);
         interrupt::check();
-        let mut is_ready = ready.into_iter();
-        calls.retain_mut(|call| {
-            let is_ready = is_ready.next().unwrap_or(true);
+        let mut going_on = Vec::with_capacity(calls.len());
+        for (mut call, is_ready) in calls.into_iter().zip(ready) {
             match call.advance(is_ready, query, timeout, &limit) {
-                None => true,
+                None => going_on.push(call),
                 Some(answer) => {
-                    answers[call.index] = answer;
-                    false
+                    let index = call.index;
+                    // Closed before a statement is run.
+                    drop(call);
+                    store(index, answer)?;
                 }
             }
-        });
+        }
+        calls = going_on;
     }
 }
 
