@@ -109,7 +109,7 @@ parallel() {
 
 # Each server is this one under another name, so that the times have both sides of the work in them.
 fleet() {
-    local before refreshed again i
+    local before refreshed again
     sql "CREATE ROLE fleet_auditor LOGIN PASSWORD 'bench'" \
         "GRANT SELECT ON scram.audit_run, scram.audit_finding, scram.audit_census TO fleet_auditor" \
         "DO \$\$ BEGIN FOR i IN 1..50 LOOP EXECUTE format('CREATE ROLE weak_%s LOGIN PASSWORD ''weak_%s''', i, i); END LOOP; END \$\$"
