@@ -400,6 +400,471 @@ BEGIN
 END
 $$;
 
+-- Runs, findings and the census carry the cluster that made them; the fleet.
+
+-- Rows that were stored before have no cluster: a restore or pg_upgrade may have brought them from another one. The next run
+-- gives its own to the findings that stand.
+ALTER TABLE scram_internal.stored_run ADD COLUMN system_identifier bigint;
+ALTER TABLE scram.audit_finding ADD COLUMN system_identifier bigint;
+ALTER TABLE scram.audit_census ADD COLUMN system_identifier bigint;
+COMMENT ON COLUMN scram.audit_finding.system_identifier IS
+    'the cluster whose run last saw it, as pg_control_system() shows it; NULL where that is not known';
+COMMENT ON COLUMN scram.audit_census.system_identifier IS
+    'the cluster of the run, as pg_control_system() shows it; NULL where that is not known';
+
+CREATE OR REPLACE VIEW scram.audit_run AS
+SELECT r.run_id, r.started_at, r.finished_at,
+       CASE WHEN r.status = 'running' AND NOT scram_internal.is_running(r.run_id) THEN 'interrupted' ELSE r.status END AS status,
+       r.subjects, r.candidates_tested, r.candidates_left, r.findings_new, r.findings_fixed, r.findings_open, r.hidden,
+       r.system_identifier
+FROM scram_internal.stored_run r;
+COMMENT ON COLUMN scram.audit_run.system_identifier IS
+    'the cluster that ran it, as pg_control_system() shows it; NULL where that is not known';
+
+CREATE OR REPLACE FUNCTION scram_internal.take_inventory(run bigint) RETURNS void
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    INSERT INTO scram.audit_census (run_id, source, kind, iterations, subjects, entry, system_identifier)
+    SELECT run, s.source, k.kind, k.iterations, sum(k.subjects),
+           row_number() OVER (ORDER BY s.source, k.kind, k.iterations),
+           (SELECT r.system_identifier FROM scram_internal.stored_run r WHERE r.run_id = run)
+    FROM scram_internal.slice_kind k
+    JOIN scram_internal.source_slice s ON s.slice_id = k.slice_id
+    WHERE s.source = 'role' OR s.source IN (SELECT a.name FROM scram.audit_source a WHERE a.enabled)
+    GROUP BY s.source, k.kind, k.iterations;
+END;
+
+CREATE OR REPLACE FUNCTION scram_internal.start_run(budget interval) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+-- Any user may have plans sent to the client, and plans hold the names of subjects as constants.
+SET debug_print_parse = off
+SET debug_print_rewritten = off
+SET debug_print_plan = off
+AS $$
+DECLARE
+    -- Upper limit of the budget: much more would overflow timestamptz.
+    longest CONSTANT interval := interval '100 years';
+    -- statement_timeout counts from the CALL on, and would end it as an error; a step takes two seconds, and may take more.
+    timeout CONSTANT interval := nullif(current_setting('statement_timeout')::interval, interval '0');
+    run bigint;
+    progress scram_internal.current_run;
+BEGIN
+    IF budget < interval '0' THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'the budget of an audit must not be negative';
+    END IF;
+
+    -- A step of another session holds this lock until its commit.
+    SELECT p.* INTO progress FROM scram_internal.current_run p FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RAISE NOTICE 'another audit is running';
+        RETURN NULL;
+    END IF;
+    -- Within one transaction pg_stat_activity keeps its first result, so clear it first.
+    PERFORM pg_stat_clear_snapshot();
+    IF progress.pid <> pg_backend_pid() AND scram_internal.is_running(progress.run_id) THEN
+        RAISE NOTICE 'another audit is running'
+            USING DETAIL = format('Run %s, in the server process %s.', progress.run_id, progress.pid);
+        RETURN NULL;
+    END IF;
+
+    -- The run was cancelled or killed, or its server went down. Its committed steps stay.
+    UPDATE scram_internal.stored_run r SET status = 'interrupted' WHERE r.status = 'running';
+
+    INSERT INTO scram_internal.stored_run (started_at, status, system_identifier)
+    SELECT clock_timestamp(), 'running', s.system_identifier FROM pg_control_system() s
+    RETURNING stored_run.run_id INTO run;
+    UPDATE scram_internal.current_run p
+    SET run_id = run, pid = a.pid, backend_start = a.backend_start, query_start = a.query_start,
+        guesses_since = NULL, told_at = NULL,
+        deadline = least(
+            clock_timestamp() + least(coalesce(budget, current_setting('scram.audit_budget')::interval), longest),
+            statement_timestamp() + timeout - least(timeout / 2, interval '4 s'))
+    FROM pg_stat_activity a
+    WHERE a.pid = pg_backend_pid();
+    RETURN run;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION scram_internal.finish_run(run bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- A finding is new if no finished run had it; interrupted runs notify no listener. current_run is not dumped, so after a
+    -- restore take the newest finished run from audit_run.
+    last_finished CONSTANT bigint := greatest(
+        (SELECT max(r.run_id) FROM scram_internal.stored_run r WHERE r.status IN ('done', 'partial')),
+        (SELECT p.last_finished FROM scram_internal.current_run p), 0);
+    cluster CONSTANT bigint := (SELECT r.system_identifier FROM scram_internal.stored_run r WHERE r.run_id = run);
+    left_over CONSTANT bigint := (SELECT r.candidates_left FROM scram_internal.stored_run r WHERE r.run_id = run);
+    -- A source that this run did not reach, or not to its end: is_changed says that its shared secrets are still to be found.
+    unread CONSTANT boolean := EXISTS (
+        SELECT FROM scram.audit_source s
+        LEFT JOIN scram_internal.source_state t ON t.source = s.name
+        WHERE s.enabled
+            AND (t.read_run IS DISTINCT FROM run OR t.failure IS NULL AND (t.next_relation IS NOT NULL OR t.is_ending OR t.is_changed)));
+    fresh record;
+BEGIN
+    -- This run did not judge these findings, so nothing says that they are fixed.
+    UPDATE scram.audit_finding f SET last_run = run, system_identifier = cluster
+    WHERE f.status <> 'fixed' AND f.last_run < run AND NOT f.is_off;
+    PERFORM scram_internal.take_inventory(run);
+
+    SELECT count(*) AS total,
+           count(*) FILTER (WHERE f.severity = 'critical') AS critical,
+           count(*) FILTER (WHERE f.severity = 'warning') AS warning,
+           count(*) FILTER (WHERE f.severity = 'notice') AS notice
+    INTO fresh
+    FROM scram.audit_finding f
+    WHERE f.status = 'open' AND NOT f.is_off AND f.first_run > last_finished;
+
+    UPDATE scram_internal.stored_run r
+    SET status = CASE WHEN left_over = 0 AND NOT unread THEN 'done' ELSE 'partial' END,
+        finished_at = clock_timestamp(),
+        candidates_left = left_over,
+        findings_new = fresh.total,
+        findings_open = (SELECT count(*) FROM scram.audit_finding f WHERE f.status = 'open' AND NOT f.is_off),
+        hidden = scram_internal.hidden_by_policy()
+    WHERE r.run_id = run;
+    UPDATE scram_internal.current_run p
+    SET run_id = NULL, pid = NULL, backend_start = NULL, query_start = NULL, deadline = NULL,
+        guesses_since = NULL, told_at = NULL, last_finished = run;
+
+    IF fresh.total > 0 THEN
+        -- Any role may LISTEN, so send counts and no names.
+        PERFORM pg_notify('scram_audit', json_build_object(
+            'run_id', run,
+            'new', json_build_object('critical', fresh.critical, 'warning', fresh.warning, 'notice', fresh.notice))::text);
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION scram_internal.merge_findings(run bigint, source text, guesses_only boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    this_source CONSTANT text := merge_findings.source;
+    cluster CONSTANT bigint := (SELECT r.system_identifier FROM scram_internal.stored_run r WHERE r.run_id = run);
+    fixed bigint;
+BEGIN
+    INSERT INTO scram_internal.step_finding (source, subject, check_id, severity, evidence, context, facts, is_judged)
+    SELECT f.source, f.subject, f.check_id, f.severity, f.evidence, f.context, f.severity || ' ' || f.facts, true
+    FROM scram_internal.source_findings(this_source, false, 'finding') f
+    WHERE NOT guesses_only
+  UNION ALL
+    SELECT u.source, u.subject, u.check_id, u.severity, u.evidence, '', u.severity || ' ' || u.evidence, true
+    FROM scram_internal.source_state s
+    CROSS JOIN LATERAL scram_internal.unreadable_finding(
+        s.source, coalesce(s.failure, scram_internal.failed_slices(s.source))) u
+    WHERE s.source = this_source AND u.evidence IS NOT NULL AND NOT guesses_only
+  UNION ALL
+    SELECT g.source, g.subject, g.check_id, g.severity, g.evidence, '', g.severity || ' ' || g.facts, g.is_judged
+    FROM scram_internal.guess_findings(this_source) g;
+    PERFORM scram_internal.apply_policy(this_source, guesses_only);
+
+    WITH known AS (
+        UPDATE scram.audit_finding f
+        SET severity = found.severity, evidence = found.evidence, context = found.context, facts = found.digest,
+            last_run = run, decided_by = this_source, system_identifier = cluster,
+            status = CASE WHEN f.status = 'accepted' AND f.facts <> found.digest THEN 'open' ELSE f.status END,
+            accepted_until = CASE WHEN f.facts <> found.digest THEN NULL ELSE f.accepted_until END,
+            note = CASE WHEN f.status = 'accepted' AND f.facts <> found.digest
+                THEN scram_internal.ended_note(f.severity, f.evidence, f.note, run) ELSE f.note END
+        FROM (
+            SELECT s.*, scram_internal.facts_digest(s.facts) AS digest
+            FROM scram_internal.step_finding s
+            WHERE s.is_judged
+        ) found
+        WHERE f.status <> 'fixed'
+            AND (f.source, f.subject, f.check_id) = (found.source, found.subject, found.check_id)
+    )
+    INSERT INTO scram.audit_finding (
+        source, subject, check_id, severity, evidence, context, facts, first_run, last_run, status, decided_by,
+        system_identifier)
+    SELECT found.source, found.subject, found.check_id, found.severity, found.evidence, found.context,
+           scram_internal.facts_digest(found.facts), run, run, 'open', this_source, cluster
+    FROM scram_internal.step_finding found
+    -- Anti-join against audit_finding, not against the rows that the UPDATE returns. The planner estimates those from
+    -- step_finding, which is empty between steps, and would pick a quadratic plan.
+    WHERE found.is_judged AND NOT EXISTS (
+        SELECT FROM scram.audit_finding k
+        WHERE k.status <> 'fixed' AND (k.source, k.subject, k.check_id) = (found.source, found.subject, found.check_id))
+    ORDER BY array_position(ARRAY['critical', 'warning', 'notice'], found.severity), found.check_id, found.source, found.subject;
+
+    -- A finding that came and went within this run was never one: a later slice has other names to show.
+    WITH gone AS (
+        SELECT f.finding_id, f.first_run = run AS is_fresh
+        FROM scram.audit_finding f
+        WHERE f.decided_by = this_source AND f.status <> 'fixed' AND NOT f.is_off
+            AND CASE
+                WHEN f.check_id IN (SELECT g.check_id FROM scram_internal.guess_checks() g)
+                THEN (SELECT s.is_settled FROM scram_internal.source_state s WHERE s.source = this_source)
+                ELSE NOT guesses_only
+            END
+            AND NOT EXISTS (
+                SELECT FROM scram_internal.step_finding k
+                WHERE (k.source, k.subject, k.check_id) = (f.source, f.subject, f.check_id))
+    ), removed AS (
+        DELETE FROM scram.audit_finding f USING gone g WHERE f.finding_id = g.finding_id AND g.is_fresh
+    )
+    UPDATE scram.audit_finding f SET status = 'fixed' FROM gone g WHERE f.finding_id = g.finding_id AND NOT g.is_fresh;
+    GET DIAGNOSTICS fixed = ROW_COUNT;
+    UPDATE scram_internal.stored_run r SET findings_fixed = r.findings_fixed + fixed WHERE r.run_id = run;
+    DELETE FROM scram_internal.step_finding;
+END
+$$;
+
+CREATE FUNCTION scram.fleet_refresh() RETURNS TABLE (name text, last_seen timestamptz, error text)
+VOLATILE COST 100000
+SET search_path = pg_catalog, pg_temp
+SET debug_print_parse = off
+SET debug_print_rewritten = off
+SET debug_print_plan = off
+LANGUAGE c AS 'MODULE_PATHNAME', 'fleet_refresh_wrapper';
+
+CREATE FUNCTION scram.fleet_report(format text DEFAULT 'text') RETURNS text
+STABLE COST 100000
+SET search_path = pg_catalog, pg_temp
+LANGUAGE c AS 'MODULE_PATHNAME', 'fleet_report_wrapper';
+
+-- A fleet: what the audits of other clusters found, as scram.fleet_refresh() collects it. src/fleet.rs connects to the
+-- servers; this file keeps their answers, which are the text of another cluster and are trusted in nothing.
+
+-- Servers to ask. The administrator adds their names; scram.fleet_refresh() sets the other columns.
+CREATE TABLE scram.fleet_server (
+    name text PRIMARY KEY CHECK (name <> '' AND octet_length(name) <= 63),
+    last_seen timestamptz,
+    error text,
+    tried_at timestamptz,
+    system_identifier bigint,
+    database text,
+    cluster_name text,
+    server_version text,
+    extension_version text,
+    -- When the server was started: two names of one server have the same time, a copy has another one.
+    started_at timestamptz,
+    -- Findings beyond the bound on an answer.
+    findings_left_out bigint
+);
+SELECT pg_catalog.pg_extension_config_dump('scram.fleet_server', '');
+
+-- The last answers of the servers. They are not dumped, because the next refresh collects them again.
+CREATE TABLE scram_internal.fleet_run (
+    server text NOT NULL REFERENCES scram.fleet_server ON UPDATE CASCADE ON DELETE CASCADE,
+    run_id bigint NOT NULL,
+    started_at timestamptz NOT NULL,
+    finished_at timestamptz,
+    status text NOT NULL CHECK (status IN ('running', 'done', 'partial', 'interrupted')),
+    subjects bigint NOT NULL,
+    candidates_tested bigint NOT NULL,
+    candidates_left bigint NOT NULL,
+    findings_new bigint NOT NULL,
+    findings_fixed bigint NOT NULL,
+    findings_open bigint NOT NULL,
+    system_identifier bigint,
+    PRIMARY KEY (server, run_id)
+);
+
+CREATE TABLE scram_internal.fleet_finding (
+    server text NOT NULL REFERENCES scram.fleet_server ON UPDATE CASCADE ON DELETE CASCADE,
+    finding_id bigint NOT NULL,
+    source text NOT NULL,
+    subject text NOT NULL,
+    check_id text NOT NULL CHECK (check_id ~ '^[a-z0-9_]{1,63}$'),
+    severity text NOT NULL CHECK (severity IN ('critical', 'warning', 'notice')),
+    evidence text NOT NULL,
+    first_run bigint NOT NULL,
+    last_run bigint NOT NULL,
+    status text NOT NULL CHECK (status IN ('open', 'fixed', 'accepted')),
+    accepted_until timestamptz,
+    system_identifier bigint,
+    PRIMARY KEY (server, finding_id)
+);
+
+CREATE TABLE scram_internal.fleet_cell (
+    server text NOT NULL REFERENCES scram.fleet_server ON UPDATE CASCADE ON DELETE CASCADE,
+    entry integer NOT NULL,
+    run_id bigint NOT NULL,
+    source text NOT NULL,
+    kind text NOT NULL,
+    iterations integer,
+    subjects bigint NOT NULL,
+    system_identifier bigint,
+    PRIMARY KEY (server, entry)
+);
+
+CREATE VIEW scram.fleet_runs AS
+SELECT r.server, r.run_id, r.started_at, r.finished_at, r.status, r.subjects, r.candidates_tested, r.candidates_left,
+       r.findings_new, r.findings_fixed, r.findings_open, r.system_identifier
+FROM scram_internal.fleet_run r;
+
+CREATE VIEW scram.fleet_findings AS
+SELECT f.server, f.finding_id, f.source, f.subject, f.check_id, f.severity, f.evidence, f.first_run, f.last_run,
+       f.status, f.accepted_until, f.system_identifier
+FROM scram_internal.fleet_finding f;
+
+CREATE VIEW scram.fleet_census AS
+SELECT c.server, c.run_id, c.source, c.kind, c.iterations, c.subjects, c.system_identifier
+FROM scram_internal.fleet_cell c;
+
+-- Stores the answer of a server: JSON objects, and what part of the answer each is. With a failure there are none, and what
+-- it sent before stays; so it does when the answer has other types than expected. Internal.
+CREATE FUNCTION scram_internal.store_fleet_answer(server text, failure text, parts text[], contents text[]) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    this_server CONSTANT text := store_fleet_answer.server;
+    known record;
+    stored bigint;
+BEGIN
+    UPDATE scram.fleet_server s SET tried_at = clock_timestamp(), error = failure WHERE s.name = this_server;
+    IF NOT FOUND OR failure IS NOT NULL THEN
+        RETURN;
+    END IF;
+    SELECT x.* INTO STRICT known
+    FROM unnest(parts, contents) AS a(part, content)
+    CROSS JOIN LATERAL jsonb_to_record(a.content::jsonb) AS x(
+        system_identifier bigint, database text, cluster_name text, server_version text, extension_version text,
+        started_at timestamptz, findings bigint)
+    WHERE a.part = 'server';
+
+    -- Rows that are the same are not written again, so that a refresh without news leaves no dead rows.
+    WITH answer AS (
+        SELECT x.*
+        FROM unnest(parts, contents) AS a(part, content)
+        CROSS JOIN LATERAL jsonb_to_record(a.content::jsonb) AS x(
+            run_id bigint, started_at timestamptz, finished_at timestamptz, status text, subjects bigint,
+            candidates_tested bigint, candidates_left bigint, findings_new bigint, findings_fixed bigint,
+            findings_open bigint, system_identifier bigint)
+        WHERE a.part = 'run'
+    ), gone AS (
+        DELETE FROM scram_internal.fleet_run k
+        WHERE k.server = this_server AND NOT EXISTS (SELECT FROM answer x WHERE x.run_id = k.run_id)
+    )
+    INSERT INTO scram_internal.fleet_run AS k SELECT this_server, x.* FROM answer x
+    ON CONFLICT (server, run_id) DO UPDATE
+    SET started_at = excluded.started_at, finished_at = excluded.finished_at, status = excluded.status,
+        subjects = excluded.subjects, candidates_tested = excluded.candidates_tested,
+        candidates_left = excluded.candidates_left, findings_new = excluded.findings_new,
+        findings_fixed = excluded.findings_fixed, findings_open = excluded.findings_open,
+        system_identifier = excluded.system_identifier
+    WHERE k IS DISTINCT FROM excluded;
+
+    WITH answer AS (
+        SELECT x.*
+        FROM unnest(parts, contents) AS a(part, content)
+        CROSS JOIN LATERAL jsonb_to_record(a.content::jsonb) AS x(
+            finding_id bigint, source text, subject text, check_id text, severity text, evidence text, first_run bigint,
+            last_run bigint, status text, accepted_until timestamptz, system_identifier bigint)
+        WHERE a.part = 'finding'
+    ), gone AS (
+        DELETE FROM scram_internal.fleet_finding k
+        WHERE k.server = this_server AND NOT EXISTS (SELECT FROM answer x WHERE x.finding_id = k.finding_id)
+    )
+    INSERT INTO scram_internal.fleet_finding AS k
+    SELECT this_server, x.finding_id, left(x.source, 128), left(x.subject, 1024), x.check_id, x.severity,
+           left(x.evidence, 4096), x.first_run, x.last_run, x.status, x.accepted_until, x.system_identifier
+    FROM answer x
+    ON CONFLICT (server, finding_id) DO UPDATE
+    SET source = excluded.source, subject = excluded.subject, check_id = excluded.check_id,
+        severity = excluded.severity, evidence = excluded.evidence, first_run = excluded.first_run,
+        last_run = excluded.last_run, status = excluded.status, accepted_until = excluded.accepted_until,
+        system_identifier = excluded.system_identifier
+    WHERE k IS DISTINCT FROM excluded;
+
+    WITH answer AS (
+        SELECT x.*
+        FROM unnest(parts, contents) AS a(part, content)
+        CROSS JOIN LATERAL jsonb_to_record(a.content::jsonb) AS x(
+            entry integer, run_id bigint, source text, kind text, iterations integer, subjects bigint,
+            system_identifier bigint)
+        WHERE a.part = 'census'
+    ), gone AS (
+        DELETE FROM scram_internal.fleet_cell k
+        WHERE k.server = this_server AND NOT EXISTS (SELECT FROM answer x WHERE x.entry = k.entry)
+    )
+    INSERT INTO scram_internal.fleet_cell AS k
+    SELECT this_server, x.entry, x.run_id, left(x.source, 128), left(x.kind, 63), x.iterations, x.subjects,
+           x.system_identifier
+    FROM answer x
+    ON CONFLICT (server, entry) DO UPDATE
+    SET run_id = excluded.run_id, source = excluded.source, kind = excluded.kind, iterations = excluded.iterations,
+        subjects = excluded.subjects, system_identifier = excluded.system_identifier
+    WHERE k IS DISTINCT FROM excluded;
+
+    SELECT count(*) INTO stored FROM scram_internal.fleet_finding k WHERE k.server = this_server;
+    UPDATE scram.fleet_server s
+    SET last_seen = clock_timestamp(), system_identifier = known.system_identifier, database = left(known.database, 63),
+        cluster_name = left(known.cluster_name, 63), server_version = left(known.server_version, 63),
+        extension_version = left(known.extension_version, 63), started_at = known.started_at,
+        findings_left_out = greatest(known.findings - stored, 0)
+    WHERE s.name = this_server;
+EXCEPTION WHEN others THEN
+    -- The message may quote the server, and no line of a log or a terminal is to begin with that.
+    UPDATE scram.fleet_server s
+    SET tried_at = clock_timestamp(),
+        error = format('the answer is not one of scram_ext: %s',
+                       regexp_replace(left(sqlerrm, 200), '[[:cntrl:]]', ' ', 'g'))
+    WHERE s.name = this_server;
+END
+$$;
+
+-- Servers with one system identifier: copies of a cluster, or two names of one database. Two databases of one server are
+-- neither. Internal.
+CREATE FUNCTION scram_internal.mark_fleet_copies() RETURNS void
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    UPDATE scram.fleet_server s
+    SET error = format(CASE WHEN o.is_copy
+                            THEN 'system identifier %s is also that of server "%s": one is a copy, or a standby, of the other'
+                            ELSE 'system identifier %s is also that of server "%s": both are the same database' END,
+                       s.system_identifier, o.name)
+    FROM (
+        SELECT DISTINCT ON (a.name) a.name AS this, b.name, a.started_at IS DISTINCT FROM b.started_at AS is_copy
+        FROM scram.fleet_server a
+        JOIN scram.fleet_server b ON b.system_identifier = a.system_identifier AND b.name <> a.name
+        WHERE a.started_at IS DISTINCT FROM b.started_at OR a.database IS NOT DISTINCT FROM b.database
+        ORDER BY a.name, b.name
+    ) o
+    WHERE o.this = s.name AND s.error IS NULL;
+END;
+
+COMMENT ON TABLE scram.fleet_server IS 'foreign servers that scram.fleet_refresh() asks, and how that went';
+COMMENT ON COLUMN scram.fleet_server.name IS 'name of a foreign server of postgres_fdw';
+COMMENT ON COLUMN scram.fleet_server.last_seen IS 'when it last sent an answer that was stored';
+COMMENT ON COLUMN scram.fleet_server.error IS
+    'why the last refresh got no answer from it, or which other server has its system identifier; NULL: all is well';
+COMMENT ON COLUMN scram.fleet_server.tried_at IS 'when it was last asked';
+COMMENT ON COLUMN scram.fleet_server.system_identifier IS 'its cluster, as pg_control_system() shows it there';
+COMMENT ON COLUMN scram.fleet_server.database IS 'its database';
+COMMENT ON COLUMN scram.fleet_server.cluster_name IS 'its setting cluster_name';
+COMMENT ON COLUMN scram.fleet_server.server_version IS 'its version of PostgreSQL';
+COMMENT ON COLUMN scram.fleet_server.extension_version IS 'its version of scram_ext';
+COMMENT ON COLUMN scram.fleet_server.started_at IS 'when it was started';
+COMMENT ON COLUMN scram.fleet_server.findings_left_out IS 'findings that it has beyond the 10,000 of an answer';
+COMMENT ON TABLE scram_internal.fleet_run IS 'internal: what scram.fleet_runs shows';
+COMMENT ON TABLE scram_internal.fleet_finding IS 'internal: what scram.fleet_findings shows';
+COMMENT ON TABLE scram_internal.fleet_cell IS 'internal: what scram.fleet_census shows';
+COMMENT ON VIEW scram.fleet_runs IS 'the last 30 runs of each server of the fleet';
+COMMENT ON VIEW scram.fleet_findings IS 'findings of each server that stand, and those fixed within its last 30 runs';
+COMMENT ON VIEW scram.fleet_census IS 'how many subjects of what kind the last run of each server saw';
+COMMENT ON FUNCTION scram.fleet_refresh() IS
+    'collects runs, findings and counts from the foreign servers in scram.fleet_server';
+COMMENT ON FUNCTION scram.fleet_report(text) IS
+    'the report on what scram.fleet_refresh() has collected: text, html or prometheus';
+COMMENT ON FUNCTION scram_internal.store_fleet_answer(text, text, text[], text[]) IS
+    'internal to scram.fleet_refresh(): stores what a server has sent';
+COMMENT ON FUNCTION scram_internal.mark_fleet_copies() IS
+    'internal to scram.fleet_refresh(): tells servers with one system identifier';
+
 -- New functions are granted to no role, whatever ALTER DEFAULT PRIVILEGES says. Functions that were there keep their grants.
 DO $$
 DECLARE
@@ -417,12 +882,44 @@ BEGIN
             'scram_internal.read_hba(text)'::regprocedure,
             'scram.compare_hba(text)'::regprocedure,
             'scram.explain_login(name, name, inet, boolean, boolean, text)'::regprocedure,
-            'scram.migration_plan()'::regprocedure)
+            'scram.migration_plan()'::regprocedure,
+            'scram.fleet_refresh()'::regprocedure,
+            'scram.fleet_report(text)'::regprocedure,
+            'scram_internal.store_fleet_answer(text, text, text[], text[])'::regprocedure,
+            'scram_internal.mark_fleet_copies()'::regprocedure)
     LOOP
         IF new.grantee = new.owner THEN
             EXECUTE format('GRANT ALL ON ROUTINE %s TO %s', new.routine, new.owner::regrole);
         ELSE
             EXECUTE format('REVOKE ALL ON ROUTINE %s FROM %s CASCADE', new.routine,
+                           CASE new.grantee WHEN 0 THEN 'PUBLIC' ELSE new.grantee::regrole::text END);
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- New tables and views are granted to no role either.
+DO $$
+DECLARE
+    new record;
+BEGIN
+    FOR new IN
+        SELECT c.oid::regclass AS relation, c.relowner AS owner, g.grantee
+        FROM pg_class c
+        CROSS JOIN LATERAL (
+            SELECT c.relowner AS grantee
+            UNION
+            SELECT x.grantee FROM aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) x
+        ) g
+        WHERE c.oid IN (
+            'scram.fleet_server'::regclass, 'scram.fleet_runs'::regclass, 'scram.fleet_findings'::regclass,
+            'scram.fleet_census'::regclass, 'scram_internal.fleet_run'::regclass,
+            'scram_internal.fleet_finding'::regclass, 'scram_internal.fleet_cell'::regclass)
+    LOOP
+        IF new.grantee = new.owner THEN
+            EXECUTE format('GRANT ALL ON TABLE %s TO %s', new.relation, new.owner::regrole);
+        ELSE
+            EXECUTE format('REVOKE ALL ON TABLE %s FROM %s CASCADE', new.relation,
                            CASE new.grantee WHEN 0 THEN 'PUBLIC' ELSE new.grantee::regrole::text END);
         END IF;
     END LOOP;

@@ -38,6 +38,14 @@ pub(crate) enum Error {
     EmptyPassword,
     #[error("the verifier cannot be written in this format")]
     Export(#[from] ExportError),
+    #[error("extension \"postgres_fdw\" is not installed in this database")]
+    FleetExtension,
+    #[error("the library libpq of postgres_fdw cannot be used")]
+    FleetLibrary,
+    #[error("scram.fleet_refresh() cannot store what it collects {place}")]
+    FleetReadOnly { place: &'static str },
+    #[error("unknown format of a fleet report")]
+    FleetReportFormat,
     #[error("unknown format of a verifier")]
     Format(#[from] UnknownFormat),
     #[error("invalid SCRAM credential")]

@@ -7,6 +7,7 @@ mod policy;
 
 use core::ffi::CStr;
 use core::num::NonZeroU32;
+use core::time::Duration;
 
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 use pgrx::pg_sys;
@@ -28,6 +29,7 @@ static SEARCH_THREADS: GucSetting<i32> = GucSetting::<i32>::new(1);
 static CLIENT_MAX_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(100_000);
 static DEFAULT_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(0);
 static EXPIRY_WARNING: GucSetting<i32> = GucSetting::<i32>::new(7 * 24 * 60);
+static FLEET_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(10);
 static HANDSHAKE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60);
 static MAX_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(1_000_000);
 static MIN_ITERATIONS: GucSetting<i32> = GucSetting::<i32>::new(POSTGRES_ITERATIONS);
@@ -112,6 +114,15 @@ const DEFINITIONS: &[Definition] = &[
         min: 0,
         max: i32::MAX,
         flags: GucFlags::UNIT_MIN,
+    },
+    Definition {
+        name: c"scram.fleet_timeout",
+        short: c"Sets how long scram.fleet_refresh() waits for one server.",
+        long: c"From the beginning of its connection to the end of its answer.",
+        setting: &FLEET_TIMEOUT,
+        min: 1,
+        max: 60 * 60,
+        flags: GucFlags::UNIT_S,
     },
     Definition {
         name: c"scram.handshake_timeout",
@@ -296,6 +307,11 @@ pub(crate) fn password_lifetime() -> Option<i64> {
 /// `scram.salt_length` in bytes.
 pub(crate) fn salt_length() -> usize {
     usize::try_from(SALT_LENGTH.get()).unwrap_or(1)
+}
+
+/// `scram.fleet_timeout`.
+pub(crate) fn fleet_timeout() -> Duration {
+    Duration::from_secs(u64::from(FLEET_TIMEOUT.get().unsigned_abs()))
 }
 
 /// `scram.handshake_timeout` in microseconds.

@@ -9,6 +9,7 @@ use pgrx::{extension_sql_file, pg_module_magic};
 mod audit;
 mod cluster_keys;
 mod error;
+mod fleet;
 mod guard;
 mod guc;
 mod handshake;
@@ -116,6 +117,10 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/schema/schedule.sql",
     requires = ["audit_findings", audit::hidden_job_user]
+);
+extension_sql_file!(
+    "../sql/schema/fleet.sql",
+    requires = ["audit_findings", audit::report::fleet_report, fleet::fleet_refresh]
 );
 extension_sql_file!("../sql/schema/migration.sql", requires = ["roles"]);
 extension_sql_file!("../sql/schema/privileges.sql", finalize);

@@ -8,8 +8,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Files whose tests need pg_cron, pgaudit or PostgreSQL's own further extensions, and those that need TLS in the server.
+# Files whose tests need pg_cron, pgaudit or PostgreSQL's own further extensions, postgres_fdw alone, and TLS in the server.
 readonly with_libraries=' attack_jobs attack_review cron docs errors leaks packaging safe_ways source_types '
+readonly with_postgres_fdw=' fleet fleet_hostile fleet_privileges '
 readonly with_tls=' compare_hba explain_login explain_login_rows no_matching_hba_rule '
 
 main() {
@@ -23,7 +24,7 @@ main() {
             file=$(basename "$file" .rs)
             if runs_here "$file"; then files+=(--test "$file"); else out+=("$file"); fi
         done
-        [ ${#out[@]} -eq 0 ] || echo "Left out, because this PostgreSQL has no pg_cron, pgaudit, citext or TLS: ${out[*]}"
+        [ ${#out[@]} -eq 0 ] || echo "Left out, because this PostgreSQL has no pg_cron, pgaudit, citext, postgres_fdw or TLS: ${out[*]}"
     fi
     cargo test --no-fail-fast -p scram-ext-client-tests "${files[@]}" "$@"
 }
@@ -31,7 +32,8 @@ main() {
 runs_here() {
     case $with_libraries in
         *" $1 "*) has_library pg_cron && has_library pgaudit && has_library citext ;;
-        *) case $with_tls in *" $1 "*) "$PG_CONFIG" --configure | grep -q ssl ;; esac ;;
+        *) case $with_postgres_fdw in *" $1 "*) has_library postgres_fdw && return; return 1 ;; esac
+           case $with_tls in *" $1 "*) "$PG_CONFIG" --configure | grep -q ssl ;; esac ;;
     esac
 }
 

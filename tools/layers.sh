@@ -2,7 +2,7 @@
 # Fails if a module of src/ depends on a higher layer, or on another feature.
 #
 # lib.rs
-#   features: audit, guard, handshake, hba_change, login, role, verifier    no feature knows another one
+#   features: audit, fleet, guard, handshake, hba_change, login, role, verifier    no feature knows another one
 #   shared:   cluster_keys, history
 #   plumbing: pg                                  knows no feature
 #   base:     error, guc, limits, wordlist
@@ -30,6 +30,7 @@ declare -A allowed=(
     [wordlist]=""
     [pg]="error guc limits pg"
     [cluster_keys]="error guc limits pg"
+    [fleet]="error guc limits pg fleet"
     [verifier]="error guc limits pg cluster_keys"
     [handshake]="error guc limits pg cluster_keys handshake"
     [hba_change]="error guc limits pg hba_change"

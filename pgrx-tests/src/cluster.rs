@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output};
@@ -10,6 +9,7 @@ use std::process::{Child, Output};
 use postgres::{Client, Config, NoTls};
 use tempfile::TempDir;
 
+use crate::port::free as free_port;
 use crate::until;
 use process::{children, is_gone, kill};
 use program::{Program, own};
@@ -316,10 +316,4 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.stop_server("immediate");
     }
-}
-
-/// A port that was free a moment ago. Another program is unlikely to take it meanwhile, because the
-/// kernel hands out ports in turn.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
 }

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use postgres::{Config, NoTls};
 
-use crate::cluster::free_port;
+use crate::port::free as free_port;
 use crate::{Cluster, until};
 
 /// How a login ended.

@@ -25,6 +25,7 @@ pub mod docs;
 pub mod errors;
 pub mod expected;
 pub mod fixtures;
+pub mod fleet;
 pub mod foreign;
 pub mod port;
 pub mod repeat;

@@ -1,7 +1,13 @@
 //! The server's own port, as bytes.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+
+/// A port that was free a moment ago. Another program is unlikely to take it meanwhile, because the
+/// kernel hands out ports in turn.
+pub fn free() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
+}
 
 /// Asks for a session as this role and reads the server's first SCRAM message.
 pub fn server_first(port: u16, role: &str) -> String {

@@ -26,6 +26,8 @@ pages! {
     audit_runs: "docs/audit.md",
     checks_run: "docs/checks.md",
     formats_run: "docs/formats.md",
+    fleet_runs: "docs/fleet.md",
+    gateway_runs: "docs/gateway.md",
     guard_runs: "docs/guard.md",
     handshake_runs: "docs/handshake.md",
     install_runs: "docs/install.md",

@@ -5,7 +5,8 @@ use postgres::Client;
 use scram_ext_client_tests::{Cluster, Run, cell, docs, make_role, rows};
 
 /// Queries whose results the copy must share, by name and not by OID.
-const KEPT: [&str; 5] = [
+const KEPT: [&str; 6] = [
+    "SELECT s::text FROM scram.fleet_server s ORDER BY name",
     "SELECT r::text FROM scram.audit_run r ORDER BY run_id",
     "SELECT f::text FROM scram.audit_finding f ORDER BY finding_id",
     "SELECT c::text FROM scram.audit_census c ORDER BY c::text",
@@ -150,7 +151,8 @@ fn seed(client: &mut Client) {
     make_role(client, "hit", "scram.generate('Zq8', 1)");
     client
         .batch_execute(
-            "CREATE TABLE account (name text, secret text);
+            "INSERT INTO scram.fleet_server (name, error) VALUES ('dc1', 'down'), ('dc2', NULL);
+             CREATE TABLE account (name text, secret text);
              CREATE MATERIALIZED VIEW brokers AS SELECT name AS \"Name\", secret FROM account;
              INSERT INTO account VALUES ('bob', 'plain'), ('cid', scram.generate('cid'));
              SELECT scram.add_audit_source('app', 'account', 'name', 'secret');

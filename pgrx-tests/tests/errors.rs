@@ -56,6 +56,7 @@ const NULL: &str = "22004";
 const ACTIVE_TRANSACTION: &str = "25001";
 const DUPLICATE: &str = "42710";
 const STATE: &str = "55000";
+const READ_ONLY: &str = "25006";
 const UNDEFINED: &str = "42704";
 
 #[test]

@@ -10,6 +10,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     this_source CONSTANT text := merge_findings.source;
+    cluster CONSTANT bigint := (SELECT r.system_identifier FROM scram_internal.stored_run r WHERE r.run_id = run);
     fixed bigint;
 BEGIN
     INSERT INTO scram_internal.step_finding (source, subject, check_id, severity, evidence, context, facts, is_judged)
@@ -30,7 +31,7 @@ BEGIN
     WITH known AS (
         UPDATE scram.audit_finding f
         SET severity = found.severity, evidence = found.evidence, context = found.context, facts = found.digest,
-            last_run = run, decided_by = this_source,
+            last_run = run, decided_by = this_source, system_identifier = cluster,
             status = CASE WHEN f.status = 'accepted' AND f.facts <> found.digest THEN 'open' ELSE f.status END,
             accepted_until = CASE WHEN f.facts <> found.digest THEN NULL ELSE f.accepted_until END,
             note = CASE WHEN f.status = 'accepted' AND f.facts <> found.digest
@@ -44,9 +45,10 @@ BEGIN
             AND (f.source, f.subject, f.check_id) = (found.source, found.subject, found.check_id)
     )
     INSERT INTO scram.audit_finding (
-        source, subject, check_id, severity, evidence, context, facts, first_run, last_run, status, decided_by)
+        source, subject, check_id, severity, evidence, context, facts, first_run, last_run, status, decided_by,
+        system_identifier)
     SELECT found.source, found.subject, found.check_id, found.severity, found.evidence, found.context,
-           scram_internal.facts_digest(found.facts), run, run, 'open', this_source
+           scram_internal.facts_digest(found.facts), run, run, 'open', this_source, cluster
     FROM scram_internal.step_finding found
     -- Anti-join against audit_finding, not against the rows that the UPDATE returns. The planner estimates those from
     -- step_finding, which is empty between steps, and would pick a quadratic plan.

@@ -19,7 +19,8 @@ $$;
 CREATE VIEW scram.audit_run AS
 SELECT r.run_id, r.started_at, r.finished_at,
        CASE WHEN r.status = 'running' AND NOT scram_internal.is_running(r.run_id) THEN 'interrupted' ELSE r.status END AS status,
-       r.subjects, r.candidates_tested, r.candidates_left, r.findings_new, r.findings_fixed, r.findings_open, r.hidden
+       r.subjects, r.candidates_tested, r.candidates_left, r.findings_new, r.findings_fixed, r.findings_open, r.hidden,
+       r.system_identifier
 FROM scram_internal.stored_run r;
 
 -- How far the present run is: one row, or none. Passwords are counted from the moment at which all sources were read.
@@ -92,6 +93,8 @@ COMMENT ON COLUMN scram.audit_run.findings_fixed IS 'findings that stood before 
 COMMENT ON COLUMN scram.audit_run.findings_open IS 'open findings when the run ended';
 COMMENT ON COLUMN scram.audit_run.hidden IS 'what scram.audit_policy hid';
 COMMENT ON COLUMN scram.audit_run.run_id IS 'its number';
+COMMENT ON COLUMN scram.audit_run.system_identifier IS
+    'the cluster that ran it, as pg_control_system() shows it; NULL where that is not known';
 COMMENT ON FUNCTION scram.audit_progress() IS 'how far the present run of scram.run_audit() is; no row if none is running';
 COMMENT ON FUNCTION scram_internal.is_running(bigint) IS 'internal to scram.audit_run: whether its backend still runs it';
 COMMENT ON FUNCTION scram_internal.tell_progress(bigint) IS 'internal to scram.run_audit(): a NOTICE every ten seconds';

@@ -61,7 +61,8 @@ BEGIN
     -- The run was cancelled or killed, or its server went down. Its committed steps stay.
     UPDATE scram_internal.stored_run r SET status = 'interrupted' WHERE r.status = 'running';
 
-    INSERT INTO scram_internal.stored_run (started_at, status) VALUES (clock_timestamp(), 'running')
+    INSERT INTO scram_internal.stored_run (started_at, status, system_identifier)
+    SELECT clock_timestamp(), 'running', s.system_identifier FROM pg_control_system() s
     RETURNING stored_run.run_id INTO run;
     UPDATE scram_internal.current_run p
     SET run_id = run, pid = a.pid, backend_start = a.backend_start, query_start = a.query_start,
@@ -141,6 +142,7 @@ DECLARE
     last_finished CONSTANT bigint := greatest(
         (SELECT max(r.run_id) FROM scram_internal.stored_run r WHERE r.status IN ('done', 'partial')),
         (SELECT p.last_finished FROM scram_internal.current_run p), 0);
+    cluster CONSTANT bigint := (SELECT r.system_identifier FROM scram_internal.stored_run r WHERE r.run_id = run);
     left_over CONSTANT bigint := (SELECT r.candidates_left FROM scram_internal.stored_run r WHERE r.run_id = run);
     -- A source that this run did not reach, or not to its end: is_changed says that its shared secrets are still to be found.
     unread CONSTANT boolean := EXISTS (
@@ -151,7 +153,8 @@ DECLARE
     fresh record;
 BEGIN
     -- This run did not judge these findings, so nothing says that they are fixed.
-    UPDATE scram.audit_finding f SET last_run = run WHERE f.status <> 'fixed' AND f.last_run < run AND NOT f.is_off;
+    UPDATE scram.audit_finding f SET last_run = run, system_identifier = cluster
+    WHERE f.status <> 'fixed' AND f.last_run < run AND NOT f.is_off;
     PERFORM scram_internal.take_inventory(run);
 
     SELECT count(*) AS total,

@@ -13,7 +13,9 @@ CREATE TABLE scram_internal.stored_run (
     findings_fixed bigint NOT NULL DEFAULT 0,
     findings_open bigint NOT NULL DEFAULT 0,
     -- What the policies hid, in words; NULL: nothing.
-    hidden text
+    hidden text,
+    -- The cluster that ran it: pg_upgrade, a restore and a copy bring runs of another one. NULL: stored before 0.2.0.
+    system_identifier bigint
 );
 
 -- A finding stood in every run from first_run to last_run. One that comes back after it was fixed is a row of its own.
@@ -41,7 +43,9 @@ CREATE TABLE scram.audit_finding (
     is_off boolean NOT NULL DEFAULT false,
     -- The source whose reading decides whether the finding still stands. It differs from "source" where a registered source
     -- cannot be read, because that is a finding on the server.
-    decided_by text NOT NULL
+    decided_by text NOT NULL,
+    -- The cluster of last_run. NULL: stored before 0.2.0.
+    system_identifier bigint
 );
 CREATE UNIQUE INDEX audit_finding_current ON scram.audit_finding (source, subject, check_id) WHERE status <> 'fixed';
 
@@ -272,6 +276,8 @@ COMMENT ON COLUMN scram.audit_source.expects IS 'scram: another hash is a findin
 COMMENT ON TABLE scram.wordlist IS 'passwords that the audit tries on every secret';
 COMMENT ON COLUMN scram.audit_finding.is_off IS 'whether scram.audit_policy switches its check off: it does not count';
 COMMENT ON COLUMN scram.audit_finding.decided_by IS 'the source whose reading decides whether it stands';
+COMMENT ON COLUMN scram.audit_finding.system_identifier IS
+    'the cluster whose run last saw it, as pg_control_system() shows it; NULL where that is not known';
 COMMENT ON TABLE scram_internal.source_state IS 'internal to scram.run_audit(): how far each source was read';
 COMMENT ON TABLE scram_internal.source_slice IS 'internal to scram.run_audit(): parts of sources, each read at once';
 COMMENT ON SEQUENCE scram_internal.source_slice_slice_id_seq IS 'numbers scram_internal.source_slice';

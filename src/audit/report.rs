@@ -1,8 +1,9 @@
 //! The report on a stored run: read from the tables, written by the crate `audit-report`.
 
+mod fleet;
 mod load;
 
-use audit_report::Format;
+use audit_report::{FleetFormat, Format};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -46,6 +47,22 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'audit_metrics_wrapper';
 ")]
 fn audit_metrics() -> Result<Utf8, ErrorReport> {
     metrics(None)
+}
+
+/// `scram.fleet_report(format text DEFAULT 'text') returns text`
+///
+/// What `scram.fleet_refresh()` collected last, as `text`, `html` or `prometheus`. Reads the tables as its caller, who
+/// needs SELECT on `fleet_server`, `fleet_runs` and `fleet_findings`.
+///
+/// Raises 22023 for an unknown format.
+#[pg_extern(schema = "scram", stable, cost = 100000)]
+#[search_path(pg_catalog, pg_temp)]
+fn fleet_report(format: default!(Option<ServerText>, "'text'")) -> Result<Utf8, ErrorReport> {
+    let format = match &format {
+        Some(name) => FleetFormat::from_name(name.as_ascii()).ok_or(Error::FleetReportFormat)?,
+        None => FleetFormat::Text,
+    };
+    Ok(Utf8(format.render(&fleet::fleet()?)))
 }
 
 fn metrics(run_id: Option<i64>) -> Result<Utf8, ErrorReport> {

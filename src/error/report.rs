@@ -50,6 +50,29 @@ impl From<Error> for ErrorReport {
                 None,
             ),
             Error::Export(why) => (ERRCODE_INVALID_PARAMETER_VALUE, Some(sentence(why)), None),
+            Error::FleetExtension => (
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                Some("The clusters of a fleet are foreign servers of postgres_fdw.".to_owned()),
+                Some(
+                    "Install PostgreSQL's contrib modules, then use CREATE EXTENSION postgres_fdw, \
+                     CREATE SERVER and CREATE USER MAPPING.",
+                ),
+            ),
+            Error::FleetLibrary => (
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                Some("It was not loaded as libpq.so.5, or lacks a function.".to_owned()),
+                Some("Use a postgres_fdw that is linked with the shared libpq."),
+            ),
+            Error::FleetReadOnly { .. } => (
+                ERRCODE_READ_ONLY_SQL_TRANSACTION,
+                None,
+                Some("Run it on the primary. The views show what it collected last."),
+            ),
+            Error::FleetReportFormat => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                None,
+                Some("Formats are \"text\", \"html\" and \"prometheus\"."),
+            ),
             Error::Format(_) => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 None,

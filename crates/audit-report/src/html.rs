@@ -4,6 +4,7 @@
 mod about;
 mod changes;
 mod charts;
+mod fleet;
 mod listed;
 mod tables;
 
@@ -18,16 +19,38 @@ use crate::model::{Change, Report, Timestamp};
 use crate::show::{counted, cut, day, duration, number, time, visible};
 use crate::text::unfinished;
 
+pub(crate) use fleet::render as render_fleet;
+
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
 
 pub(crate) fn render(report: &Report) -> String {
+    let title = html! {
+        "Password audit of " (visible(&report.cluster.database)) ", run " (report.run.run_id)
+    };
+    let body = html! {
+        (head(report))
+        main {
+            (tiles(report))
+            (changes::changes(report))
+            div.pictures { (charts::history(report)) (charts::stored(report)) }
+            (tables::remedies(report))
+            (tables::findings(report))
+            (tables::accepted(report))
+            (tables::runs(report))
+        }
+        (foot(report))
+    };
+    shell(&title, &body)
+}
+
+/// The page around a body, which may use the style and the script and load nothing.
+fn shell(title: &Markup, body: &Markup) -> String {
     let policy = format!(
         "default-src 'none'; style-src '{}'; script-src '{}'; base-uri 'none'; form-action 'none'",
         digest(STYLE),
         digest(SCRIPT)
     );
-    let run = &report.run;
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -37,21 +60,11 @@ pub(crate) fn render(report: &Report) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="referrer" content="no-referrer";
-                title { "Password audit of " (visible(&report.cluster.database)) ", run " (run.run_id) }
+                title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                (head(report))
-                main {
-                    (tiles(report))
-                    (changes::changes(report))
-                    div.pictures { (charts::history(report)) (charts::stored(report)) }
-                    (tables::remedies(report))
-                    (tables::findings(report))
-                    (tables::accepted(report))
-                    (tables::runs(report))
-                }
-                (foot(report))
+                (body)
                 script { (PreEscaped(SCRIPT)) }
             }
         }

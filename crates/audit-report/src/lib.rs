@@ -11,6 +11,7 @@
 //! The fixed texts of all four forms are ASCII. `html` and `json` are ASCII throughout, so that
 //! they can be stored in any encoding.
 
+mod fleet;
 mod html;
 mod json;
 mod model;
@@ -19,6 +20,7 @@ mod remedy;
 mod show;
 mod text;
 
+pub use fleet::{Fleet, FleetCheck, FleetFinding, FleetFormat, FleetServer};
 pub use model::{
     Cell, Change, Cluster, Counts, Finding, FindingCount, FixedFinding, HistoryEntry, Metrics,
     Report, Run, Status, Timestamp,

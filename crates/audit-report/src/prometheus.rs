@@ -1,13 +1,17 @@
 //! `prometheus`: numbers for node_exporter's textfile collector or a push gateway. Never a subject's
 //! name. The names are part of the interface and described in `docs/report.md`.
 
+mod fleet;
+
 use std::collections::HashMap;
 
 use prometheus::{Encoder, Error, GaugeVec, Opts, Registry, TextEncoder};
 
 use password_audit::Severity;
 
-use crate::model::{Metrics, Run, Status};
+use crate::model::{Cluster, Metrics, Run, Status};
+
+pub(crate) use fleet::render as render_fleet;
 
 /// The statuses that a run can have.
 const STATUSES: [&str; 4] = ["done", "interrupted", "partial", "running"];
@@ -18,13 +22,7 @@ pub(crate) fn render(metrics: &Metrics) -> String {
 }
 
 fn gathered(metrics: &Metrics) -> Result<String, Error> {
-    // Two databases of one host, or two clusters: their series must differ.
-    let mut common = HashMap::from([("database".to_owned(), metrics.cluster.database.clone())]);
-    if !metrics.cluster.name.is_empty() {
-        common.insert("cluster".to_owned(), metrics.cluster.name.clone());
-    }
-    let page = Page { common, registry: Registry::new() };
-
+    let page = Page::of(&metrics.cluster);
     let info = page.gauge("info", "Versions; always 1.", &["server_version", "version"])?;
     let versions = [metrics.cluster.server_version.as_str(), &metrics.version];
     info.with_label_values(&versions).set(1.0);
@@ -158,6 +156,15 @@ struct Page {
 }
 
 impl Page {
+    /// Two databases of one host, or two clusters: their series must differ.
+    fn of(cluster: &Cluster) -> Self {
+        let mut common = HashMap::from([("database".to_owned(), cluster.database.clone())]);
+        if !cluster.name.is_empty() {
+            common.insert("cluster".to_owned(), cluster.name.clone());
+        }
+        Self { common, registry: Registry::new() }
+    }
+
     fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, Error> {
         let options = Opts::new(format!("scram_audit_{name}"), help);
         let gauge = GaugeVec::new(options.const_labels(self.common.clone()), labels)?;

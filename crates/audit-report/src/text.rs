@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+mod fleet;
+
 use textwrap::{Options, WordSplitter, WrapAlgorithm};
 
 use password_audit::Severity;
@@ -12,6 +14,8 @@ use crate::show::{
     accepted_until, counted, cut, day, duration, name, number, since, stored, subject, time,
     visible,
 };
+
+pub(crate) use fleet::render as render_fleet;
 
 /// psql puts a `+` and a border around it in its aligned form.
 pub(crate) const WIDTH: usize = 76;

@@ -3,7 +3,8 @@
 use std::fs;
 
 use super::program::{Program, own};
-use super::{Cluster, SUPERUSER, free_port};
+use super::{Cluster, SUPERUSER};
+use crate::port::free as free_port;
 use crate::repeat;
 
 /// How a [`Cluster`] differs from the plain one.

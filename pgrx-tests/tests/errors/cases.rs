@@ -1,11 +1,14 @@
 //! Errors of the functions on verifiers, handshakes and the audit.
 
 use super::{
-    ACTIVE_TRANSACTION, CHECK_VIOLATION, Case, MALFORMED, NULL, PARAMETER, STATE, UNDEFINED, case,
-    hinted, told,
+    ACTIVE_TRANSACTION, CHECK_VIOLATION, Case, MALFORMED, NULL, PARAMETER, READ_ONLY, STATE,
+    UNDEFINED, case, hinted, told,
 };
 
 pub(super) const CASES: &[Case] = &[
+    hinted("SELECT scram.fleet_report('json')", PARAMETER, &["text", "html", "prometheus"]),
+    hinted("SELECT scram.fleet_refresh()", STATE, &["CREATE EXTENSION postgres_fdw"]),
+    hinted("BEGIN READ ONLY; SELECT scram.fleet_refresh()", READ_ONLY, &["primary"]),
     // compare_hba
     case("SELECT scram.compare_hba(NULL)", NULL),
     case("SELECT scram.compare_hba('# nothing')", PARAMETER),

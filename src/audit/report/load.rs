@@ -182,7 +182,7 @@ fn run(condition: &str, run_id: Option<i64>) -> Result<Option<(Run, bool)>, Erro
     Ok(runs?.pop())
 }
 
-fn place() -> Result<(Cluster, Timestamp), ErrorReport> {
+pub(super) fn place() -> Result<(Cluster, Timestamp), ErrorReport> {
     let text = PLACE.replace("{now}", &timestamp_columns("statement_timestamp()", "now"));
     let places = query(&text, &[], |row| {
         let cluster = Cluster {
@@ -305,7 +305,7 @@ fn census(run_id: i64) -> Result<Vec<CensusCell>, ErrorReport> {
 }
 
 /// A label of `scram.audit_finding.severity`, whose CHECK allows no other one.
-fn severity(label: &str) -> Result<Severity, ErrorReport> {
+pub(super) fn severity(label: &str) -> Result<Severity, ErrorReport> {
     Severity::from_label(label).ok_or_else(|| {
         let message = format!("unknown severity \"{label}\" in scram.audit_finding");
         ErrorReport::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message, "")
@@ -317,7 +317,7 @@ fn severity(label: &str) -> Result<Severity, ErrorReport> {
 ///
 /// `to_json()` prints a time in one form under all settings. `to_char()` would not do, because it
 /// raises an error in a database whose encoding cannot be converted to UTF-8.
-fn timestamp_columns(time: &str, name: &str) -> String {
+pub(super) fn timestamp_columns(time: &str, name: &str) -> String {
     format!(
         "CASE WHEN isfinite({time}) THEN extract(epoch FROM {time})::float8 END AS {name}_unix, \
          CASE WHEN isfinite({time}) \
@@ -326,7 +326,10 @@ fn timestamp_columns(time: &str, name: &str) -> String {
     )
 }
 
-fn optional_timestamp(row: &Row<'_>, name: &str) -> Result<Option<Timestamp>, ErrorReport> {
+pub(super) fn optional_timestamp(
+    row: &Row<'_>,
+    name: &str,
+) -> Result<Option<Timestamp>, ErrorReport> {
     let utc = row.optional_text(&format!("{name}_utc"))?;
     let unix = row.optional(&format!("{name}_unix"))?;
     Ok(unix.zip(utc).map(|(unix, utc)| Timestamp { utc, unix }))

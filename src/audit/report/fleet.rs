@@ -1,0 +1,109 @@
+//! Reads what a report on the fleet tells, as the caller of the function.
+
+use audit_report::{Counts, Fleet, FleetCheck, FleetFinding, FleetServer};
+use password_audit::CHECKS;
+use pgrx::pg_sys::panic::ErrorReport;
+
+use super::load::{optional_timestamp, place, severity, timestamp_columns};
+use crate::pg::query::query;
+
+/// The servers, with the numbers of their findings and the last run.
+const SERVERS: &str = r"
+SELECT s.name, s.error, coalesce(s.findings_left_out, 0) AS left_out, {seen}, {started}, r.status,
+       coalesce(n.critical, 0) AS critical, coalesce(n.warning, 0) AS warning, coalesce(n.notice, 0) AS notice,
+       coalesce(n.accepted, 0) AS accepted
+FROM scram.fleet_server s
+LEFT JOIN (
+    SELECT DISTINCT ON (k.server) k.server, k.started_at, k.status FROM scram.fleet_runs k ORDER BY k.server, k.run_id DESC
+) r ON r.server = s.name
+LEFT JOIN (
+    SELECT f.server,
+           count(*) FILTER (WHERE NOT {accepted} AND f.severity = 'critical') AS critical,
+           count(*) FILTER (WHERE NOT {accepted} AND f.severity = 'warning') AS warning,
+           count(*) FILTER (WHERE NOT {accepted} AND f.severity = 'notice') AS notice,
+           count(*) FILTER (WHERE {accepted}) AS accepted
+    FROM scram.fleet_findings f
+    WHERE f.status <> 'fixed'
+    GROUP BY f.server
+) n ON n.server = s.name";
+
+/// Whether a finding is accepted now, as [`super::load`] has it.
+const ACCEPTED: &str =
+    "(f.status = 'accepted' AND coalesce(f.accepted_until > statement_timestamp(), true))";
+
+/// Open findings by check; of more than can be shown, those on the most servers.
+const COUNTS: &str = r#"
+SELECT f.check_id, f.severity, count(*) AS findings, count(DISTINCT f.server) AS servers
+FROM scram.fleet_findings f
+WHERE f.status <> 'fixed' AND NOT {accepted}
+GROUP BY f.check_id, f.severity
+ORDER BY array_position(ARRAY['critical', 'warning', 'notice'], f.severity), count(*) DESC, f.check_id COLLATE "C"
+LIMIT 1000"#;
+
+/// The critical findings, at most as many as a page shows, in the order of servers.
+const CRITICAL: &str = r#"
+SELECT f.server, f.source, f.subject, f.check_id, f.evidence
+FROM scram.fleet_findings f
+WHERE f.status <> 'fixed' AND f.severity = 'critical' AND NOT {accepted}
+ORDER BY f.server COLLATE "C", f.check_id COLLATE "C", f.finding_id
+LIMIT 500"#;
+
+/// The report on the servers in `scram.fleet_server`.
+pub(super) fn fleet() -> Result<Fleet, ErrorReport> {
+    let (collector, generated_at) = place()?;
+    Ok(Fleet {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        generated_at,
+        collector,
+        servers: servers()?,
+        checks: checks()?,
+        critical: critical()?,
+        known_checks: CHECKS,
+    })
+}
+
+fn servers() -> Result<Vec<FleetServer>, ErrorReport> {
+    let text = SERVERS
+        .replace("{accepted}", ACCEPTED)
+        .replace("{seen}", &timestamp_columns("s.last_seen", "seen"))
+        .replace("{started}", &timestamp_columns("r.started_at", "started"));
+    query(&text, &[], |row| {
+        Ok(FleetServer {
+            name: row.text("name")?,
+            last_seen: optional_timestamp(row, "seen")?,
+            error: row.optional_text("error")?,
+            last_run: optional_timestamp(row, "started")?,
+            status: row.optional_text("status")?.unwrap_or_default(),
+            findings: Counts {
+                critical: row.value("critical")?,
+                warning: row.value("warning")?,
+                notice: row.value("notice")?,
+                accepted: row.value("accepted")?,
+            },
+            left_out: row.value("left_out")?,
+        })
+    })
+}
+
+fn checks() -> Result<Vec<FleetCheck>, ErrorReport> {
+    query(&COUNTS.replace("{accepted}", ACCEPTED), &[], |row| {
+        Ok(FleetCheck {
+            check_id: row.text("check_id")?,
+            severity: severity(&row.text("severity")?)?,
+            findings: row.value("findings")?,
+            servers: row.value("servers")?,
+        })
+    })
+}
+
+fn critical() -> Result<Vec<FleetFinding>, ErrorReport> {
+    query(&CRITICAL.replace("{accepted}", ACCEPTED), &[], |row| {
+        Ok(FleetFinding {
+            server: row.text("server")?,
+            source: row.text("source")?,
+            subject: row.text("subject")?,
+            check_id: row.text("check_id")?,
+            evidence: row.text("evidence")?,
+        })
+    })
+}
