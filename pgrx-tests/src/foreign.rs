@@ -217,7 +217,7 @@ impl Exporter {
         Self { child, port }
     }
 
-    /// The metrics of the extension that it tells now; waits until there are some.
+    /// The metrics of the extension that it tells now; waits until each of its queries has run.
     pub fn metrics(&self) -> Vec<String> {
         until("the exporter tells metrics", || {
             let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
@@ -227,7 +227,8 @@ impl Exporter {
             let told =
                 page.lines().filter(|line| !line.starts_with('#') && line.contains("scram_audit"));
             let told: Vec<_> = told.map(str::to_owned).collect();
-            told.iter().any(|line| line.contains("open_findings")).then_some(told)
+            let has = |name: &str| told.iter().any(|line| line.contains(name));
+            (has("open_findings") && has("next_expiry")).then_some(told)
         })
     }
 }
