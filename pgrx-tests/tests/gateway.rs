@@ -1,8 +1,10 @@
 //! The gateway of contrib/gateway: clients that others wrote log in through it, and it logs in to the server as them.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use scram_ext_client_tests::foreign::{Foreign, Login};
 use scram_ext_client_tests::{Cluster, docs, port, until};
@@ -51,9 +53,8 @@ fn cluster() -> Cluster {
     cluster
 }
 
-#[test]
-fn every_client_logs_in_with_and_without_channel_binding() {
-    let cluster = cluster();
+/// A certificate and its key in one file.
+fn certificate(cluster: &Cluster) -> String {
     let pem = cluster.dir().join("gateway.pem").display().to_string();
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-sha256"])
@@ -65,6 +66,13 @@ fn every_client_logs_in_with_and_without_channel_binding() {
     let both = fs::read_to_string(&pem).expect("a key")
         + &fs::read_to_string(format!("{pem}.crt")).expect("a certificate");
     fs::write(&pem, both).expect("both");
+    pem
+}
+
+#[test]
+fn every_client_logs_in_with_and_without_channel_binding() {
+    let cluster = cluster();
+    let pem = certificate(&cluster);
 
     for tls in [false, true] {
         let gateway = Gateway::start(&cluster, tls.then_some(&pem));
@@ -96,6 +104,42 @@ fn failures_are_counted() {
     assert_eq!(login("correct horse battery staple"), Login::Refused);
     let other = Foreign::RustPostgres.login(gateway.port, "zoë, =x", "p,a=s=2C", false);
     assert_eq!(other, Login::In);
+}
+
+/// Clients that give up before they prove anything, as psql does when it asks for a password, lock no role out, and
+/// a pool may open many connections at once.
+#[test]
+fn only_wrong_proofs_are_failures() {
+    let cluster = cluster();
+    let gateway = Gateway::start(&cluster, None);
+    for _ in 0..25 {
+        port::server_first(gateway.port, "ann");
+    }
+    let logins: Vec<_> = thread::scope(|scope| {
+        let login = || {
+            Foreign::RustPostgres.login(gateway.port, "ann", "correct horse battery staple", false)
+        };
+        let threads: Vec<_> = (0..25).map(|_| scope.spawn(login)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a login")).collect()
+    });
+    assert_eq!(logins, [Login::In; 25]);
+}
+
+/// A start-up packet that another party sends before TLS begins is not taken for one of the client's.
+#[test]
+fn nothing_is_injected_before_tls() {
+    let cluster = cluster();
+    let pem = certificate(&cluster);
+    let gateway = Gateway::start(&cluster, Some(&pem));
+    let mut stream = TcpStream::connect(("127.0.0.1", gateway.port)).expect("the gateway");
+    let startup = b"\0\x03\0\0user\0ann\0\0";
+    let mut sent = vec![0, 0, 0, 8, 4, 210, 22, 47, 0, 0, 0];
+    sent.push(u8::try_from(startup.len() + 4).expect("a length"));
+    sent.extend_from_slice(startup);
+    stream.write_all(&sent).expect("sent");
+    let mut answer = [0; 1];
+    stream.read_exact(&mut answer).expect("an answer");
+    assert_eq!(answer, *b"N");
 }
 
 #[test]
