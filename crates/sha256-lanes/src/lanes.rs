@@ -9,7 +9,7 @@ pub const MAX_LANES: usize = 16;
 pub(crate) type Words = [[u32; MAX_LANES]; 8];
 
 /// The state of every lane between two iterations.
-#[derive(Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 #[repr(align(64))]
 pub(crate) struct Lanes {
     /// SHA-256 after the block `key XOR ipad`.
@@ -42,6 +42,18 @@ impl Lanes {
 
     pub(crate) fn key(&self, lane: usize) -> Zeroizing<[u32; 8]> {
         Zeroizing::new(column(&self.key, lane))
+    }
+
+    pub(crate) fn u(&self, lane: usize) -> Zeroizing<[u32; 8]> {
+        Zeroizing::new(column(&self.u, lane))
+    }
+
+    pub(crate) fn swap(&mut self, lane: usize, other: usize) {
+        for words in [&mut self.inner, &mut self.outer, &mut self.u, &mut self.key] {
+            for row in words {
+                row.swap(lane, other);
+            }
+        }
     }
 
     /// Wipes a lane, after the lane `last` has moved to its place.

@@ -1,10 +1,11 @@
 //! Which lanes of a batch are derived together, and by which code.
 
 use crate::backend::Backend;
+use crate::calibration::Speeds;
 use crate::lanes::Lanes;
 use crate::portable;
 #[cfg(target_arch = "x86_64")]
-use crate::{avx2, avx512, sha_ni};
+use crate::{avx2, avx512, sha_ni, two_units};
 
 /// Lanes that are derived together: the first ones of a batch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -19,7 +20,10 @@ impl LaneGroup {
     /// Unless a backend is forced, it is the fastest one for so many. Lanes of a vector that would stay
     /// empty count as a cost.
     pub(crate) fn of(forced: Option<Backend>, lanes: usize) -> Self {
-        let backend = forced.unwrap_or_else(|| quickest(lanes, Backend::is_available));
+        let backend = forced.unwrap_or_else(|| match Speeds::measured() {
+            Some(speeds) => speeds.quickest(lanes),
+            None => quickest(lanes, Backend::is_available),
+        });
         Self { backend, count: lanes.min(backend.lanes()) }
     }
 
@@ -32,6 +36,10 @@ impl LaneGroup {
             Backend::Avx512 => avx512::advance(lanes, iterations),
             #[cfg(target_arch = "x86_64")]
             Backend::ShaNi => sha_ni::advance(lanes, self.count, iterations),
+            #[cfg(target_arch = "x86_64")]
+            Backend::ShaNiAvx2 => two_units::advance_avx2(lanes, iterations),
+            #[cfg(target_arch = "x86_64")]
+            Backend::ShaNiAvx512 => two_units::advance_avx512(lanes, iterations),
             _ => portable::advance(lanes, iterations),
         }
     }
@@ -42,7 +50,8 @@ pub(crate) fn width(forced: Option<Backend>) -> usize {
     LaneGroup::of(forced, crate::MAX_LANES).count
 }
 
-/// The backend for the first group of this many lanes.
+/// The backend for the first group of this many lanes, where none was measured: one that needs no
+/// calibration to be a good choice.
 ///
 /// The limits come from the benchmark: on an EPYC 9004 a group of AVX-512 takes as long as 15 lanes
 /// of SHA-NI; a group of AVX2 less than two lanes of portable code.
