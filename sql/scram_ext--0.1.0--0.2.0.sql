@@ -158,6 +158,11 @@ $$;
 
 COMMENT ON FUNCTION scram.migration_plan() IS 'lists the steps from MD5 to SCRAM that lock no role out, and which are done';
 
+CREATE FUNCTION scram.search_backend() RETURNS text
+VOLATILE PARALLEL RESTRICTED STRICT
+LANGUAGE c AS 'MODULE_PATHNAME', 'search_backend_wrapper';
+COMMENT ON FUNCTION scram.search_backend() IS 'the code that tries candidate passwords on this processor, and its speed';
+
 -- New functions are granted to no role, whatever ALTER DEFAULT PRIVILEGES says. Functions that were there keep their grants.
 DO $$
 DECLARE
@@ -175,7 +180,8 @@ BEGIN
             'scram_internal.read_hba(text)'::regprocedure,
             'scram.compare_hba(text)'::regprocedure,
             'scram.explain_login(name, name, inet, boolean, boolean, text)'::regprocedure,
-            'scram.migration_plan()'::regprocedure)
+            'scram.migration_plan()'::regprocedure,
+            'scram.search_backend()'::regprocedure)
     LOOP
         IF new.grantee = new.owner THEN
             EXECUTE format('GRANT ALL ON ROUTINE %s TO %s', new.routine, new.owner::regrole);
@@ -186,3 +192,6 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- It tells nothing but what the processor can do.
+GRANT EXECUTE ON FUNCTION scram.search_backend() TO PUBLIC;

@@ -33,10 +33,15 @@ use std::sync::{Mutex, PoisonError};
 use sha256_lanes::MAX_LANES;
 
 pub use md5::Md5Hash;
+pub use sha256_lanes::{backend_report, calibrate};
 pub use trial::{Target, Trial};
 
 use trial::Work;
 use worker::Worker;
+
+/// A search with as many iterations has the CPU's backends measured, once in a process. It takes some ten times
+/// as long as the measurement.
+const MIN_ITERATIONS_FOR_CALIBRATION: usize = 1 << 21;
 
 /// A search for passwords among candidates, on any number of threads.
 ///
@@ -96,6 +101,9 @@ impl<'a, C: AsRef<[u8]>> Search<'a, C> {
     /// [`MAX_ITERATIONS_WITHOUT_TICK`](crate::keys::MAX_ITERATIONS_WITHOUT_TICK) iterations. `tick`
     /// may unwind; the candidates that this thread was trying then stay untried.
     pub fn work(&self, tick: impl FnMut()) {
+        if self.work.sha256_iterations >= MIN_ITERATIONS_FOR_CALIBRATION {
+            sha256_lanes::calibrate();
+        }
         // It breaks when the search is over.
         let _ = Worker::new(self, tick).run();
     }

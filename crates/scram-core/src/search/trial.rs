@@ -46,6 +46,8 @@ pub(super) struct Work {
     pub(super) others: usize,
     /// Iterations of all derivations together.
     pub(super) iterations: usize,
+    /// Those for SCRAM-SHA-256.
+    pub(super) sha256_iterations: usize,
 }
 
 impl Work {
@@ -56,11 +58,15 @@ impl Work {
             self.md5 += count;
             return;
         };
+        let iterations = usize::try_from(verifier.iterations().get()).unwrap_or(usize::MAX);
+        let iterations = iterations.saturating_mul(count);
+        self.iterations = self.iterations.saturating_add(iterations);
         match verifier.mechanism() {
-            Mechanism::ScramSha256 => self.sha256 += count,
+            Mechanism::ScramSha256 => {
+                self.sha256 += count;
+                self.sha256_iterations = self.sha256_iterations.saturating_add(iterations);
+            }
             Mechanism::ScramSha1 | Mechanism::ScramSha512 => self.others += count,
         }
-        let iterations = usize::try_from(verifier.iterations().get()).unwrap_or(usize::MAX);
-        self.iterations = self.iterations.saturating_add(iterations.saturating_mul(count));
     }
 }
