@@ -31,7 +31,10 @@ pub(crate) fn lanes() -> Lanes {
     let mut lanes = Lanes::new();
     let random = RandomState::new();
     for lane in 0..MAX_LANES {
-        let word = |place: usize| random.hash_one((lane, place)) as u32;
+        let word = |place: usize| {
+            let [_, _, _, _, low @ ..] = random.hash_one((lane, place)).to_be_bytes();
+            u32::from_be_bytes(low)
+        };
         let [inner, outer, u]: [[u32; 8]; 3] =
             std::array::from_fn(|i| std::array::from_fn(|j| word(8 * i + j)));
         lanes.set(lane, &(inner, outer), &u);

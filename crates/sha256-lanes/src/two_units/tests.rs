@@ -70,9 +70,14 @@ unsafe extern "sysv64" fn probe(
 }
 
 fn available() -> Vec<(&'static str, Blocks)> {
-    let all: [(_, fn() -> bool, Blocks); 2] =
-        [("avx2", has_avx2, blocks_avx2), ("avx512", has_avx512, blocks_avx512)];
-    all.into_iter().filter(|(_, has, _)| has()).map(|(name, _, blocks)| (name, blocks)).collect()
+    let mut available: Vec<(_, Blocks)> = Vec::new();
+    if has_avx2() {
+        available.push(("avx2", blocks_avx2));
+    }
+    if has_avx512() {
+        available.push(("avx512", blocks_avx512));
+    }
+    available
 }
 
 /// Lanes with different contents, of no meaning.
