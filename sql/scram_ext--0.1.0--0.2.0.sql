@@ -864,6 +864,10 @@ COMMENT ON FUNCTION scram_internal.store_fleet_answer(text, text, text[], text[]
     'internal to scram.fleet_refresh(): stores what a server has sent';
 COMMENT ON FUNCTION scram_internal.mark_fleet_copies() IS
     'internal to scram.fleet_refresh(): tells servers with one system identifier';
+CREATE FUNCTION scram.search_backend() RETURNS text
+VOLATILE PARALLEL RESTRICTED STRICT
+LANGUAGE c AS 'MODULE_PATHNAME', 'search_backend_wrapper';
+COMMENT ON FUNCTION scram.search_backend() IS 'the code that tries candidate passwords on this processor, and its speed';
 
 -- New functions are granted to no role, whatever ALTER DEFAULT PRIVILEGES says. Functions that were there keep their grants.
 DO $$
@@ -886,7 +890,8 @@ BEGIN
             'scram.fleet_refresh()'::regprocedure,
             'scram.fleet_report(text)'::regprocedure,
             'scram_internal.store_fleet_answer(text, text, text[], text[])'::regprocedure,
-            'scram_internal.mark_fleet_copies()'::regprocedure)
+            'scram_internal.mark_fleet_copies()'::regprocedure,
+            'scram.search_backend()'::regprocedure)
     LOOP
         IF new.grantee = new.owner THEN
             EXECUTE format('GRANT ALL ON ROUTINE %s TO %s', new.routine, new.owner::regrole);
@@ -925,3 +930,6 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- It tells nothing but what the processor can do.
+GRANT EXECUTE ON FUNCTION scram.search_backend() TO PUBLIC;

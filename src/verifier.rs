@@ -167,6 +167,17 @@ fn match_any(
     }
 }
 
+/// `scram.search_backend() returns text`
+///
+/// The code that tries candidates in this session: its name, then what was measured. The first call in a
+/// session measures it, if no search has done so before, for a few milliseconds.
+/// VOLATILE and PARALLEL RESTRICTED: each process measures for itself.
+#[pg_extern(schema = "scram", volatile, parallel_restricted)]
+fn search_backend() -> String {
+    scram_core::search::calibrate();
+    scram_core::search::backend_report()
+}
+
 /// `scram.needs_rotation(verifier text) returns boolean`
 ///
 /// Whether a new verifier would be a better one: another mechanism than SCRAM-SHA-256, fewer

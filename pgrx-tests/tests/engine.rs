@@ -111,6 +111,24 @@ fn a_terminated_session_harms_no_other() {
     assert!(!cluster.log().contains("terminated by signal"), "{}", cluster.log());
 }
 
+/// The measurement, and the environment variable that takes its place.
+#[test]
+fn the_backend_is_measured_or_forced() {
+    let cluster = cluster();
+    let mut client = cluster.client();
+    let report = cell(&mut client, "SELECT scram.search_backend()").expect("a text");
+    let (chosen, speeds) = report.split_once(" (passwords a second").expect("a measurement");
+    let rate = |line: &str| {
+        line.rsplit(' ').next().and_then(|n| n.trim_end_matches(')').parse::<f64>().ok())
+    };
+    let rates: Vec<_> = speeds.split(',').map(|one| rate(one).expect("a rate")).collect();
+    assert!(rates.len() > 1 && rates.iter().all(|rate| *rate > 1.0), "{report}");
+    assert!(speeds.contains(&format!(" {chosen} ")), "{report}");
+    // Once a session: the numbers stay.
+    assert_eq!(cell(&mut client, "SELECT scram.search_backend()").as_ref(), Some(&report));
+    assert_eq!(cell(&mut client, SHORT).as_deref(), Some("t"));
+}
+
 #[test]
 fn a_thousand_calls_leave_memory_flat() {
     let cluster = cluster();

@@ -10,6 +10,7 @@ const PUBLIC: &[&str] = &[
     "SELECT scram.identify('x')",
     "SELECT scram.match_any(scram.generate('pencil'), '{pencil}')",
     "SELECT scram.needs_rotation(scram.generate('pencil'))",
+    "SELECT scram.search_backend()",
     "SELECT count(*) FROM scram.handshake('pencil', scram.generate('pencil'))",
     "SELECT count(*) FROM scram.audit_checks()",
     "CREATE TEMP TABLE kept (secret scram.verifier)",

@@ -67,6 +67,7 @@ GRANT EXECUTE ON FUNCTION
     scram.match_any(text, text[]),
     scram.needs_rotation(text),
     scram.parse(text),
+    scram.search_backend(),
     scram.username(text),
     scram.verify(text, text, text)
 TO PUBLIC;
@@ -120,5 +121,6 @@ COMMENT ON FUNCTION scram.role_handshake_finish_passthrough(bytea, text) IS
     'like scram.role_handshake_finish(), with the keys to log in elsewhere as the role';
 COMMENT ON FUNCTION scram.role_handshake_start(text, name, text, text, bytea) IS
     'first call of a server-side SCRAM exchange for a role of this cluster';
+COMMENT ON FUNCTION scram.search_backend() IS 'the code that tries candidate passwords on this processor, and its speed';
 COMMENT ON FUNCTION scram.username(text) IS 'the user name in a client-first-message';
 COMMENT ON FUNCTION scram.verify(text, text, text) IS 'whether a password made a SCRAM verifier';

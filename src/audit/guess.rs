@@ -1,9 +1,11 @@
 //! Tries candidate passwords, for a time.
 
+mod words;
+
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use password_audit::{AuditCheck, CHECKS, Candidate, Policy, Subject, candidates_by_name};
+use password_audit::{AuditCheck, CHECKS, Policy, Subject, candidates_by_name};
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -14,22 +16,14 @@ use super::catalog;
 use super::source::{LOCK_WAIT, Source};
 use crate::error::Error;
 use crate::guc;
-use crate::pg::query::query;
 use crate::pg::row_set::RowSet;
 use crate::pg::search_threads;
 use crate::pg::text::{ServerText, Utf8};
 use crate::wordlist;
 
-/// Words that are read, and tried on a subject, at a time.
-const WORDS_PER_READ: i64 = 10_000;
-
-/// Iterations of one search, roughly: about half a second on a thread. Between two searches
+/// Iterations of one search and thread, roughly: half a second on a thread. Between two searches
 /// there is a look at the clock.
 const ITERATIONS_PER_SEARCH: usize = 1 << 24;
-
-const WORDS: &str = r"
-SELECT w.word_id, w.check_id, w.word FROM scram_internal.candidate w
-WHERE w.word_id > $1 ORDER BY w.word_id LIMIT $2";
 
 /// `scram_internal.guess_checks() returns table (check_id text, severity text, evidence text)`
 ///
@@ -127,49 +121,15 @@ pub(crate) fn guess(
             .filter_map(|(digest, word)| digest.zip(word))
             .collect();
         let mut guesses = Guesses::new(until)?;
-        let mut found = match relation {
+        let found = match relation {
             Some(relation) => guesses.rows(&source, relation, block.unwrap_or(0), &secrets)?,
             None => guesses.roles(&secrets)?,
         };
-        let by_name = by_name == Some(true);
-        let mut results = Vec::with_capacity(secrets.len());
-        let mut unfinished = Vec::new();
-        for (digest, last_word_id) in secrets {
-            let Some(subject) = found.remove(&digest) else {
-                results.push(Tried { digest, last_word_id, ..Tried::default() });
-                continue;
-            };
-            if guesses.searched && Instant::now() >= until {
-                break;
-            }
-            let mut tried = Tried {
-                digest,
-                last_word_id,
-                tested: Some(0),
-                subject: subject.name.clone(),
-                check_ids: Vec::new(),
-            };
-            if by_name {
-                guesses.by_name(&subject, &mut tried)?;
-            } else if guesses.words(&subject, &mut tried)? {
-                unfinished.push((results.len(), subject));
-            }
-            results.push(tried);
-        }
-        // Few secrets get more words than one reading of the list: a commit for each would cost too much.
-        while !unfinished.is_empty() && Instant::now() < until {
-            let mut still = Vec::new();
-            for (index, subject) in unfinished {
-                let Some(tried) = results.get_mut(index) else { continue };
-                if Instant::now() >= until {
-                    break;
-                }
-                if guesses.words(&subject, tried)? {
-                    still.push((index, subject));
-                }
-            }
-            unfinished = still;
-        }
+        let results = if by_name == Some(true) {
+            guesses.by_name(&secrets, found)?
+        } else {
+            guesses.by_words(&secrets, found)?
+        };
         for tried in results {
             sink.push([
                 tried.digest.into_datum(),
@@ -190,7 +150,6 @@ struct Guesses {
     threads: usize,
     /// Whether there was a search: each call has one, or nothing would ever end.
     searched: bool,
-    words: Words,
 }
 
 /// The result of the candidates that were tried on one secret.
@@ -213,7 +172,6 @@ impl Guesses {
             until,
             threads: guc::search_threads(),
             searched: false,
-            words: Words { after: None, list: Vec::new() },
         })
     }
 
@@ -238,90 +196,83 @@ impl Guesses {
         Ok(source.subjects(relation, block, &wanted, &self.key)?.into_iter().collect())
     }
 
-    fn by_name(&mut self, subject: &Subject, tried: &mut Tried) -> Result<(), ErrorReport> {
-        let candidates = candidates_by_name(subject, &self.policy);
-        let hits = self.search(subject, &candidates, |candidate| candidate.check)?;
-        tried.add(candidates.len(), hits);
-        Ok(())
-    }
-
-    /// False where no word is left.
-    fn words(&mut self, subject: &Subject, tried: &mut Tried) -> Result<bool, ErrorReport> {
-        self.words.load(tried.last_word_id)?;
-        let words = core::mem::take(&mut self.words.list);
-        let before = tried.tested;
-        for chunk in words.chunks(self.words_per_search(subject)) {
-            // Nothing tried means that nothing was left to try, so the first chunk has to be.
-            if tried.tested != before && Instant::now() >= self.until {
-                break;
+    /// Tries what names suggest, on as many secrets at a time as one search has time for.
+    fn by_name(
+        &mut self,
+        secrets: &[(i64, i32)],
+        mut found: HashMap<i64, Subject>,
+    ) -> Result<Vec<Tried>, ErrorReport> {
+        let mut results = Vec::with_capacity(secrets.len());
+        let mut secrets = secrets.iter().copied().peekable();
+        while secrets.peek().is_some() && !self.is_over() {
+            let mut part = Vec::new();
+            let mut left = self.iterations_per_search();
+            while left > 0
+                && let Some((digest, last_word_id)) = secrets.next()
+            {
+                let tried = Tried { digest, last_word_id, ..Tried::default() };
+                let Some(subject) = found.remove(&digest) else {
+                    results.push(tried);
+                    continue;
+                };
+                let candidates = candidates_by_name(&subject, &self.policy);
+                left = left.saturating_sub(candidates.len().saturating_mul(iterations(&subject)));
+                part.push((tried.none(&subject), subject, candidates));
             }
-            let hits = self.search(subject, chunk, |word| word.candidate.check)?;
-            tried.add(chunk.len(), hits);
-            tried.last_word_id = chunk.last().map_or(tried.last_word_id, |word| word.id);
+            let guesses: Vec<_> = part
+                .iter()
+                .map(|(_, subject, candidates)| password_audit::Guesses { subject, candidates })
+                .collect();
+            let hits = self.search(&guesses, |candidate| candidate.check)?;
+            for ((mut tried, _, candidates), hits) in part.into_iter().zip(hits) {
+                tried.add(candidates.len(), hits);
+                results.push(tried);
+            }
         }
-        self.words.list = words;
-        Ok(tried.tested != before)
+        Ok(results)
     }
 
-    fn words_per_search(&self, subject: &Subject) -> usize {
-        let iterations = subject.secret.as_ref().and_then(|secret| secret.iterations());
-        let iterations = iterations.and_then(|n| usize::try_from(n).ok()).unwrap_or(1).max(1);
-        (ITERATIONS_PER_SEARCH / iterations).max(16) * self.threads
+    /// Whether the time is over. It never is before the first search.
+    fn is_over(&self) -> bool {
+        self.searched && Instant::now() >= self.until
     }
 
-    /// Ids of the checks that were hit.
+    fn iterations_per_search(&self) -> usize {
+        ITERATIONS_PER_SEARCH * self.threads
+    }
+
+    /// For each subject the ids of the checks that were hit.
     fn search<C: AsRef<[u8]> + Sync>(
         &mut self,
-        subject: &Subject,
-        candidates: &[C],
+        guesses: &[password_audit::Guesses<'_, C>],
         check: impl Fn(&C) -> &'static AuditCheck,
-    ) -> Result<Vec<&'static str>, Error> {
-        self.searched = true;
-        let hits = password_audit::guess(subject, &self.policy, candidates, |search| {
+    ) -> Result<Vec<Vec<&'static str>>, Error> {
+        self.searched |= guesses.iter().any(|guess| !guess.candidates.is_empty());
+        let hits = password_audit::guess(guesses, &self.policy, |search| {
             search_threads::run(search, self.threads)
         })?;
-        let checks = password_audit::checks_of(candidates, &hits, check);
-        Ok(checks.into_iter().map(|check| check.id).collect())
+        let ids = |(guess, hits): (&password_audit::Guesses<'_, C>, Vec<usize>)| {
+            let checks = password_audit::checks_of(guess.candidates, &hits, &check);
+            checks.into_iter().map(|check| check.id).collect()
+        };
+        Ok(guesses.iter().zip(hits).map(ids).collect())
     }
+}
+
+/// What one candidate costs, in iterations of SCRAM-SHA-256.
+fn iterations(subject: &Subject) -> usize {
+    let iterations = subject.secret.as_ref().and_then(|secret| secret.iterations());
+    iterations.and_then(|n| usize::try_from(n).ok()).unwrap_or(1).max(1)
 }
 
 impl Tried {
+    /// Of a secret that is there, before anything was tried.
+    fn none(self, subject: &Subject) -> Self {
+        Self { tested: Some(0), subject: subject.name.clone(), ..self }
+    }
+
     fn add(&mut self, count: usize, hits: Vec<&'static str>) {
         self.tested = self.tested.map(|tested| tested + i64::try_from(count).unwrap_or(i64::MAX));
         self.check_ids.extend(hits);
-    }
-}
-
-/// Words that were read last.
-struct Words {
-    after: Option<i32>,
-    list: Vec<Word>,
-}
-
-struct Word {
-    id: i32,
-    candidate: Candidate,
-}
-
-impl AsRef<[u8]> for Word {
-    fn as_ref(&self) -> &[u8] {
-        self.candidate.as_ref()
-    }
-}
-
-impl Words {
-    fn load(&mut self, after: i32) -> Result<(), ErrorReport> {
-        if self.after == Some(after) {
-            return Ok(());
-        }
-        let list = query(WORDS, &[after.into(), WORDS_PER_READ.into()], |row| {
-            let id = row.value("word_id")?;
-            let check = password_audit::check(&row.text("check_id")?);
-            let word: Vec<u8> = row.value("word")?;
-            Ok(check.map(|check| Word { id, candidate: Candidate::new(check, &word) }))
-        })?;
-        self.list = list.into_iter().flatten().collect();
-        self.after = Some(after);
-        Ok(())
     }
 }

@@ -7,7 +7,7 @@ mod tally;
 
 use std::time::Duration;
 
-use password_audit::{Candidate, Policy, Subject, SubjectHit};
+use password_audit::{AuditCheck, Candidate, Policy, Subject, SubjectHit};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -24,6 +24,9 @@ use crate::pg::text::{ServerText, Utf8};
 use row::{COLUMNS, FIRST_COLUMNS, ScanRow, ScanSink};
 use secrets::Secret;
 use tally::Tally;
+
+/// Roles on whose secrets one search tries passwords. They share its lanes and threads.
+const ROLES_PER_SEARCH: usize = 500;
 
 /// `scram_internal.scan_source(source text, guesses boolean, check_id text) returns setof
 /// scram_internal.scan_row`
@@ -268,15 +271,21 @@ fn scan_roles(sink: &ScanSink, guesses: bool, listed: Option<&str>) -> Result<()
     push_unjudged(sink, unjudged);
     let mut tally = Tally::of_roles();
     let mut secrets = Vec::new();
-    for (role, subject) in roles.oids.iter().zip(&roles.subjects) {
-        let mut hits = password_audit::scan_subject(subject, &judge.policy);
-        hits.retain(|hit| !unjudged.contains(&hit.check.id));
-        if guesses {
-            hits.extend(guess(subject, &judge.policy, &by_server)?);
+    let parts = roles.oids.chunks(ROLES_PER_SEARCH).zip(roles.subjects.chunks(ROLES_PER_SEARCH));
+    for (oids, subjects) in parts {
+        let guessed = if guesses {
+            guess(subjects, &judge.policy, &by_server)?
+        } else {
+            vec![Vec::new(); subjects.len()]
+        };
+        for ((role, subject), guessed) in oids.iter().zip(subjects).zip(guessed) {
+            let mut hits = password_audit::scan_subject(subject, &judge.policy);
+            hits.retain(|hit| !unjudged.contains(&hit.check.id));
+            hits.extend(guessed.into_iter().filter_map(hit_of));
+            push_listed(sink, subject, &hits, listed);
+            tally.add(subject, hits);
+            secrets.extend(judge.secret(subject, Some(*role)));
         }
-        push_listed(sink, subject, &hits, listed);
-        tally.add(subject, hits);
-        secrets.extend(judge.secret(subject, Some(*role)));
     }
     let subjects = tally.subjects;
     tally.push(sink);
@@ -292,23 +301,22 @@ fn push_unjudged(sink: &ScanSink, checks: &[&'static str]) {
     }
 }
 
-/// The checks that try passwords and hit a role, with what they say.
+/// For each role the checks that try passwords and hit it.
 fn guess(
-    subject: &Subject,
+    subjects: &[Subject],
     policy: &Policy,
     by_server: &[Candidate],
-) -> Result<Vec<SubjectHit>, ErrorReport> {
+) -> Result<Vec<Vec<&'static AuditCheck>>, ErrorReport> {
     let workers = guc::search_threads();
-    let hits = password_audit::guess_names(subject, policy, by_server, |search| {
+    Ok(password_audit::guess_names(subjects, policy, by_server, |search| {
         search_threads::run(search, workers)
-    })?;
-    Ok(hits
-        .into_iter()
-        .filter_map(|check| {
-            let evidence = check.guess_evidence()?.to_owned();
-            Some(SubjectHit { check, severity: check.severity, evidence, context: String::new() })
-        })
-        .collect())
+    })?)
+}
+
+/// What a check that tries passwords says.
+fn hit_of(check: &'static AuditCheck) -> Option<SubjectHit> {
+    let evidence = check.guess_evidence()?.to_owned();
+    Some(SubjectHit { check, severity: check.severity, evidence, context: String::new() })
 }
 
 fn scan_rows(

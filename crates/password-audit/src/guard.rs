@@ -209,12 +209,12 @@ fn hits(
     candidates: &[Candidate],
     search: impl Fn(&Search<'_, Candidate>),
 ) -> Vec<&'static str> {
-    let found = guess::guess(subject, policy, candidates, |run| {
+    let found = guess::guess(&[guess::Guesses { subject, candidates }], policy, |run| {
         search(run);
         Ok::<_, Infallible>(())
     });
     let Ok(found) = found;
-    let checks = guess::checks_of(candidates, &found, |candidate| candidate.check);
+    let checks = guess::checks_of(candidates, &found.concat(), |candidate| candidate.check);
     checks.into_iter().map(|check| check.id).collect()
 }
 

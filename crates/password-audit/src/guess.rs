@@ -7,7 +7,7 @@ use super::{AuditCheck, CHECKS, CheckKind, Policy, StoredSecret, Subject};
 use crate::identify::Kind;
 use scram_core::keys::{HmacKey, Key};
 use scram_core::mechanism::Mechanism;
-use scram_core::search::{Md5Hash, Search, Target};
+use scram_core::search::{Md5Hash, Search, Target, Trial};
 
 /// Increase it when [`candidates_by_name`] changes its result for the same subject and year.
 const REVISION: i32 = 2;
@@ -95,39 +95,57 @@ fn takes_passwords(secret: &StoredSecret) -> bool {
         || secret.verifier().is_some_and(|v| v.mechanism() != Mechanism::ScramSha1)
 }
 
-/// The positions of all candidates that are the password. There can be several, because checks can
-/// share a candidate.
+/// A subject, and the candidates to try on its secret.
+#[derive(Debug)]
+pub struct Guesses<'a, C> {
+    /// The subject.
+    pub subject: &'a Subject,
+    /// The candidates, as they would be typed.
+    pub candidates: &'a [C],
+}
+
+/// For each element of `guesses` the positions of all candidates that are the password. There can be several,
+/// because checks can share a candidate.
 ///
 /// All candidates are tried even after a hit, so that neither the time nor the number of tries
-/// tells which one it was.
+/// tells which one it was. One search tries them on all secrets, so that few candidates for each of many
+/// secrets keep the CPU's vector lanes full.
 ///
 /// # Errors
 ///
-/// Errors of `search`, which must run each [`Search`] to its end or return an error.
+/// Errors of `search`, which must run the [`Search`] to its end or return an error.
 pub fn guess<C: AsRef<[u8]>, E>(
-    subject: &Subject,
+    guesses: &[Guesses<'_, C>],
     policy: &Policy,
-    candidates: &[C],
-    mut search: impl FnMut(&Search<'_, C>) -> Result<(), E>,
-) -> Result<Vec<usize>, E> {
-    let mut hits = Vec::new();
-    let Some(secret) = subject.secret.as_ref().filter(|_| is_tried(subject, policy)) else {
-        return Ok(hits);
-    };
-    let md5 = Md5Hash::new(secret.text(), &subject.name_bytes);
-    let target = || secret.verifier().map(Target::Scram).or_else(|| md5.as_ref().map(Target::Md5));
-    let mut tried = 0;
-    while let (Some(target), Some(rest)) = (target(), candidates.get(tried..)) {
-        if rest.is_empty() {
-            break;
+    search: impl FnOnce(&Search<'_, C>) -> Result<(), E>,
+) -> Result<Vec<Vec<usize>>, E> {
+    let hashes: Vec<_> = guesses.iter().map(|guess| md5_hash(guess.subject)).collect();
+    let mut trials = Vec::with_capacity(guesses.len());
+    let mut subjects = Vec::with_capacity(guesses.len());
+    for ((number, guess), hash) in guesses.iter().enumerate().zip(&hashes) {
+        let secret = guess.subject.secret.as_ref().filter(|_| is_tried(guess.subject, policy));
+        let scram = secret.and_then(|secret| secret.verifier().map(Target::Scram));
+        let md5 = || secret.and_then(|_| hash.as_ref().map(Target::Md5));
+        if let Some(target) = scram.or_else(md5) {
+            trials.push(Trial { target, candidates: guess.candidates });
+            subjects.push(number);
         }
-        let run = Search::new(target, rest);
-        search(&run)?;
-        let Some(hit) = run.found() else { break };
-        hits.push(tried + hit);
-        tried += hit + 1;
+    }
+    let run = Search::all(trials);
+    search(&run)?;
+    let mut hits = vec![Vec::new(); guesses.len()];
+    for (trial, candidate) in run.hits() {
+        if let Some(hits) = subjects.get(trial).and_then(|number| hits.get_mut(*number)) {
+            hits.push(candidate);
+        }
     }
     Ok(hits)
+}
+
+/// The subject's MD5 hash, if its secret is one.
+fn md5_hash(subject: &Subject) -> Option<Md5Hash> {
+    let secret = subject.secret.as_ref().filter(|secret| secret.verifier().is_none())?;
+    Md5Hash::new(secret.text(), &subject.name_bytes)
 }
 
 /// The checks of these hits, each once.

@@ -23,7 +23,7 @@ use scram_core::verifier::Minimum;
 pub use checks::{CHECKS, LOGGING_SETTINGS, OFF_BY_DEFAULT};
 pub use client_limits::ClientKind;
 pub use guess::{
-    Candidate, candidates_by_name, candidates_by_server, checks_of, count_by_name, guess,
+    Candidate, Guesses, candidates_by_name, candidates_by_server, checks_of, count_by_name, guess,
     guess_version, is_tried, secret_digest, text_digest,
 };
 pub use hba::HbaRule;
@@ -221,22 +221,37 @@ pub fn scan_server(
         .collect()
 }
 
-/// Tries the passwords that names suggest on one subject: all candidates but the word list. Returns the
-/// checks that hit. `by_server`: the result of [`candidates_by_server`].
+/// Tries the passwords that names suggest on subjects: all candidates but the word list. Returns for each
+/// subject the checks that hit. `by_server`: the result of [`candidates_by_server`].
 ///
 /// # Errors
 ///
-/// Returns the errors of `search`, which runs each [`Search`] to its end on any number of threads.
+/// Returns the errors of `search`, which runs the [`Search`] to its end on any number of threads.
 pub fn guess_names<E>(
-    subject: &Subject,
+    subjects: &[Subject],
     policy: &Policy,
     by_server: &[Candidate],
-    search: impl FnMut(&Search<'_, Candidate>) -> Result<(), E>,
-) -> Result<Vec<&'static AuditCheck>, E> {
-    let mut candidates = candidates_by_name(subject, policy);
-    candidates.extend_from_slice(by_server);
-    let hits = guess::guess(subject, policy, &candidates, search)?;
-    Ok(checks_of(&candidates, &hits, |candidate| candidate.check))
+    search: impl FnOnce(&Search<'_, Candidate>) -> Result<(), E>,
+) -> Result<Vec<Vec<&'static AuditCheck>>, E> {
+    let candidates: Vec<Vec<Candidate>> = subjects
+        .iter()
+        .map(|subject| {
+            let mut candidates = candidates_by_name(subject, policy);
+            candidates.extend_from_slice(by_server);
+            candidates
+        })
+        .collect();
+    let guesses: Vec<_> = subjects
+        .iter()
+        .zip(&candidates)
+        .map(|(subject, candidates)| Guesses { subject, candidates })
+        .collect();
+    let hits = guess::guess(&guesses, policy, search)?;
+    Ok(candidates
+        .iter()
+        .zip(hits)
+        .map(|(candidates, hits)| checks_of(candidates, &hits, |candidate| candidate.check))
+        .collect())
 }
 
 /// The check with this id.

@@ -95,7 +95,7 @@ fn names_in_another_encoding() {
 fn a_search_can_fail() {
     let subjects = [role("abc", strict("pw", 4096, SALT))];
     let mut searches = 0;
-    let result = password_audit::guess_names(&subjects[0], &policy(), &[], |search| {
+    let result = password_audit::guess_names(&subjects, &policy(), &[], |search| {
         searches += 1;
         search.stop();
         Err("cancelled")

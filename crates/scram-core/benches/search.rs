@@ -7,9 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
-use scram_core::search::{Md5Hash, Search, Target};
+use scram_core::search::{Md5Hash, Search, Target, Trial};
 use scram_core::{Mechanism, Parameters, Password, Verifier};
-use sha256_lanes::Pbkdf2;
+use sha256_lanes::{Batch, Pbkdf2};
 
 const SALT: &[u8] = b"sixteen bytes!!!";
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("positive");
@@ -45,18 +45,54 @@ fn main() {
     group.bench_function("raw loop", |b| {
         let pbkdf2 = Pbkdf2::new(SALT, ITERATIONS);
         b.iter(|| {
-            for words in words.chunks(16) {
-                let mut batch = pbkdf2.batch(black_box(words));
-                while !batch.is_done() {
-                    batch.advance(u32::MAX);
+            let mut batch = Batch::new();
+            let mut words = black_box(&words).iter();
+            loop {
+                while batch.room() > 0
+                    && let Some(word) = words.next()
+                {
+                    batch.push(0, word.as_bytes(), &pbkdf2);
                 }
-                black_box(batch);
+                if batch.is_empty() {
+                    break;
+                }
+                batch.advance(u32::MAX);
+                while let Some(key) = batch.pop() {
+                    black_box(key);
+                }
             }
         });
     });
     for threads in [1, 2] {
         group.bench_function(format!("search, {threads} threads"), |b| {
             b.iter(|| search(Target::Scram(&verifier), &words, threads));
+        });
+    }
+    group.finish();
+
+    // What names suggest on many roles: one search for all, and one search for each as a comparison.
+    let verifiers: Vec<Verifier> = (0..40_u8)
+        .map(|i| {
+            let salt = [SALT, &[i]].concat();
+            let parameters = Parameters::new(Mechanism::ScramSha256, ITERATIONS, salt);
+            Verifier::derive(parameters.expect("in range"), &password, || ())
+        })
+        .collect();
+    let guesses = &words[..25];
+    let mut group = criterion.benchmark_group("40 verifiers, 25 candidates each");
+    group.throughput(Throughput::Elements(1000));
+    for threads in [1, 2] {
+        group.bench_function(format!("one search, {threads} threads"), |b| {
+            b.iter(|| {
+                let trial = |v| Trial { target: Target::Scram(v), candidates: black_box(guesses) };
+                run(&Search::all(verifiers.iter().map(trial).collect()), threads).hits().len()
+            });
+        });
+        group.bench_function(format!("a search for each, {threads} threads"), |b| {
+            b.iter(|| {
+                let found = |v| search(Target::Scram(v), guesses, threads);
+                verifiers.iter().filter_map(found).count()
+            });
         });
     }
     group.finish();
@@ -71,12 +107,15 @@ fn main() {
 }
 
 fn search(target: Target<'_>, words: &[String], threads: usize) -> Option<usize> {
-    let search = Search::new(target, black_box(words));
+    run(&Search::new(target, black_box(words)), threads).found()
+}
+
+fn run<'s, 'a>(search: &'s Search<'a, String>, threads: usize) -> &'s Search<'a, String> {
     thread::scope(|scope| {
         for _ in 1..threads {
             scope.spawn(|| search.work(|| ()));
         }
         search.work(|| ());
     });
-    search.found()
+    search
 }

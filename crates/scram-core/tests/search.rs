@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use proptest::prelude::*;
-use scram_core::search::{Md5Hash, Search, Target};
+use scram_core::search::{Md5Hash, Search, Target, Trial};
 use scram_core::{Mechanism, Parameters, Password, Verifier};
 
 const MECHANISMS: [Mechanism; 3] =
@@ -24,16 +24,20 @@ fn found<C: AsRef<[u8]> + Sync>(
     threads: usize,
 ) -> Option<usize> {
     let search = Search::new(target, candidates);
+    run(&search, threads);
+    if search.found().is_none() {
+        assert_eq!(search.tried(), candidates.len());
+    }
+    search.found()
+}
+
+fn run<C: AsRef<[u8]> + Sync>(search: &Search<'_, C>, threads: usize) {
     thread::scope(|scope| {
         for _ in 1..threads {
             scope.spawn(|| search.work(|| ()));
         }
         search.work(|| ());
     });
-    if search.found().is_none() {
-        assert_eq!(search.tried(), candidates.len());
-    }
-    search.found()
 }
 
 #[test]
@@ -132,6 +136,47 @@ fn md5() {
     assert_eq!(format!("{hash:?}"), "Md5Hash { .. }");
 }
 
+/// Secrets of every kind, with salts and counts of their own, in one search that finds each hit.
+#[test]
+fn many_secrets_in_one_search() {
+    let hash = Md5Hash::new("md5ee69efad287c7423caf0b3229d71f567", b"alice").expect("a hash");
+    let verifiers: Vec<_> = (0..60_u8)
+        .map(|i| {
+            let mechanism = MECHANISMS[usize::from(i % 7 == 0) + usize::from(i % 11 != 0)];
+            let iterations = NonZeroU32::new(1 + u32::from(i) * 37 % 900).expect("positive");
+            let salt = vec![i; 1 + usize::from(i) * 5];
+            let parameters = Parameters::new(mechanism, iterations, salt).expect("in range");
+            Verifier::derive(
+                parameters,
+                &Password::prepare(format!("p{}", i % 9).as_bytes()),
+                || (),
+            )
+        })
+        .collect();
+    let words: Vec<_> = (0..12).map(|i| format!("p{i}")).collect();
+    let with_pencil = [&words[..], &["pencil".to_owned(), "pencil".to_owned()]].concat();
+    for threads in 1..=4 {
+        let mut trials = vec![Trial { target: Target::Md5(&hash), candidates: &with_pencil[..] }];
+        let mut hits = vec![(0, 12), (0, 13)];
+        for (i, verifier) in verifiers.iter().enumerate() {
+            // Some without a hit, some without a candidate.
+            let candidates = &words[..i % 13];
+            trials.push(Trial { target: Target::Scram(verifier), candidates });
+            if i % 9 < candidates.len() {
+                hits.push((i + 1, i % 9));
+            }
+        }
+        let count = trials.iter().map(|trial| trial.candidates.len()).sum::<usize>();
+        let search = Search::all(trials);
+        run(&search, threads);
+        assert_eq!(search.hits(), hits, "{threads} threads");
+        assert_eq!(search.tried(), count);
+    }
+    let nothing: Search<'_, &str> = Search::all(Vec::new());
+    run(&nothing, 2);
+    assert_eq!((nothing.hits(), nothing.found(), nothing.threads(4)), (Vec::new(), None, 1));
+}
+
 #[test]
 fn threads_that_pay() {
     let cases = [
@@ -204,11 +249,43 @@ fn a_tick_may_unwind() {
 #[test]
 fn nothing_secret_is_printed() {
     let verifier = verifier(Mechanism::ScramSha256, "pencil", 1);
-    let shown = format!("{:?}", Search::new(Target::Scram(&verifier), &["pencil"]));
+    let search = Search::new(Target::Scram(&verifier), &["pencil"]);
+    let trial = Trial { target: Target::Scram(&verifier), candidates: &["pencil"] };
+    let shown = format!("{search:?} {trial:?}");
     assert!(!shown.contains("pencil"), "{shown}");
 }
 
 proptest! {
+    /// The hits of many secrets are those of one call of `verify` for each candidate.
+    #[test]
+    fn all_as_verify(
+        secrets in prop::collection::vec((0_usize..4, 1_u32..200, prop::collection::vec(0_usize..4, 0..9)), 0..12),
+        threads in 1_usize..4,
+    ) {
+        let words = ["", "a", "b", "\u{2168}"];
+        let verifiers: Vec<_> = secrets
+            .iter()
+            .map(|(word, iterations, _)| verifier(Mechanism::ScramSha256, words[*word], *iterations))
+            .collect();
+        let candidates: Vec<Vec<_>> =
+            secrets.iter().map(|(_, _, tried)| tried.iter().map(|i| words[*i]).collect()).collect();
+        let mut expected = Vec::new();
+        for (i, (verifier, candidates)) in verifiers.iter().zip(&candidates).enumerate() {
+            for (j, candidate) in candidates.iter().enumerate() {
+                if verifier.verify(&Password::prepare(candidate.as_bytes()), || ()) {
+                    expected.push((i, j));
+                }
+            }
+        }
+        let mut trials = Vec::new();
+        for (verifier, candidates) in verifiers.iter().zip(&candidates) {
+            trials.push(Trial { target: Target::Scram(verifier), candidates: &candidates[..] });
+        }
+        let search = Search::all(trials);
+        run(&search, threads);
+        prop_assert_eq!(search.hits(), expected);
+    }
+
     /// The result is the same as that of one call of `verify` for each candidate.
     #[test]
     fn as_verify(

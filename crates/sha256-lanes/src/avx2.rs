@@ -15,11 +15,11 @@ pub(crate) fn is_available() -> bool {
     is_x86_feature_detected!("avx2")
 }
 
-/// Runs `iterations` of the eight lanes from `first` on, which is 0 or 8.
-pub(crate) fn advance(lanes: &mut Lanes, first: usize, iterations: u32) {
+/// Runs `iterations` of the first eight lanes.
+pub(crate) fn advance(lanes: &mut Lanes, iterations: u32) {
     assert!(is_available(), "AVX2");
     // SAFETY: the CPU has AVX2, as was just asserted.
-    unsafe { run(lanes, first, iterations) }
+    unsafe { run(lanes, iterations) }
 }
 
 kernel!(#[target_feature(enable = "avx2")]);
@@ -32,19 +32,19 @@ fn splat(word: u32) -> V {
 
 #[target_feature(enable = "avx2")]
 #[inline]
-fn load(row: &[u32; MAX_LANES], first: usize) -> V {
+fn load(row: &[u32; MAX_LANES]) -> V {
     let mut lanes = [0; LANES];
-    lanes.copy_from_slice(&row[first..first + LANES]);
+    lanes.copy_from_slice(&row[..LANES]);
     // SAFETY: 32 bytes to 32 bytes, and every bit pattern is a vector.
     unsafe { core::mem::transmute::<[u32; LANES], V>(lanes) }
 }
 
 #[target_feature(enable = "avx2")]
 #[inline]
-fn store(row: &mut [u32; MAX_LANES], first: usize, v: V) {
+fn store(row: &mut [u32; MAX_LANES], v: V) {
     // SAFETY: 32 bytes to 32 bytes, and every bit pattern is an array of integers.
     let lanes = unsafe { core::mem::transmute::<V, [u32; LANES]>(v) };
-    row[first..first + LANES].copy_from_slice(&lanes);
+    row[..LANES].copy_from_slice(&lanes);
 }
 
 #[target_feature(enable = "avx2")]

@@ -19,7 +19,7 @@ pub(crate) fn is_available() -> bool {
 pub(crate) fn advance(lanes: &mut Lanes, iterations: u32) {
     assert!(is_available(), "AVX-512F");
     // SAFETY: the CPU has AVX-512F, as was just asserted.
-    unsafe { run(lanes, 0, iterations) }
+    unsafe { run(lanes, iterations) }
 }
 
 kernel!(#[target_feature(enable = "avx512f")]);
@@ -32,14 +32,14 @@ fn splat(word: u32) -> V {
 
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn load(row: &[u32; MAX_LANES], _first: usize) -> V {
+fn load(row: &[u32; MAX_LANES]) -> V {
     // SAFETY: 64 bytes to 64 bytes, and every bit pattern is a vector.
     unsafe { core::mem::transmute::<[u32; LANES], V>(*row) }
 }
 
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn store(row: &mut [u32; MAX_LANES], _first: usize, v: V) {
+fn store(row: &mut [u32; MAX_LANES], v: V) {
     // SAFETY: 64 bytes to 64 bytes, and every bit pattern is an array of integers.
     *row = unsafe { core::mem::transmute::<V, [u32; LANES]>(v) };
 }

@@ -5,9 +5,9 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 
 use crate::block::Compress;
-use crate::portable;
 #[cfg(target_arch = "x86_64")]
-use crate::{avx2, avx512, sha_ni};
+use crate::{avx2, avx512, sha_ni, two_units};
+use crate::{portable, self_test};
 
 /// The environment variable that forces a backend where the caller doesn't.
 const VARIABLE: &str = "SHA256_LANES_BACKEND";
@@ -24,19 +24,38 @@ pub enum Backend {
     Portable,
     /// Four interleaved streams of the SHA extensions.
     ShaNi,
+    /// Two groups of eight streams: rounds by the SHA extensions, message schedule by AVX2.
+    ShaNiAvx2,
+    /// Two groups of eight streams: rounds by the SHA extensions, message schedule by AVX-512VL.
+    ShaNiAvx512,
 }
 
 impl Backend {
     /// Every backend of this library, whether this CPU supports it or not.
-    pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::ShaNi, Self::Avx512];
+    pub const ALL: [Self; 6] =
+        [Self::Portable, Self::Avx2, Self::ShaNi, Self::ShaNiAvx2, Self::Avx512, Self::ShaNiAvx512];
 
     /// The backends that this CPU supports.
     pub fn available() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|backend| backend.is_available())
     }
 
-    /// Whether this CPU has it.
+    /// Whether this CPU has the instructions, and the backend derives with them what the portable one does.
+    /// The first call in a process compares them, which takes some ten microseconds.
     pub fn is_available(self) -> bool {
+        static RESULTS: [OnceLock<bool>; Backend::ALL.len()] =
+            [const { OnceLock::new() }; Backend::ALL.len()];
+
+        match Self::ALL.iter().position(|backend| *backend == self) {
+            Some(place) => {
+                *RESULTS[place].get_or_init(|| self.is_supported() && self_test::passes(self))
+            }
+            None => false,
+        }
+    }
+
+    /// Whether this CPU has the instructions.
+    fn is_supported(self) -> bool {
         match self {
             Self::Portable => true,
             #[cfg(target_arch = "x86_64")]
@@ -45,6 +64,10 @@ impl Backend {
             Self::Avx512 => avx512::is_available(),
             #[cfg(target_arch = "x86_64")]
             Self::ShaNi => sha_ni::is_available(),
+            #[cfg(target_arch = "x86_64")]
+            Self::ShaNiAvx2 => two_units::has_avx2(),
+            #[cfg(target_arch = "x86_64")]
+            Self::ShaNiAvx512 => two_units::has_avx512(),
             #[cfg(not(target_arch = "x86_64"))]
             _ => false,
         }
@@ -54,7 +77,7 @@ impl Backend {
     pub const fn lanes(self) -> usize {
         match self {
             Self::Avx2 => 8,
-            Self::Avx512 => 16,
+            Self::Avx512 | Self::ShaNiAvx2 | Self::ShaNiAvx512 => 16,
             Self::Portable => portable::LANES,
             Self::ShaNi => 4,
         }
@@ -67,6 +90,8 @@ impl Backend {
             Self::Avx512 => "avx512",
             Self::Portable => "portable",
             Self::ShaNi => "sha_ni",
+            Self::ShaNiAvx2 => "sha_ni_avx2",
+            Self::ShaNiAvx512 => "sha_ni_avx512",
         }
     }
 

@@ -145,22 +145,22 @@ macro_rules! kernel {
             ]
         }
 
-        /// Runs `iterations` of the lanes from `first` on.
+        /// Runs `iterations` of the first lanes.
         $(#[$attribute])*
-        fn run(lanes: &mut Lanes, first: usize, iterations: u32) {
+        fn run(lanes: &mut Lanes, iterations: u32) {
             let mut halves = [splat(0); 8];
             for (v, row) in halves.iter_mut().zip(&lanes.inner) {
-                *v = load(row, first);
+                *v = load(row);
             }
             let inner = precompute(halves);
             for (v, row) in halves.iter_mut().zip(&lanes.outer) {
-                *v = load(row, first);
+                *v = load(row);
             }
             let outer = precompute(halves);
             let (mut u, mut key) = ([splat(0); 8], [splat(0); 8]);
             for i in 0..8 {
-                u[i] = load(&lanes.u[i], first);
-                key[i] = load(&lanes.key[i], first);
+                u[i] = load(&lanes.u[i]);
+                key[i] = load(&lanes.key[i]);
             }
 
             for _ in 0..iterations {
@@ -171,8 +171,8 @@ macro_rules! kernel {
             }
 
             for i in 0..8 {
-                store(&mut lanes.u[i], first, u[i]);
-                store(&mut lanes.key[i], first, key[i]);
+                store(&mut lanes.u[i], u[i]);
+                store(&mut lanes.key[i], key[i]);
             }
         }
     };

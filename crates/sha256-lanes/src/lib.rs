@@ -6,9 +6,11 @@ mod chain;
 mod backend;
 mod batch;
 mod block;
+mod calibration;
 mod lanes;
 mod plan;
 mod portable;
+mod self_test;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -16,9 +18,12 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod sha_ni;
+#[cfg(target_arch = "x86_64")]
+mod two_units;
 
 pub use backend::{Backend, Unavailable, UnknownBackend};
 pub use batch::{Batch, Pbkdf2};
+pub use calibration::{backend_report, calibrate};
 pub use lanes::MAX_LANES;
 
 /// The length of a derived key, in bytes.

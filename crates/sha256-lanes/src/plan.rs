@@ -1,46 +1,57 @@
 //! Which lanes of a batch are derived together, and by which code.
 
 use crate::backend::Backend;
+use crate::calibration::Speeds;
 use crate::lanes::Lanes;
 use crate::portable;
 #[cfg(target_arch = "x86_64")]
-use crate::{avx2, avx512, sha_ni};
+use crate::{avx2, avx512, sha_ni, two_units};
 
-/// Lanes that are derived together.
+/// Lanes that are derived together: the first ones of a batch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct LaneGroup {
     pub(crate) backend: Backend,
-    pub(crate) first: usize,
     pub(crate) count: usize,
 }
 
 impl LaneGroup {
-    /// The next group of a batch of `lanes`; the lanes below `first` are done.
+    /// The group of a batch with so many lanes in use.
     ///
-    /// Unless a backend is forced, it is the fastest one for the remaining lanes. Lanes of a vector
-    /// that would stay empty count as a cost.
-    pub(crate) fn next(forced: Option<Backend>, first: usize, lanes: usize) -> Self {
-        let rest = lanes - first;
-        let backend = forced.unwrap_or_else(|| quickest(rest, Backend::is_available));
-        // A vector group starts at a multiple of its own width: only whole groups go before it.
-        Self { backend, first, count: rest.min(backend.lanes()) }
+    /// Unless a backend is forced, it is the fastest one for so many. Lanes of a vector that would stay
+    /// empty count as a cost.
+    pub(crate) fn of(forced: Option<Backend>, lanes: usize) -> Self {
+        let backend = forced.unwrap_or_else(|| match Speeds::measured() {
+            Some(speeds) => speeds.quickest(lanes),
+            None => quickest(lanes, Backend::is_available),
+        });
+        Self { backend, count: lanes.min(backend.lanes()) }
     }
 
     /// Runs `iterations` of the group.
     pub(crate) fn advance(self, lanes: &mut Lanes, iterations: u32) {
         match self.backend {
             #[cfg(target_arch = "x86_64")]
-            Backend::Avx2 => avx2::advance(lanes, self.first, iterations),
+            Backend::Avx2 => avx2::advance(lanes, iterations),
             #[cfg(target_arch = "x86_64")]
             Backend::Avx512 => avx512::advance(lanes, iterations),
             #[cfg(target_arch = "x86_64")]
-            Backend::ShaNi => sha_ni::advance(lanes, self.first, self.count, iterations),
-            _ => portable::advance(lanes, self.first, iterations),
+            Backend::ShaNi => sha_ni::advance(lanes, self.count, iterations),
+            #[cfg(target_arch = "x86_64")]
+            Backend::ShaNiAvx2 => two_units::advance_avx2(lanes, iterations),
+            #[cfg(target_arch = "x86_64")]
+            Backend::ShaNiAvx512 => two_units::advance_avx512(lanes, iterations),
+            _ => portable::advance(lanes, iterations),
         }
     }
 }
 
-/// The backend for the first group of this many lanes.
+/// How many lanes of a batch are worth filling: those of the fastest backend for many.
+pub(crate) fn width(forced: Option<Backend>) -> usize {
+    LaneGroup::of(forced, crate::MAX_LANES).count
+}
+
+/// The backend for the first group of this many lanes, where none was measured: one that needs no
+/// calibration to be a good choice.
 ///
 /// The limits come from the benchmark: on an EPYC 9004 a group of AVX-512 takes as long as 15 lanes
 /// of SHA-NI; a group of AVX2 less than two lanes of portable code.
@@ -61,17 +72,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_cover_every_lane_once() {
-        for forced in Backend::ALL.into_iter().map(Some).chain([None]) {
+    fn a_group_has_lanes_of_its_backend() {
+        for forced in Backend::available().map(Some).chain([None]) {
             for lanes in 1..=crate::MAX_LANES {
-                let mut first = 0;
-                while first < lanes {
-                    let group = LaneGroup::next(forced, first, lanes);
-                    assert_eq!(group.first, first);
-                    assert!((1..=group.backend.lanes()).contains(&group.count), "{group:?}");
-                    first += group.count;
-                }
-                assert_eq!(first, lanes);
+                let group = LaneGroup::of(forced, lanes);
+                let most = group.backend.lanes().min(lanes);
+                assert!((1..=most).contains(&group.count), "{group:?}");
             }
         }
     }

@@ -8,9 +8,9 @@ pub(crate) const LANES: usize = 1;
 
 type V = u32;
 
-/// Runs `iterations` of the lane `first`.
-pub(crate) fn advance(lanes: &mut Lanes, first: usize, iterations: u32) {
-    run(lanes, first, iterations);
+/// Runs `iterations` of the first lane.
+pub(crate) fn advance(lanes: &mut Lanes, iterations: u32) {
+    run(lanes, iterations);
 }
 
 /// The compression function on any block (FIPS 180-4 section 6.2.2).
@@ -43,12 +43,12 @@ fn splat(word: u32) -> V {
     word
 }
 
-fn load(row: &[u32; MAX_LANES], first: usize) -> V {
-    row[first]
+fn load(row: &[u32; MAX_LANES]) -> V {
+    row[0]
 }
 
-fn store(row: &mut [u32; MAX_LANES], first: usize, v: V) {
-    row[first] = v;
+fn store(row: &mut [u32; MAX_LANES], v: V) {
+    row[0] = v;
 }
 
 fn add(x: V, y: V) -> V {

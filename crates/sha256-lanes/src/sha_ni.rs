@@ -17,16 +17,16 @@ pub(crate) fn is_available() -> bool {
         && is_x86_feature_detected!("sse4.1")
 }
 
-/// Runs `iterations` of `count` lanes, 1 to 4, from `first` on.
-pub(crate) fn advance(lanes: &mut Lanes, first: usize, count: usize, iterations: u32) {
+/// Runs `iterations` of the first `count` lanes, 1 to 4.
+pub(crate) fn advance(lanes: &mut Lanes, count: usize, iterations: u32) {
     assert!(is_available(), "SHA extensions");
     // SAFETY: the CPU has the SHA extensions, SSSE3 and SSE4.1, as was just asserted.
     unsafe {
         match count {
-            1 => run::<1>(lanes, first, iterations),
-            2 => run::<2>(lanes, first, iterations),
-            3 => run::<3>(lanes, first, iterations),
-            _ => run::<4>(lanes, first, iterations),
+            1 => run::<1>(lanes, iterations),
+            2 => run::<2>(lanes, iterations),
+            3 => run::<3>(lanes, iterations),
+            _ => run::<4>(lanes, iterations),
         }
     }
 }
@@ -103,14 +103,14 @@ fn compress<const N: usize>(from: &[Pair; N], message: &[Pair; N]) -> [Pair; N] 
 }
 
 #[target_feature(enable = "sha,ssse3,sse4.1")]
-fn run<const N: usize>(lanes: &mut Lanes, first: usize, iterations: u32) {
+fn run<const N: usize>(lanes: &mut Lanes, iterations: u32) {
     let zero = [_mm_setzero_si128(); 2];
     let (mut inner, mut outer, mut u, mut key) = ([zero; N], [zero; N], [zero; N], [zero; N]);
     for i in 0..N {
-        inner[i] = to_state(to_pair(lanes::column(&lanes.inner, first + i)));
-        outer[i] = to_state(to_pair(lanes::column(&lanes.outer, first + i)));
-        u[i] = to_pair(lanes::column(&lanes.u, first + i));
-        key[i] = to_pair(lanes::column(&lanes.key, first + i));
+        inner[i] = to_state(to_pair(lanes::column(&lanes.inner, i)));
+        outer[i] = to_state(to_pair(lanes::column(&lanes.outer, i)));
+        u[i] = to_pair(lanes::column(&lanes.u, i));
+        key[i] = to_pair(lanes::column(&lanes.key, i));
     }
 
     for _ in 0..iterations {
@@ -126,8 +126,8 @@ fn run<const N: usize>(lanes: &mut Lanes, first: usize, iterations: u32) {
     }
 
     for i in 0..N {
-        lanes::set_column(&mut lanes.u, first + i, &from_pair(u[i]));
-        lanes::set_column(&mut lanes.key, first + i, &from_pair(key[i]));
+        lanes::set_column(&mut lanes.u, i, &from_pair(u[i]));
+        lanes::set_column(&mut lanes.key, i, &from_pair(key[i]));
     }
 }
 

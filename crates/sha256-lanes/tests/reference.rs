@@ -1,37 +1,18 @@
 //! Every backend of this CPU against the `pbkdf2` crate.
 
+mod common;
+
 use std::num::NonZeroU32;
 
 use proptest::prelude::*;
-use sha2::Sha256;
-use sha256_lanes::{Backend, MAX_LANES, Pbkdf2};
+use sha256_lanes::{Backend, Batch, MAX_LANES, Pbkdf2};
 
-/// Every way to derive: each backend by itself, then the mixture.
-fn ways<'a>(salt: &'a [u8], iterations: u32) -> Vec<(String, Pbkdf2<'a>)> {
-    let plain = Pbkdf2::new(salt, NonZeroU32::new(iterations).expect("positive"));
-    Backend::available()
-        .map(|b| (b.to_string(), plain.with_backend(b).expect("available")))
-        .chain([("mixed".to_owned(), plain)])
-        .collect()
-}
+use common::{Job, batch, ways};
 
-fn reference(password: &[u8], salt: &[u8], iterations: u32) -> [u8; 32] {
-    pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password, salt, iterations)
-}
-
+/// Every password with the same salt and count.
 fn check(passwords: &[Vec<u8>], salt: &[u8], iterations: u32, slice: u32) {
-    let expected: Vec<_> = passwords.iter().map(|p| reference(p, salt, iterations)).collect();
-    for (name, pbkdf2) in ways(salt, iterations) {
-        let mut keys = Vec::new();
-        for passwords in passwords.chunks(MAX_LANES) {
-            let mut batch = pbkdf2.batch(passwords);
-            while !batch.is_done() {
-                batch.advance(slice);
-            }
-            keys.extend(batch.keys().map(|key| *key));
-        }
-        assert_eq!(keys, expected, "{name}, {} passwords, {iterations}", passwords.len());
-    }
+    let jobs: Vec<_> = passwords.iter().map(|p| Job::new(p, salt, iterations)).collect();
+    common::check(&jobs, slice);
 }
 
 /// Different in every lane, and of the length asked for.
@@ -81,14 +62,24 @@ fn iteration_counts() {
 #[test]
 #[cfg_attr(miri, ignore = "takes hours there")]
 fn published_vectors() {
-    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
-    for (_, pbkdf2) in ways(b"salt", 1) {
-        let key = pbkdf2.derive(b"passwd", NonZeroU32::MIN, || ());
-        assert_eq!(hex(&*key), "55ac046e56e3089fec1691c22544b605f94185216dde0465e68b9d57c20dacbc");
-    }
-    for (_, pbkdf2) in ways(b"NaCl", 80000) {
-        let key = pbkdf2.derive(b"Password", NonZeroU32::MIN, || ());
-        assert_eq!(hex(&*key), "4ddcd8f60b98be21830cee5ef22701f9641a4418d04c0414aeff08876b34ab56");
+    let cases = [
+        ("passwd", "salt", 1, "55ac046e56e3089fec1691c22544b605f94185216dde0465e68b9d57c20dacbc"),
+        (
+            "Password",
+            "NaCl",
+            80000,
+            "4ddcd8f60b98be21830cee5ef22701f9641a4418d04c0414aeff08876b34ab56",
+        ),
+    ];
+    for (password, salt, iterations, expected) in cases {
+        let job = Job::new(password.as_bytes(), salt.as_bytes(), iterations);
+        for (name, backend) in ways() {
+            let jobs = vec![job.clone(); MAX_LANES];
+            for key in common::derive(batch(backend), &jobs, || MAX_LANES, || 1024) {
+                let hex: String = key.iter().map(|b| format!("{b:02x}")).collect();
+                assert_eq!(hex, expected, "{name}");
+            }
+        }
     }
 }
 
@@ -97,12 +88,11 @@ fn published_vectors() {
 fn ticks_of_one_stream() {
     let every = NonZeroU32::new(1024).expect("positive");
     for (iterations, ticks) in [(1, 0), (1024, 0), (1025, 0), (1026, 1), (4096, 3), (4098, 4)] {
-        for (name, pbkdf2) in ways(b"salt", iterations) {
-            let mut ticked = 0;
-            let key = pbkdf2.derive(b"pencil", every, || ticked += 1);
-            assert_eq!(*key, reference(b"pencil", b"salt", iterations), "{name}");
-            assert_eq!(ticked, ticks, "{name}, {iterations}");
-        }
+        let job = Job::new(b"pencil", b"salt", iterations);
+        let mut ticked = 0;
+        let key = job.pbkdf2().derive(b"pencil", every, || ticked += 1);
+        assert_eq!(*key, job.reference());
+        assert_eq!(ticked, ticks, "{iterations}");
     }
 }
 
@@ -115,19 +105,66 @@ fn edges_of_a_block() {
     }
 }
 
+/// A lane that is complete is filled again while the others run on.
 #[test]
-fn keys_come_group_by_group() {
+fn a_short_derivation_ends_first() {
+    for (name, backend) in ways() {
+        let mut batch = batch(backend);
+        if batch.room() < 2 {
+            continue;
+        }
+        let (long, short) = (Job::new(b"a", b"b", 100), Job::new(b"c", b"d", 11));
+        batch.push(7, &long.password, &long.pbkdf2());
+        let mut tags = Vec::new();
+        for tag in 0..20 {
+            if tag < 9 {
+                batch.push(tag + 100, &short.password, &short.pbkdf2());
+            }
+            batch.advance(10);
+            while let Some((tag, key)) = batch.pop() {
+                let job = if tag == 7 { &long } else { &short };
+                assert_eq!(*key, job.reference(), "{name}, {tag}");
+                tags.push(tag);
+            }
+        }
+        assert_eq!(tags, [100, 101, 102, 103, 104, 105, 106, 107, 108, 7], "{name}");
+        assert!(batch.is_empty());
+    }
+}
+
+#[test]
+fn derivations_can_be_given_up() {
+    for (name, backend) in ways() {
+        let mut batch = batch(backend);
+        let count = batch.room();
+        let jobs: Vec<_> =
+            (0..count).map(|i| Job::new(&[u8::try_from(i).expect("few")], b"s", 9)).collect();
+        for (tag, job) in jobs.iter().enumerate() {
+            batch.push(tag, &job.password, &job.pbkdf2());
+        }
+        assert_eq!(batch.room(), 0, "{name}");
+        batch.advance(3);
+        batch.retain(|tag| tag % 3 == 1);
+        assert_eq!(batch.room(), count - (count + 1) / 3, "{name}");
+        batch.advance(u32::MAX);
+        while !batch.is_empty() {
+            batch.advance(u32::MAX);
+            while let Some((tag, key)) = batch.pop() {
+                assert_eq!(tag % 3, 1, "{name}");
+                assert_eq!(*key, jobs[tag].reference(), "{name}, {tag}");
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "room for a derivation")]
+fn more_than_there_is_room_for() {
+    let mut batch = Batch::with_backend(Backend::Portable).expect("anywhere");
     let pbkdf2 = Pbkdf2::new(b"salt", NonZeroU32::new(10).expect("positive"));
-    let mut batch = pbkdf2.with_backend(Backend::Portable).expect("anywhere").batch(["a", "b"]);
-    batch.advance(5);
-    assert_eq!(batch.keys().count(), 0);
-    batch.advance(5);
-    assert_eq!(batch.keys().count(), 1);
-    assert!(!batch.is_done());
-    batch.advance(9);
-    assert!(batch.is_done());
-    batch.advance(9);
-    assert_eq!(batch.keys().count(), 2);
+    for tag in 0..=MAX_LANES {
+        batch.push(tag, b"a", &pbkdf2);
+    }
 }
 
 #[test]

@@ -32,14 +32,14 @@ pub(crate) fn ids(findings: &[Found]) -> Vec<&'static str> {
 /// Every check on these subjects and this server, in the order of the report; the word list apart.
 pub(crate) fn run(subjects: &[Subject], server: &ServerConfig, policy: &Policy) -> Vec<Found> {
     let by_server = password_audit::candidates_by_server(policy);
+    let guessed: Result<_, Infallible> =
+        password_audit::guess_names(subjects, policy, &by_server, |search| {
+            search.work(|| ());
+            Ok(())
+        });
     let mut found = Vec::new();
-    for subject in subjects {
-        let guessed: Result<_, Infallible> =
-            password_audit::guess_names(subject, policy, &by_server, |search| {
-                search.work(|| ());
-                Ok(())
-            });
-        found.extend(guessed.expect("it cannot fail").into_iter().map(|check| Found {
+    for (subject, guessed) in subjects.iter().zip(guessed.expect("it cannot fail")) {
+        found.extend(guessed.into_iter().map(|check| Found {
             check,
             severity: check.severity,
             evidence: check.guess_evidence().unwrap_or_default().to_owned(),

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use hmac::digest::OutputSizeUser;
 use hmac::{EagerHash, Hmac, KeyInit, Mac};
 use pbkdf2::pbkdf2_hmac;
-use sha256_lanes::Pbkdf2;
+use sha256_lanes::{Batch, Pbkdf2};
 use zeroize::Zeroizing;
 
 use super::{Key, MAX_ITERATIONS_WITHOUT_TICK, MAX_KEY_LEN, TICK_EVERY, keyed};
@@ -18,15 +18,15 @@ pub(super) fn by_lanes<B>(
     iterations: NonZeroU32,
     mut tick: impl FnMut() -> ControlFlow<B>,
 ) -> ControlFlow<B, Key> {
-    let mut batch = Pbkdf2::new(salt, iterations).batch([password]);
-    batch.advance(TICK_EVERY);
-    while !batch.is_done() {
-        tick()?;
+    let mut batch = Batch::new();
+    batch.push(0, password, &Pbkdf2::new(salt, iterations));
+    loop {
         batch.advance(TICK_EVERY);
+        if let Some((_, key)) = batch.pop() {
+            return ControlFlow::Continue(Key::copy(&*key));
+        }
+        tick()?;
     }
-    #[expect(clippy::expect_used, reason = "a batch that is done has a key for each password")]
-    let key = batch.keys().next().expect("one password");
-    ControlFlow::Continue(Key::copy(&*key))
 }
 
 /// SHA-1 and SHA-512: by crate `pbkdf2`, unless the derivation is so
