@@ -37,6 +37,7 @@ pages! {
     poolers_run: "docs/poolers.md",
     privileges_run: "docs/privileges.md",
     roles_run: "docs/roles.md",
+    rotation_runs: "docs/rotation.md",
     settings_run: "docs/settings.md",
     upgrade_runs: "docs/upgrade.md",
     verifiers_run: "docs/verifiers.md",

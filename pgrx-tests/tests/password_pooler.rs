@@ -43,6 +43,40 @@ fn a_pooler_keeps_its_logins() {
     assert!(log.contains("password authentication failed for user \"app\""), "{log}");
 }
 
+/// The commands of docs/rotation.md: a pooler's idle connections hold a rotation up until it closes them.
+#[test]
+fn a_rotation_behind_a_pooler() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin
+        .batch_execute(
+            "CREATE ROLE app; CREATE ROLE app_a LOGIN PASSWORD 'first' IN ROLE app; CREATE ROLE app_b IN ROLE app;
+             SELECT scram.create_rotation('app', 'app', 'app_a', 'app_b');
+             CREATE ROLE pooler LOGIN PASSWORD 'of the pooler'; GRANT SELECT ON pg_shadow TO pooler",
+        )
+        .expect("roles");
+    let pooler = Pooler::with_auth_query(&cluster, "pooler", "of the pooler");
+    let mut console = login(&pooler, SUPERUSER, "of the pooler", "pgbouncer");
+    let mut old = login(&pooler, "app_a", "first", "postgres");
+    old.simple_query("SELECT 42").expect("the old role");
+    drop(old);
+
+    let password =
+        cell(&mut admin, "SELECT password FROM scram.rotate('app')").expect("a password");
+    let mut new = login(&pooler, "app_b", &password, "postgres");
+    new.simple_query("SELECT 42").expect("the new role");
+    let finish =
+        "SELECT coalesce(retired::text, '') || sessions_left FROM scram.finish_rotation('app')";
+    assert_eq!(cell(&mut admin, finish).as_deref(), Some("1"), "the pooler's idle connection");
+
+    for command in ["RECONNECT postgres", "WAIT_CLOSE postgres"] {
+        console.simple_query(command).unwrap_or_else(|error| panic!("{command}: {error}"));
+    }
+    // The server may notice a moment after the pooler has closed the connection.
+    until("the old role is retired", || (cell(&mut admin, finish)? == "app_a0").then_some(()));
+    new.simple_query("SELECT 42").expect("the new role's client notices nothing");
+}
+
 /// Ends the pooler's sessions of the role, so that it has to log in again.
 fn cut(admin: &mut Client, console: &mut Client) {
     let end =
