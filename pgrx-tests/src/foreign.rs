@@ -240,7 +240,7 @@ impl Drop for Exporter {
     }
 }
 
-/// What a program prints, without the newline.
+/// The output of a program, without the newline.
 fn stdout(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error} (make clients)"));

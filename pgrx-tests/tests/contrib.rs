@@ -1,4 +1,4 @@
-//! What contrib/ has for monitoring: its queries run, and its metrics are those of the extension.
+//! The files of contrib/ for monitoring: their queries run, and their metrics are those of the extension.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -176,7 +176,7 @@ fn what_a_source_has_lost_is_removed_in_parts() {
     assert_eq!(left.last().map(String::as_str), Some("0"), "{left:?}");
 }
 
-/// The same name and secret in two slices is one secret. What was guessed on it stands until both rows are gone.
+/// The same name and secret in two slices is one secret. A finding on its guessed password stands until both rows are gone.
 #[test]
 fn a_secret_stays_until_the_last_slice_has_lost_it() {
     let cluster = Cluster::with_extension();

@@ -258,7 +258,7 @@ fn config() -> Result<ServerConfig, ErrorReport> {
     })
 }
 
-/// What the checks measure by: the settings, the names of this server, and the year.
+/// The measures of the checks: the settings, the names of this server, and the year.
 pub(super) fn policy() -> Result<Policy, ErrorReport> {
     let year = one_row(query(YEAR, &[], |row| row.value("year"))?)?;
     let mut names = query(DATABASES, &[], |row| row.text("name"))?;

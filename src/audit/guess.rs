@@ -259,14 +259,14 @@ impl Guesses {
     }
 }
 
-/// What one candidate costs, in iterations of SCRAM-SHA-256.
+/// The cost of one candidate, in iterations of SCRAM-SHA-256.
 fn iterations(subject: &Subject) -> usize {
     let iterations = subject.secret.as_ref().and_then(|secret| secret.iterations());
     iterations.and_then(|n| usize::try_from(n).ok()).unwrap_or(1).max(1)
 }
 
 impl Tried {
-    /// Of a secret that is there, before anything was tried.
+    /// The progress of a secret before anything was tried.
     fn none(self, subject: &Subject) -> Self {
         Self { tested: Some(0), subject: subject.name.clone(), ..self }
     }

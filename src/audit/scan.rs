@@ -191,7 +191,7 @@ pub(crate) fn names(
     })
 }
 
-/// What judging a subject takes.
+/// Everything that judging a subject takes.
 struct Judge {
     key: HmacKey,
     policy: Policy,
@@ -313,7 +313,7 @@ fn guess(
     })?)
 }
 
-/// What a check that tries passwords says.
+/// The evidence of a check that tries passwords.
 fn hit_of(check: &'static AuditCheck) -> Option<SubjectHit> {
     let evidence = check.guess_evidence()?.to_owned();
     Some(SubjectHit { check, severity: check.severity, evidence, context: String::new() })

@@ -182,7 +182,7 @@ fn name(text: &str) -> Markup {
     shown(text, NAME_CHARACTERS)
 }
 
-/// What a check has found, or a note.
+/// The findings of a check, or a note.
 fn evidence(text: &str) -> Markup {
     shown(text, TEXT_CHARACTERS)
 }

@@ -353,9 +353,9 @@ impl Page {
         self.limited(text, first, others, usize::MAX);
     }
 
-    /// Of a text that is longer, the last line ends in an ellipsis.
+    /// The last line of a longer text ends in an ellipsis.
     fn limited(&mut self, text: &str, first: &str, others: &str, lines: usize) {
-        // What cannot be shown need not be wrapped.
+        // A text that cannot be shown need not be wrapped.
         let text = &cut(text, lines.saturating_mul(WIDTH));
         let options = |width| {
             Options::new(width)

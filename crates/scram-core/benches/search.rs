@@ -70,7 +70,7 @@ fn main() {
     }
     group.finish();
 
-    // What names suggest on many roles: one search for all, and one search for each as a comparison.
+    // Candidates by name on many roles: one search for all, and one search for each as a comparison.
     let verifiers: Vec<Verifier> = (0..40_u8)
         .map(|i| {
             let salt = [SALT, &[i]].concat();

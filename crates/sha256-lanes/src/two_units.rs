@@ -26,7 +26,7 @@ type Pairs = [[[u32; 4]; STREAMS]; 2];
 /// The words of [`Pairs`], in their order.
 const PAIR_WORDS: [[usize; 4]; 2] = [[5, 4, 1, 0], [7, 6, 3, 2]];
 
-/// What the assembly works on. `rounds.s` has the offsets.
+/// The memory of the assembly. `rounds.s` has the offsets.
 #[derive(Zeroize, ZeroizeOnDrop)]
 #[repr(C, align(64))]
 struct Scratch {
@@ -61,7 +61,7 @@ struct Group {
     first_words: [[Row; 8]; 2],
 }
 
-/// What every call reads.
+/// Constants of every call.
 #[repr(C, align(64))]
 struct Constants {
     k: [Row; 64],
@@ -201,7 +201,7 @@ fn fill_table(scratch: *mut Scratch) {
                 schedule: (&raw const (*scratch).groups[schedule]).addr(),
                 first_pairs: (&raw const (*scratch).groups[rounds].first_pairs[state]).addr(),
                 first_words: (&raw const (*scratch).groups[schedule].first_words[finished]).addr(),
-                // Only an outer block ends an iteration.
+                // An outer block ends an iteration, an inner one does not.
                 mask: (&raw const (*scratch).masks[finished]).addr(),
                 next_row: (&raw const (*scratch).table[(row + 1) % 4]).addr(),
             }

@@ -1,4 +1,4 @@
-//! What the audit says about the guard.
+//! The audit's finding on the guard.
 
 use scram_ext_client_tests::{Cluster, cell, until};
 

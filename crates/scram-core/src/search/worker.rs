@@ -1,4 +1,4 @@
-//! What one thread of a search does.
+//! One thread of a search.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering::Relaxed;
