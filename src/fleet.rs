@@ -4,6 +4,7 @@
 //! owner, by `sql/schema/fleet.sql`, which checks its types. Nothing that a server sends is run.
 
 mod collect;
+mod json;
 mod query;
 
 use core::ffi::CStr;
@@ -22,6 +23,7 @@ use crate::pg::row_set::RowSet;
 use crate::pg::security_context::{TableName, as_owner};
 use crate::pg::text::ServerText;
 use collect::{Answer, collect, own_parameters};
+use json::has_short_numbers;
 
 /// `scram.fleet_refresh() returns table (name text, last_seen timestamptz, error text)`
 ///
@@ -158,8 +160,13 @@ fn store(server: &ServerText, answer: Answer) -> Result<(), ErrorReport> {
     const MAX_ERROR: usize = 500;
 
     let answer = answer.and_then(|rows| {
-        let is_text = rows.iter().flatten().all(|cell| is_valid(cell));
-        if is_text { Ok(rows) } else { Err("the server sent bytes that are no text".to_owned()) }
+        if !rows.iter().flatten().all(|cell| is_valid(cell)) {
+            return Err("the server sent bytes that are no text".to_owned());
+        }
+        if !rows.iter().all(|[_, content]| has_short_numbers(content)) {
+            return Err("the server sent a number with an exponent or more than 20 characters".to_owned());
+        }
+        Ok(rows)
     });
     let (failure, rows) = match answer {
         Err(why) => {

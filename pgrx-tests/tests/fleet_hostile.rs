@@ -1,7 +1,7 @@
 //! Servers of a fleet that try to harm the collector: by what they store, and by what they send.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -70,7 +70,7 @@ fn programs_in_the_place_of_servers() {
     let good = audited();
     let collector = collector(&[&good]);
     let mut client = collector.client();
-    let speakers: [Speaker; 7] = [
+    let speakers: [Speaker; 8] = [
         ("silent", fall_silent, &["no connection within 3 s"]),
         (
             "silent_later",
@@ -85,6 +85,7 @@ fn programs_in_the_place_of_servers() {
         ("giant", giant, &["memory", "within 3 s"]),
         ("copy", copy, &["something else than rows"]),
         ("control", control_characters, &["red"]),
+        ("numbers", numbers, &["a number with an exponent"]),
     ];
     for (name, speak, _) in speakers {
         add_server(&mut client, name, impostor(speak));
@@ -153,6 +154,24 @@ fn copy(mut stream: TcpStream) {
     let_in(&mut stream);
     stream.write_all(b"H\0\0\0\x07\0\0\0").unwrap_or(());
     thread::sleep(Duration::from_secs(60));
+}
+
+/// Rows of a few kilobytes that PostgreSQL would print as gigabytes: 131,072 digits for each number.
+fn numbers(mut stream: TcpStream) {
+    let_in(&mut stream);
+    // libpq ignores what comes before its statement.
+    stream.read_exact(&mut [0]).expect("a statement");
+    let content = format!("{{\"source\": [{}]}}", ["1e131071"; 5000].join(","));
+    let cells = [b"finding", content.as_bytes()].map(|cell: &[u8]| {
+        let length = u32::try_from(cell.len()).expect("short").to_be_bytes();
+        [&length[..], cell].concat()
+    });
+    let body = [&[0, 2][..], &cells.concat()].concat();
+    let length = u32::try_from(body.len() + 4).expect("short").to_be_bytes();
+    let row = [&b"D"[..], &length, &body].concat();
+    let end = b"C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I";
+    stream.write_all(&[&two_columns()[..], &row, end].concat()).unwrap_or(());
+    fall_silent(stream);
 }
 
 fn control_characters(mut stream: TcpStream) {
