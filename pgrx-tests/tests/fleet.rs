@@ -1,6 +1,7 @@
 //! A fleet of clusters: what is collected, and servers that are down, old, or copies.
 
 use std::thread;
+use std::time::Duration;
 
 use postgres::Client;
 use scram_ext_client_tests::fleet::{State, add_server, audited, audited_with, collector, refresh};
@@ -82,6 +83,29 @@ fn a_cluster_that_is_down_has_an_error_and_keeps_its_rows() {
     assert_eq!((&after[0], &after[2]), (&State::seen("a"), &State::seen("c")));
     assert!(!before.0.is_empty());
     assert_eq!((rows(&mut client, OF_B), cell(&mut client, SEEN)), before);
+}
+
+/// One answer waits for a lock here, longer than a server has time.
+#[test]
+fn storing_does_not_count_for_other_servers() {
+    let a = audited();
+    let collector = collector(&[&a]);
+    let mut client = collector.client();
+    add_server(&mut client, "dead", 1);
+    client.batch_execute("SET scram.fleet_timeout = 1").expect("a setting");
+    let mut other = collector.client();
+    other
+        .batch_execute("BEGIN; SELECT FROM scram.fleet_server WHERE name = 'dead' FOR UPDATE")
+        .expect("a lock");
+    let states = thread::scope(|scope| {
+        scope.spawn(move || {
+            thread::sleep(Duration::from_secs(3));
+            other.batch_execute("COMMIT").expect("the lock ends");
+        });
+        refresh(&mut client)
+    });
+    assert_eq!(states[0], State::seen("a"));
+    states[1].fails_with(&["refused"]);
 }
 
 #[test]

@@ -33,7 +33,8 @@ const SLICE_MILLISECONDS: i32 = 50;
 pub(super) type Answer = Result<Vec<[Vec<u8>; 2]>, String>;
 
 /// Asks these servers and hands each answer to `store` with the number of the server, so that only the answers that are
-/// coming in are in memory. Each server has `timeout` from its connection's beginning.
+/// coming in are in memory. Each server has `timeout` from its connection's beginning, without the time of work that
+/// is done here meanwhile.
 pub(super) fn collect(
     libpq: Libpq,
     servers: &[ConnectionParameters],
@@ -47,9 +48,10 @@ pub(super) fn collect(
     loop {
         while calls.len() < MAX_CONNECTIONS {
             let Some((index, server)) = waiting.next() else { break };
-            match Call::start(libpq, index, server, timeout, &limit) {
+            let started = meanwhile(&mut calls, || Call::start(libpq, index, server, timeout, &limit));
+            match started {
                 Ok(call) => calls.push(call),
-                Err(why) => store(index, Err(why))?,
+                Err(why) => meanwhile(&mut calls, || store(index, Err(why)))?,
             }
             interrupt::check();
         }
@@ -59,19 +61,29 @@ pub(super) fn collect(
         let ready = wait_for_sockets(&calls);
         interrupt::check();
         let mut going_on = Vec::with_capacity(calls.len());
+        let mut answers = Vec::new();
         for (mut call, is_ready) in calls.into_iter().zip(ready) {
             match call.advance(is_ready, query, timeout, &limit) {
                 None => going_on.push(call),
-                Some(answer) => {
-                    let index = call.index;
-                    // Closed before a statement is run.
-                    drop(call);
-                    store(index, answer)?;
-                }
+                // Closed here, before a statement is run.
+                Some(answer) => answers.push((call.index, answer)),
             }
         }
         calls = going_on;
+        for (index, answer) in answers {
+            meanwhile(&mut calls, || store(index, answer))?;
+        }
     }
+}
+
+/// Does something here that no server can answer during, so that its time does not count for the servers: to store an
+/// answer, or to begin a connection, which waits for the resolver.
+fn meanwhile<T>(calls: &mut [Call], work: impl FnOnce() -> T) -> T {
+    let begin = Instant::now();
+    let result = work();
+    let elapsed = begin.elapsed();
+    calls.iter_mut().for_each(|call| call.deadline += elapsed);
+    result
 }
 
 /// Which calls can go on. Waits for at most [`SLICE_MILLISECONDS`].
@@ -120,11 +132,12 @@ impl Call {
         if server.needs_password && !server.has_password() {
             return Err(PASSWORD_REQUIRED.to_owned());
         }
-        let deadline = Instant::now() + timeout;
+        let connection = Connection::start(libpq, &server.options, limit)?;
         Ok(Self {
             index,
-            connection: Connection::start(libpq, &server.options, limit)?,
-            deadline,
+            connection,
+            // The host name has been looked up by now.
+            deadline: Instant::now() + timeout,
             needs_password: server.needs_password,
             is_connected: false,
             // libpq asks for this after the beginning.
