@@ -10,6 +10,7 @@ mod query;
 use core::ffi::CStr;
 use std::ffi::CString;
 
+use pgrx::PgMemoryContexts;
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -150,7 +151,12 @@ fn refresh(servers: Vec<FleetServer>) -> Result<(), ErrorReport> {
         .collect();
     let timeout = guc::fleet_timeout();
     let query = query::statements(timeout);
-    collect(libpq, &parameters, &query, timeout, |index, answer| store(&asked[index].name, answer))
+    collect(libpq, &parameters, &query, timeout, |index, answer| {
+        // Deleted after each answer, also after an error, because the refresh of many servers is one call.
+        let mut memory = PgMemoryContexts::new("scram_ext fleet answer");
+        // SAFETY: all that is allocated in it is used by `store` only.
+        unsafe { memory.switch_to(|_| store(&asked[index].name, answer)) }
+    })
 }
 
 /// Stores an answer, or why there is none.
