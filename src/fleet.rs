@@ -135,7 +135,7 @@ fn refresh(servers: Vec<FleetServer>) -> Result<(), ErrorReport> {
     }
 
     let libpq = Libpq::load().ok_or(Error::FleetLibrary)?;
-    let known = libpq.parameters();
+    let known = libpq.parameters().ok_or_else(out_of_memory)?;
     // SAFETY: a constant of the server's.
     let encoding = unsafe { CStr::from_ptr(pg_sys::GetDatabaseEncodingName()) };
     let parameters: Vec<_> = asked
@@ -157,6 +157,10 @@ fn refresh(servers: Vec<FleetServer>) -> Result<(), ErrorReport> {
         // SAFETY: all that is allocated in it is used by `store` only.
         unsafe { memory.switch_to(|_| store(&asked[index].name, answer)) }
     })
+}
+
+fn out_of_memory() -> ErrorReport {
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY, "out of memory", "")
 }
 
 /// Stores an answer, or why there is none.

@@ -38,6 +38,13 @@ fn an_auditor_uses_its_own_mapping() {
         )
         .expect("the password");
     assert_eq!(refresh(&mut auditor), [State::seen("a")]);
+    // Settings of the connection are left out; a superuser's own server has them.
+    admin
+        .batch_execute("ALTER SERVER a OPTIONS (ADD options '-c work_mem=none')")
+        .expect("an option");
+    assert_eq!(refresh(&mut auditor), [State::seen("a")]);
+    refresh(&mut admin)[0].fails_with(&["work_mem"]);
+    admin.batch_execute("ALTER SERVER a OPTIONS (DROP options)").expect("without it");
     let report = cell(&mut auditor, "SELECT scram.fleet_report()").expect("a report");
     assert!(report.contains("password_is_name"), "{report}");
     let raised = Raised::by(&mut auditor, "UPDATE scram.fleet_server SET error = NULL");
@@ -59,6 +66,14 @@ fn a_server_that_asks_for_no_password_is_refused() {
                  ALTER SERVER a OWNER TO mallory";
     admin.batch_execute(owner).expect("another owner");
     refresh(&mut admin)[0].fails_with(&["password is required"]);
+    // A socket is not connected to: it could let in the operating-system user before the password is missed.
+    for change in ["SET host '/tmp'", "SET host '@x'", "SET host '127.0.0.1,/tmp'", "DROP host"] {
+        let alter = format!("ALTER SERVER a OPTIONS ({change})");
+        admin.batch_execute(&alter).expect("a socket");
+        refresh(&mut admin)[0].fails_with(&["host is required"]);
+    }
+    let back = "ALTER SERVER a OPTIONS (ADD host '127.0.0.1')";
+    admin.batch_execute(back).expect("the host");
     admin
         .batch_execute("ALTER USER MAPPING FOR postgres SERVER a OPTIONS (DROP password)")
         .expect("no password");

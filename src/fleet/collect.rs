@@ -132,6 +132,9 @@ impl Call {
         if server.needs_password && !server.has_password() {
             return Err(PASSWORD_REQUIRED.to_owned());
         }
+        if server.needs_password && !server.has_remote_host() {
+            return Err(HOST_REQUIRED.to_owned());
+        }
         let connection = Connection::start(libpq, &server.options, limit)?;
         Ok(Self {
             index,
@@ -194,6 +197,9 @@ impl Call {
         })
     }
 }
+
+const HOST_REQUIRED: &str =
+    "host is required: where a password is needed, a foreign server needs a host that is no socket";
 
 const PASSWORD_REQUIRED: &str =
     "password is required: the user mapping has none, or the server did not ask for it";

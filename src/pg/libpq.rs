@@ -93,20 +93,23 @@ impl Libpq {
         Self::find()
     }
 
-    /// The names of the parameters of a connection.
-    pub(crate) fn parameters(&self) -> Vec<CString> {
+    /// The names of the parameters of a connection; `None` if memory is short.
+    pub(crate) fn parameters(&self) -> Option<Vec<CString>> {
         let mut names = Vec::new();
         // SAFETY: an array that ends in a NULL keyword, which is freed after its last use.
         unsafe {
             let options = (self.PQconndefaults)();
+            if options.is_null() {
+                return None;
+            }
             let mut option = options;
-            while !option.is_null() && !(*option).keyword.is_null() {
+            while !(*option).keyword.is_null() {
                 names.push(CStr::from_ptr((*option).keyword).to_owned());
                 option = option.add(1);
             }
             (self.PQconninfoFree)(options);
         }
-        names
+        Some(names)
     }
 }
 
