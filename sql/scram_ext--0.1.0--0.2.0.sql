@@ -653,6 +653,21 @@ CREATE TABLE scram.fleet_server (
 );
 SELECT pg_catalog.pg_extension_config_dump('scram.fleet_server', '');
 
+-- A new row has a name and nothing else. pg_dump writes all columns, and without the answers of the servers a restored
+-- state would look healthy; a role that may only add and remove names would write a state of its own. Internal.
+CREATE FUNCTION scram_internal.forget_fleet_state() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW := jsonb_populate_record(NULL::scram.fleet_server, jsonb_build_object('name', NEW.name));
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER fleet_server_state BEFORE INSERT ON scram.fleet_server
+FOR EACH ROW EXECUTE FUNCTION scram_internal.forget_fleet_state();
+
 -- The last answers of the servers. They are not dumped, because the next refresh collects them again.
 CREATE TABLE scram_internal.fleet_run (
     server text NOT NULL REFERENCES scram.fleet_server ON UPDATE CASCADE ON DELETE CASCADE,
@@ -862,6 +877,8 @@ COMMENT ON FUNCTION scram.fleet_report(text) IS
     'the report on what scram.fleet_refresh() has collected: text, html or prometheus';
 COMMENT ON FUNCTION scram_internal.store_fleet_answer(text, text, text[], text[]) IS
     'internal to scram.fleet_refresh(): stores what a server has sent';
+COMMENT ON FUNCTION scram_internal.forget_fleet_state() IS
+    'internal: a server that is added or restored has no state';
 COMMENT ON FUNCTION scram_internal.mark_fleet_copies() IS
     'internal to scram.fleet_refresh(): tells servers with one system identifier';
 
@@ -886,6 +903,7 @@ BEGIN
             'scram.fleet_refresh()'::regprocedure,
             'scram.fleet_report(text)'::regprocedure,
             'scram_internal.store_fleet_answer(text, text, text[], text[])'::regprocedure,
+            'scram_internal.forget_fleet_state()'::regprocedure,
             'scram_internal.mark_fleet_copies()'::regprocedure)
     LOOP
         IF new.grantee = new.owner THEN

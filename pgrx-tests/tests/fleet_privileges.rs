@@ -117,6 +117,27 @@ fn it_is_granted_to_no_role_and_refuses_other_callers_code() {
     assert_eq!(Raised::by(&mut admin, read_only).code, "25006");
 }
 
+/// A role that keeps the list cannot make a server look healthy.
+#[test]
+fn a_new_server_has_no_state() {
+    let collector = collector(&[]);
+    let grants = "CREATE ROLE keeper LOGIN; GRANT USAGE ON SCHEMA scram TO keeper;
+                  GRANT SELECT, INSERT (name), DELETE ON scram.fleet_server TO keeper";
+    collector.client().batch_execute(grants).expect("a role");
+    let mut keeper = collector.client_as("keeper", "postgres");
+    let forged = "INSERT INTO scram.fleet_server (name, last_seen) VALUES ('x', now())";
+    assert_eq!(Raised::by(&mut keeper, forged).code, "42501");
+    let plain = "INSERT INTO scram.fleet_server (name) VALUES ('x')";
+    keeper.batch_execute(plain).expect("a name");
+    keeper.batch_execute("DELETE FROM scram.fleet_server WHERE name = 'x'").expect("it leaves");
+    let mut admin = collector.client();
+    admin
+        .batch_execute("INSERT INTO scram.fleet_server (name, last_seen, system_identifier) VALUES ('x', now(), 1)")
+        .expect("more columns");
+    let state = "SELECT s::text FROM scram.fleet_server s";
+    assert_eq!(cell(&mut admin, state), text("(x,,,,,,,,,,)"));
+}
+
 #[test]
 fn servers_of_something_else() {
     let a = audited();

@@ -102,6 +102,18 @@ impl FleetFormat {
     }
 }
 
+impl FleetServer {
+    /// Whether its findings are those of a run that the last refresh knows of.
+    pub(crate) fn is_up(&self) -> bool {
+        self.error.is_none() && self.last_seen.is_some() && self.last_run.is_some()
+    }
+
+    /// The status of its last run, or that there is none.
+    pub(crate) fn shown_status(&self) -> &str {
+        if self.last_run.is_some() { &self.status } else { "no data" }
+    }
+}
+
 impl Fleet {
     /// The number of findings of all servers.
     pub fn counts(&self) -> Counts {

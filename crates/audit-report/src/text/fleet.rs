@@ -84,7 +84,7 @@ fn row(server: &FleetServer) -> String {
         "{}  {:<23}  {:<11}  {:>8} {:>8}",
         column(&name(&server.name)),
         seen(server.last_run.as_ref()),
-        visible(&server.status),
+        visible(server.shown_status()),
         number(server.findings.critical),
         number(server.findings.warning)
     )
