@@ -112,6 +112,18 @@ fn programs_in_the_place_of_servers() {
 }
 
 #[test]
+fn numbers_of_findings_are_bounded() {
+    let collector = collector(&[]);
+    let mut client = collector.client();
+    for name in ["x", "y"] {
+        add_server(&mut client, name, impostor(many_findings));
+    }
+    assert_eq!(refresh(&mut client), ["x", "y"].map(State::seen));
+    let report = cell(&mut client, "SELECT scram.fleet_report()").expect("a report");
+    assert!(report.contains("2,000,000,000 findings were left out"), "{report}");
+}
+
+#[test]
 fn a_cancel_ends_it_soon() {
     let collector = collector(&[]);
     let mut client = collector.client();
@@ -157,12 +169,21 @@ fn copy(mut stream: TcpStream) {
 }
 
 /// Rows of a few kilobytes that PostgreSQL would print as gigabytes: 131,072 digits for each number.
-fn numbers(mut stream: TcpStream) {
+fn numbers(stream: TcpStream) {
+    let content = format!("{{\"source\": [{}]}}", ["1e131071"; 5000].join(","));
+    answer_with(stream, "finding", &content);
+}
+
+fn many_findings(stream: TcpStream) {
+    answer_with(stream, "server", "{\"findings\": 9223372036854775807}");
+}
+
+/// Answers each statement by one row.
+fn answer_with(mut stream: TcpStream, part: &str, content: &str) {
     let_in(&mut stream);
     // libpq ignores what comes before its statement.
     stream.read_exact(&mut [0]).expect("a statement");
-    let content = format!("{{\"source\": [{}]}}", ["1e131071"; 5000].join(","));
-    let cells = [b"finding", content.as_bytes()].map(|cell: &[u8]| {
+    let cells = [part.as_bytes(), content.as_bytes()].map(|cell: &[u8]| {
         let length = u32::try_from(cell.len()).expect("short").to_be_bytes();
         [&length[..], cell].concat()
     });

@@ -185,7 +185,8 @@ BEGIN
     SET last_seen = clock_timestamp(), system_identifier = known.system_identifier, database = left(known.database, 63),
         cluster_name = left(known.cluster_name, 63), server_version = left(known.server_version, 63),
         extension_version = left(known.extension_version, 63), started_at = known.started_at,
-        findings_left_out = greatest(known.findings - stored, 0)
+        -- A server may send any number, and a report adds those of all servers.
+        findings_left_out = least(greatest(known.findings, stored) - stored, 1000000000)
     WHERE s.name = this_server;
 EXCEPTION WHEN others THEN
     -- The message may quote the server, and no line of a log or a terminal is to begin with that.
