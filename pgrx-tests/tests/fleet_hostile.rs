@@ -62,6 +62,21 @@ fn views_in_the_place_of_tables() {
     assert!(page.is_ascii() && !page.contains("<b>CRITICAL"), "{page}");
 }
 
+#[test]
+fn a_server_with_many_findings_does_not_hide_others() {
+    let (many, good) = (audited(), audited());
+    seed(&many, "g", "('a' || g)", "'x'::text", "generate_series(1, 3000) g");
+    let collector = collector(&[&many, &good]);
+    let mut client = collector.client();
+    assert_eq!(refresh(&mut client), ["a", "b"].map(State::seen));
+    let metrics = cell(&mut client, "SELECT scram.fleet_report('prometheus')").expect("metrics");
+    assert!(metrics.contains("check=\"password_is_name\""), "{metrics}");
+    assert!(metrics.contains("check=\"other\"") && !metrics.contains("a17"), "{metrics}");
+    let report = cell(&mut client, "SELECT scram.fleet_report()").expect("a report");
+    let critical = report.split("\nCRITICAL").nth(1).expect("critical findings");
+    assert!(critical.contains("- b: ") && critical.contains("- a: "), "{report}");
+}
+
 /// A name, the program, and what its error may be.
 type Speaker = (&'static str, fn(TcpStream), &'static [&'static str]);
 

@@ -15,7 +15,7 @@ pub struct Fleet {
     pub collector: Cluster,
     /// The servers, in any order.
     pub servers: Vec<FleetServer>,
-    /// Open findings by check and severity.
+    /// Open findings by check and severity; unknown checks are `other`.
     pub checks: Vec<FleetCheck>,
     /// The first open critical findings, in the order of the report.
     pub critical: Vec<FleetFinding>,
