@@ -199,7 +199,8 @@ END
 $$;
 
 -- Servers with one system identifier: copies of a cluster, or two names of one database. Two databases of one server are
--- neither. Internal.
+-- neither. Those that gave no answer in this refresh are left out, because a server may have been restarted since it gave
+-- its last one. Internal.
 CREATE FUNCTION scram_internal.mark_fleet_copies() RETURNS void
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -213,7 +214,8 @@ BEGIN ATOMIC
         SELECT DISTINCT ON (a.name) a.name AS this, b.name, a.started_at IS DISTINCT FROM b.started_at AS is_copy
         FROM scram.fleet_server a
         JOIN scram.fleet_server b ON b.system_identifier = a.system_identifier AND b.name <> a.name
-        WHERE a.started_at IS DISTINCT FROM b.started_at OR a.database IS NOT DISTINCT FROM b.database
+        WHERE a.error IS NULL AND b.error IS NULL
+            AND (a.started_at IS DISTINCT FROM b.started_at OR a.database IS NOT DISTINCT FROM b.database)
         ORDER BY a.name, b.name
     ) o
     WHERE o.this = s.name AND s.error IS NULL;
