@@ -85,6 +85,20 @@ fn a_cluster_that_is_down_has_an_error_and_keeps_its_rows() {
     assert_eq!((rows(&mut client, OF_B), cell(&mut client, SEEN)), before);
 }
 
+#[test]
+fn an_error_of_the_collector_is_not_the_servers() {
+    let a = audited();
+    let collector = collector(&[&a]);
+    let mut client = collector.client();
+    client
+        .batch_execute(
+            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''no room''; END';
+             CREATE TRIGGER fail BEFORE INSERT ON scram_internal.fleet_run FOR EACH ROW EXECUTE FUNCTION fail()",
+        )
+        .expect("a trigger");
+    refresh(&mut client)[0].fails_with(&["could not store the answer: no room"]);
+}
+
 /// One answer waits for a lock here, longer than a server has time.
 #[test]
 fn storing_does_not_count_for_other_servers() {

@@ -189,10 +189,13 @@ BEGIN
         findings_left_out = least(greatest(known.findings, stored) - stored, 1000000000)
     WHERE s.name = this_server;
 EXCEPTION WHEN others THEN
+    -- Errors of its rows: their number, types, keys, and limits such as the depth of JSON. All others are this server's.
     -- The message may quote the server, and no line of a log or a terminal is to begin with that.
     UPDATE scram.fleet_server s
     SET tried_at = clock_timestamp(),
-        error = format('the answer is not one of scram_ext: %s',
+        error = format(CASE WHEN left(sqlstate, 2) IN ('21', '22', '23', '54') OR sqlstate IN ('P0002', 'P0003')
+                            THEN 'the answer is not one of scram_ext: %s'
+                            ELSE 'could not store the answer: %s' END,
                        regexp_replace(left(sqlerrm, 200), '[[:cntrl:]]', ' ', 'g'))
     WHERE s.name = this_server;
 END
