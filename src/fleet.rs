@@ -7,7 +7,6 @@ mod collect;
 mod json;
 mod query;
 
-use core::ffi::CStr;
 use std::ffi::CString;
 
 use pgrx::PgMemoryContexts;
@@ -136,8 +135,6 @@ fn refresh(servers: Vec<FleetServer>) -> Result<(), ErrorReport> {
 
     let libpq = Libpq::load().ok_or(Error::FleetLibrary)?;
     let known = libpq.parameters().ok_or_else(out_of_memory)?;
-    // SAFETY: a constant of the server's.
-    let encoding = unsafe { CStr::from_ptr(pg_sys::GetDatabaseEncodingName()) };
     let parameters: Vec<_> = asked
         .iter()
         .map(|server| {
@@ -145,7 +142,7 @@ fn refresh(servers: Vec<FleetServer>) -> Result<(), ErrorReport> {
             let name = CString::new(server.name.as_bytes()).unwrap_or_default();
             let mut of_server: ConnectionParameters =
                 connection_parameters(&name, current_user(), &known);
-            of_server.options.extend(own_parameters(encoding));
+            of_server.options.extend(own_parameters());
             of_server
         })
         .collect();
@@ -170,7 +167,7 @@ fn store(server: &ServerText, answer: Answer) -> Result<(), ErrorReport> {
     const MAX_ERROR: usize = 500;
 
     let answer = answer.and_then(|rows| {
-        if !rows.iter().flatten().all(|cell| is_valid(cell)) {
+        if rows.iter().flatten().any(|cell| cell.contains(&0)) {
             return Err("the server sent bytes that are no text".to_owned());
         }
         if !rows.iter().all(|[_, content]| has_short_numbers(content)) {
@@ -186,7 +183,7 @@ fn store(server: &ServerText, answer: Answer) -> Result<(), ErrorReport> {
         Ok(rows) => (None, rows),
     };
     let texts = |column: usize| -> Vec<ServerText> {
-        rows.iter().map(|row| ServerText::from_bytes(&row[column])).collect()
+        rows.iter().map(|row| ServerText::from_json(&row[column])).collect()
     };
     let arguments: [DatumWithOid<'_>; 4] = [
         ServerText::from_bytes(server.as_bytes()).into(),
@@ -196,14 +193,6 @@ fn store(server: &ServerText, answer: Answer) -> Result<(), ErrorReport> {
     ];
     as_owner(OWNED, STORE, &arguments, |_| Ok(()))?;
     Ok(())
-}
-
-/// Whether bytes are text in this database's encoding.
-fn is_valid(bytes: &[u8]) -> bool {
-    // Bounded by what a connection takes.
-    let length = i32::try_from(bytes.len()).unwrap_or(i32::MAX);
-    // SAFETY: so many bytes; it returns false in place of an error.
-    unsafe { pg_sys::pg_verifymbstr(bytes.as_ptr().cast(), length, true) }
 }
 
 /// Keeps out another refresh, and neither readers nor writers of the table.

@@ -99,6 +99,30 @@ fn an_error_of_the_collector_is_not_the_servers() {
     refresh(&mut client)[0].fails_with(&["could not store the answer: no room"]);
 }
 
+#[test]
+fn a_collector_that_lacks_a_character() {
+    let a = audited();
+    let name = "漢é\"\\";
+    a.client()
+        .batch_execute("CREATE ROLE \"漢é\"\"\\\" LOGIN PASSWORD '漢é\"\\'")
+        .expect("a role");
+    Run::call(&mut a.client());
+    let collector = Cluster::start();
+    collector
+        .client()
+        .batch_execute(
+            "CREATE DATABASE latin ENCODING LATIN1 LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
+        )
+        .expect("a database");
+    let mut client = collector.client_as("postgres", "latin");
+    client.batch_execute("CREATE EXTENSION scram_ext; CREATE EXTENSION postgres_fdw").expect("both");
+    add_server(&mut client, "a", a.port());
+    assert_eq!(refresh(&mut client), [State::seen("a")]);
+    let subjects = "SELECT subject FROM scram.fleet_findings WHERE check_id = 'password_is_name' AND subject <> 'ann'";
+    let shown = name.replace('漢', r"\u{6f22}");
+    assert_eq!(cell(&mut client, subjects), text(&shown));
+}
+
 /// One answer waits for a lock here, longer than a server has time.
 #[test]
 fn storing_does_not_count_for_other_servers() {

@@ -205,9 +205,11 @@ const PASSWORD_REQUIRED: &str =
     "password is required: the user mapping has none, or the server did not ask for it";
 
 /// Parameters that are added to those of each server.
-pub(super) fn own_parameters(encoding: &CStr) -> [(CString, CString); 2] {
+///
+/// UTF8 has every character of a server; this database may lack some, which become escapes.
+pub(super) fn own_parameters() -> [(CString, CString); 2] {
     [
-        (c"client_encoding".to_owned(), encoding.to_owned()),
+        (c"client_encoding".to_owned(), c"UTF8".to_owned()),
         (c"fallback_application_name".to_owned(), c"scram_ext fleet".to_owned()),
     ]
 }
