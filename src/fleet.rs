@@ -171,7 +171,9 @@ fn store(server: &ServerText, answer: Answer) -> Result<(), ErrorReport> {
             return Err("the server sent bytes that are no text".to_owned());
         }
         if !rows.iter().all(|[_, content]| has_short_numbers(content)) {
-            return Err("the server sent a number with an exponent or more than 20 characters".to_owned());
+            return Err(
+                "the server sent a number with an exponent or more than 20 characters".to_owned()
+            );
         }
         Ok(rows)
     });

@@ -103,9 +103,7 @@ fn an_error_of_the_collector_is_not_the_servers() {
 fn a_collector_that_lacks_a_character() {
     let a = audited();
     let name = "漢é\"\\";
-    a.client()
-        .batch_execute("CREATE ROLE \"漢é\"\"\\\" LOGIN PASSWORD '漢é\"\\'")
-        .expect("a role");
+    a.client().batch_execute("CREATE ROLE \"漢é\"\"\\\" LOGIN PASSWORD '漢é\"\\'").expect("a role");
     Run::call(&mut a.client());
     let collector = Cluster::start();
     collector
@@ -115,7 +113,9 @@ fn a_collector_that_lacks_a_character() {
         )
         .expect("a database");
     let mut client = collector.client_as("postgres", "latin");
-    client.batch_execute("CREATE EXTENSION scram_ext; CREATE EXTENSION postgres_fdw").expect("both");
+    client
+        .batch_execute("CREATE EXTENSION scram_ext; CREATE EXTENSION postgres_fdw")
+        .expect("both");
     add_server(&mut client, "a", a.port());
     assert_eq!(refresh(&mut client), [State::seen("a")]);
     let subjects = "SELECT subject FROM scram.fleet_findings WHERE check_id = 'password_is_name' AND subject <> 'ann'";

@@ -48,7 +48,8 @@ pub(super) fn collect(
     loop {
         while calls.len() < MAX_CONNECTIONS {
             let Some((index, server)) = waiting.next() else { break };
-            let started = meanwhile(&mut calls, || Call::start(libpq, index, server, timeout, &limit));
+            let started =
+                meanwhile(&mut calls, || Call::start(libpq, index, server, timeout, &limit));
             match started {
                 Ok(call) => calls.push(call),
                 Err(why) => meanwhile(&mut calls, || store(index, Err(why)))?,

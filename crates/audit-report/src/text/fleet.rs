@@ -38,7 +38,8 @@ fn summary(fleet: &Fleet, page: &mut Page) {
         page.line(&format!("{:>8} {}", number(counts.of(severity)), severity.as_str()));
     }
     page.line(&format!("{:>8} accepted", number(counts.accepted)));
-    let left_out = fleet.servers.iter().fold(0_i64, |sum, server| sum.saturating_add(server.left_out));
+    let left_out =
+        fleet.servers.iter().fold(0_i64, |sum, server| sum.saturating_add(server.left_out));
     if left_out > 0 {
         page.line("");
         page.paragraph(&format!(
