@@ -653,6 +653,21 @@ CREATE TABLE scram.fleet_server (
 );
 SELECT pg_catalog.pg_extension_config_dump('scram.fleet_server', '');
 
+-- A new row has a name and nothing else. pg_dump writes all columns, and without the answers of the servers a restored
+-- state would look healthy; a role that may only add and remove names would write a state of its own. Internal.
+CREATE FUNCTION scram_internal.forget_fleet_state() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW := jsonb_populate_record(NULL::scram.fleet_server, jsonb_build_object('name', NEW.name));
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER fleet_server_state BEFORE INSERT ON scram.fleet_server
+FOR EACH ROW EXECUTE FUNCTION scram_internal.forget_fleet_state();
+
 -- The last answers of the servers. They are not dumped, because the next refresh collects them again.
 CREATE TABLE scram_internal.fleet_run (
     server text NOT NULL REFERENCES scram.fleet_server ON UPDATE CASCADE ON DELETE CASCADE,
@@ -804,20 +819,25 @@ BEGIN
     SET last_seen = clock_timestamp(), system_identifier = known.system_identifier, database = left(known.database, 63),
         cluster_name = left(known.cluster_name, 63), server_version = left(known.server_version, 63),
         extension_version = left(known.extension_version, 63), started_at = known.started_at,
-        findings_left_out = greatest(known.findings - stored, 0)
+        -- A server may send any number, and a report adds those of all servers.
+        findings_left_out = least(greatest(known.findings, stored) - stored, 1000000000)
     WHERE s.name = this_server;
 EXCEPTION WHEN others THEN
+    -- Errors of its rows: their number, types, keys, and limits such as the depth of JSON. All others are this server's.
     -- The message may quote the server, and no line of a log or a terminal is to begin with that.
     UPDATE scram.fleet_server s
     SET tried_at = clock_timestamp(),
-        error = format('the answer is not one of scram_ext: %s',
+        error = format(CASE WHEN left(sqlstate, 2) IN ('21', '22', '23', '54') OR sqlstate IN ('P0002', 'P0003')
+                            THEN 'the answer is not one of scram_ext: %s'
+                            ELSE 'could not store the answer: %s' END,
                        regexp_replace(left(sqlerrm, 200), '[[:cntrl:]]', ' ', 'g'))
     WHERE s.name = this_server;
 END
 $$;
 
 -- Servers with one system identifier: copies of a cluster, or two names of one database. Two databases of one server are
--- neither. Internal.
+-- neither. Those that gave no answer in this refresh are left out, because a server may have been restarted since it gave
+-- its last one. Internal.
 CREATE FUNCTION scram_internal.mark_fleet_copies() RETURNS void
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -831,7 +851,8 @@ BEGIN ATOMIC
         SELECT DISTINCT ON (a.name) a.name AS this, b.name, a.started_at IS DISTINCT FROM b.started_at AS is_copy
         FROM scram.fleet_server a
         JOIN scram.fleet_server b ON b.system_identifier = a.system_identifier AND b.name <> a.name
-        WHERE a.started_at IS DISTINCT FROM b.started_at OR a.database IS NOT DISTINCT FROM b.database
+        WHERE a.error IS NULL AND b.error IS NULL
+            AND (a.started_at IS DISTINCT FROM b.started_at OR a.database IS NOT DISTINCT FROM b.database)
         ORDER BY a.name, b.name
     ) o
     WHERE o.this = s.name AND s.error IS NULL;
@@ -862,6 +883,8 @@ COMMENT ON FUNCTION scram.fleet_report(text) IS
     'the report on what scram.fleet_refresh() has collected: text, html or prometheus';
 COMMENT ON FUNCTION scram_internal.store_fleet_answer(text, text, text[], text[]) IS
     'internal to scram.fleet_refresh(): stores what a server has sent';
+COMMENT ON FUNCTION scram_internal.forget_fleet_state() IS
+    'internal: a server that is added or restored has no state';
 COMMENT ON FUNCTION scram_internal.mark_fleet_copies() IS
     'internal to scram.fleet_refresh(): tells servers with one system identifier';
 CREATE FUNCTION scram.search_backend() RETURNS text
@@ -890,6 +913,7 @@ BEGIN
             'scram.fleet_refresh()'::regprocedure,
             'scram.fleet_report(text)'::regprocedure,
             'scram_internal.store_fleet_answer(text, text, text[], text[])'::regprocedure,
+            'scram_internal.forget_fleet_state()'::regprocedure,
             'scram_internal.mark_fleet_copies()'::regprocedure,
             'scram.search_backend()'::regprocedure)
     LOOP

@@ -4,11 +4,12 @@
 //! owner, by `sql/schema/fleet.sql`, which checks its types. Nothing that a server sends is run.
 
 mod collect;
+mod json;
 mod query;
 
-use core::ffi::CStr;
 use std::ffi::CString;
 
+use pgrx::PgMemoryContexts;
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -22,6 +23,7 @@ use crate::pg::row_set::RowSet;
 use crate::pg::security_context::{TableName, as_owner};
 use crate::pg::text::ServerText;
 use collect::{Answer, collect, own_parameters};
+use json::has_short_numbers;
 
 /// `scram.fleet_refresh() returns table (name text, last_seen timestamptz, error text)`
 ///
@@ -132,9 +134,7 @@ fn refresh(servers: Vec<FleetServer>) -> Result<(), ErrorReport> {
     }
 
     let libpq = Libpq::load().ok_or(Error::FleetLibrary)?;
-    let known = libpq.parameters();
-    // SAFETY: a constant of the server's.
-    let encoding = unsafe { CStr::from_ptr(pg_sys::GetDatabaseEncodingName()) };
+    let known = libpq.parameters().ok_or_else(out_of_memory)?;
     let parameters: Vec<_> = asked
         .iter()
         .map(|server| {
@@ -142,13 +142,22 @@ fn refresh(servers: Vec<FleetServer>) -> Result<(), ErrorReport> {
             let name = CString::new(server.name.as_bytes()).unwrap_or_default();
             let mut of_server: ConnectionParameters =
                 connection_parameters(&name, current_user(), &known);
-            of_server.options.extend(own_parameters(encoding));
+            of_server.options.extend(own_parameters());
             of_server
         })
         .collect();
     let timeout = guc::fleet_timeout();
     let query = query::statements(timeout);
-    collect(libpq, &parameters, &query, timeout, |index, answer| store(&asked[index].name, answer))
+    collect(libpq, &parameters, &query, timeout, |index, answer| {
+        // Deleted after each answer, also after an error, because the refresh of many servers is one call.
+        let mut memory = PgMemoryContexts::new("scram_ext fleet answer");
+        // SAFETY: all that is allocated in it is used by `store` only.
+        unsafe { memory.switch_to(|_| store(&asked[index].name, answer)) }
+    })
+}
+
+fn out_of_memory() -> ErrorReport {
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY, "out of memory", "")
 }
 
 /// Stores an answer, or why there is none.
@@ -158,8 +167,15 @@ fn store(server: &ServerText, answer: Answer) -> Result<(), ErrorReport> {
     const MAX_ERROR: usize = 500;
 
     let answer = answer.and_then(|rows| {
-        let is_text = rows.iter().flatten().all(|cell| is_valid(cell));
-        if is_text { Ok(rows) } else { Err("the server sent bytes that are no text".to_owned()) }
+        if rows.iter().flatten().any(|cell| cell.contains(&0)) {
+            return Err("the server sent bytes that are no text".to_owned());
+        }
+        if !rows.iter().all(|[_, content]| has_short_numbers(content)) {
+            return Err(
+                "the server sent a number with an exponent or more than 20 characters".to_owned()
+            );
+        }
+        Ok(rows)
     });
     let (failure, rows) = match answer {
         Err(why) => {
@@ -169,7 +185,7 @@ fn store(server: &ServerText, answer: Answer) -> Result<(), ErrorReport> {
         Ok(rows) => (None, rows),
     };
     let texts = |column: usize| -> Vec<ServerText> {
-        rows.iter().map(|row| ServerText::from_bytes(&row[column])).collect()
+        rows.iter().map(|row| ServerText::from_json(&row[column])).collect()
     };
     let arguments: [DatumWithOid<'_>; 4] = [
         ServerText::from_bytes(server.as_bytes()).into(),
@@ -179,14 +195,6 @@ fn store(server: &ServerText, answer: Answer) -> Result<(), ErrorReport> {
     ];
     as_owner(OWNED, STORE, &arguments, |_| Ok(()))?;
     Ok(())
-}
-
-/// Whether bytes are text in this database's encoding.
-fn is_valid(bytes: &[u8]) -> bool {
-    // Bounded by what a connection takes.
-    let length = i32::try_from(bytes.len()).unwrap_or(i32::MAX);
-    // SAFETY: so many bytes; it returns false in place of an error.
-    unsafe { pg_sys::pg_verifymbstr(bytes.as_ptr().cast(), length, true) }
 }
 
 /// Keeps out another refresh, and neither readers nor writers of the table.

@@ -6,7 +6,7 @@ use scram_ext_client_tests::{Cluster, Run, cell, docs, make_role, rows};
 
 /// Queries whose results the copy must share, by name and not by OID.
 const KEPT: [&str; 6] = [
-    "SELECT s::text FROM scram.fleet_server s ORDER BY name",
+    "SELECT s.name FROM scram.fleet_server s ORDER BY name",
     "SELECT r::text FROM scram.audit_run r ORDER BY run_id",
     "SELECT f::text FROM scram.audit_finding f ORDER BY finding_id",
     "SELECT c::text FROM scram.audit_census c ORDER BY c::text",
@@ -29,6 +29,14 @@ fn a_copy_goes_on_where_the_dump_was_made() {
             assert!(kept.len() > 1, "{sql}");
             assert_eq!(rows(&mut there, sql), kept, "{copy}: {sql}");
         }
+        // Without its findings a server of the fleet must not look healthy.
+        let states = "SELECT s::text FROM scram.fleet_server s ORDER BY name";
+        let names = [[Some("(dc1,,,,,,,,,,)".to_owned())], [Some("(dc2,,,,,,,,,,)".to_owned())]];
+        assert_eq!(rows(&mut there, states), names, "{copy}");
+        let metrics = cell(&mut there, "SELECT scram.fleet_report('prometheus')").expect("metrics");
+        let up: Vec<_> =
+            metrics.lines().filter(|line| line.starts_with("scram_audit_fleet_up{")).collect();
+        assert!(up.len() == 2 && up.iter().all(|line| line.ends_with(" 0")), "{metrics}");
         // Digests of secrets and the candidates tried on them are not dumped, because they belong
         // to the original cluster.
         for relation in [
@@ -151,7 +159,9 @@ fn seed(client: &mut Client) {
     make_role(client, "hit", "scram.generate('Zq8', 1)");
     client
         .batch_execute(
-            "INSERT INTO scram.fleet_server (name, error) VALUES ('dc1', 'down'), ('dc2', NULL);
+            "INSERT INTO scram.fleet_server (name) VALUES ('dc1'), ('dc2');
+             UPDATE scram.fleet_server
+             SET last_seen = now(), tried_at = now(), started_at = now(), system_identifier = 1;
              CREATE TABLE account (name text, secret text);
              CREATE MATERIALIZED VIEW brokers AS SELECT name AS \"Name\", secret FROM account;
              INSERT INTO account VALUES ('bob', 'plain'), ('cid', scram.generate('cid'));

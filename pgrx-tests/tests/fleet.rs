@@ -1,6 +1,7 @@
 //! A fleet of clusters: what is collected, and servers that are down, old, or copies.
 
 use std::thread;
+use std::time::Duration;
 
 use postgres::Client;
 use scram_ext_client_tests::fleet::{State, add_server, audited, audited_with, collector, refresh};
@@ -85,6 +86,67 @@ fn a_cluster_that_is_down_has_an_error_and_keeps_its_rows() {
 }
 
 #[test]
+fn an_error_of_the_collector_is_not_the_servers() {
+    let a = audited();
+    let collector = collector(&[&a]);
+    let mut client = collector.client();
+    client
+        .batch_execute(
+            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''no room''; END';
+             CREATE TRIGGER fail BEFORE INSERT ON scram_internal.fleet_run FOR EACH ROW EXECUTE FUNCTION fail()",
+        )
+        .expect("a trigger");
+    refresh(&mut client)[0].fails_with(&["could not store the answer: no room"]);
+}
+
+#[test]
+fn a_collector_that_lacks_a_character() {
+    let a = audited();
+    let name = "漢é\"\\";
+    a.client().batch_execute("CREATE ROLE \"漢é\"\"\\\" LOGIN PASSWORD '漢é\"\\'").expect("a role");
+    Run::call(&mut a.client());
+    let collector = Cluster::start();
+    collector
+        .client()
+        .batch_execute(
+            "CREATE DATABASE latin ENCODING LATIN1 LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
+        )
+        .expect("a database");
+    let mut client = collector.client_as("postgres", "latin");
+    client
+        .batch_execute("CREATE EXTENSION scram_ext; CREATE EXTENSION postgres_fdw")
+        .expect("both");
+    add_server(&mut client, "a", a.port());
+    assert_eq!(refresh(&mut client), [State::seen("a")]);
+    let subjects = "SELECT subject FROM scram.fleet_findings WHERE check_id = 'password_is_name' AND subject <> 'ann'";
+    let shown = name.replace('漢', r"\u{6f22}");
+    assert_eq!(cell(&mut client, subjects), text(&shown));
+}
+
+/// One answer waits for a lock here, longer than a server has time.
+#[test]
+fn storing_does_not_count_for_other_servers() {
+    let a = audited();
+    let collector = collector(&[&a]);
+    let mut client = collector.client();
+    add_server(&mut client, "dead", 1);
+    client.batch_execute("SET scram.fleet_timeout = 1").expect("a setting");
+    let mut other = collector.client();
+    other
+        .batch_execute("BEGIN; SELECT FROM scram.fleet_server WHERE name = 'dead' FOR UPDATE")
+        .expect("a lock");
+    let states = thread::scope(|scope| {
+        scope.spawn(move || {
+            thread::sleep(Duration::from_secs(3));
+            other.batch_execute("COMMIT").expect("the lock ends");
+        });
+        refresh(&mut client)
+    });
+    assert_eq!(states[0], State::seen("a"));
+    states[1].fails_with(&["refused"]);
+}
+
+#[test]
 fn rows_of_another_cluster_keep_its_identifier() {
     let cluster = audited();
     let mut client = cluster.client();
@@ -160,6 +222,12 @@ fn copies_are_told_and_databases_of_one_server_are_not() {
     let report = cell(&mut client, "SELECT scram.fleet_report()").expect("a report");
     let words = report.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(words.contains("one is a copy"), "{report}");
+
+    // Without an answer, the time at which it was started may be an old one.
+    drop(standby);
+    let states = refresh(&mut client);
+    assert_eq!(states[0], State::seen("a"));
+    states[1].fails_with(&["refused"]);
 
     client.batch_execute("DELETE FROM scram.fleet_server WHERE name = 'b'").expect("it leaves");
     add_server(&mut client, "twice", primary.port());

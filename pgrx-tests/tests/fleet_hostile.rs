@@ -1,7 +1,7 @@
 //! Servers of a fleet that try to harm the collector: by what they store, and by what they send.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -62,6 +62,21 @@ fn views_in_the_place_of_tables() {
     assert!(page.is_ascii() && !page.contains("<b>CRITICAL"), "{page}");
 }
 
+#[test]
+fn a_server_with_many_findings_does_not_hide_others() {
+    let (many, good) = (audited(), audited());
+    seed(&many, "g", "('a' || g)", "'x'::text", "generate_series(1, 3000) g");
+    let collector = collector(&[&many, &good]);
+    let mut client = collector.client();
+    assert_eq!(refresh(&mut client), ["a", "b"].map(State::seen));
+    let metrics = cell(&mut client, "SELECT scram.fleet_report('prometheus')").expect("metrics");
+    assert!(metrics.contains("check=\"password_is_name\""), "{metrics}");
+    assert!(metrics.contains("check=\"other\"") && !metrics.contains("a17"), "{metrics}");
+    let report = cell(&mut client, "SELECT scram.fleet_report()").expect("a report");
+    let critical = report.split("\nCRITICAL").nth(1).expect("critical findings");
+    assert!(critical.contains("- b: ") && critical.contains("- a: "), "{report}");
+}
+
 /// A name, the program, and what its error may be.
 type Speaker = (&'static str, fn(TcpStream), &'static [&'static str]);
 
@@ -70,7 +85,7 @@ fn programs_in_the_place_of_servers() {
     let good = audited();
     let collector = collector(&[&good]);
     let mut client = collector.client();
-    let speakers: [Speaker; 7] = [
+    let speakers: [Speaker; 8] = [
         ("silent", fall_silent, &["no connection within 3 s"]),
         (
             "silent_later",
@@ -85,6 +100,7 @@ fn programs_in_the_place_of_servers() {
         ("giant", giant, &["memory", "within 3 s"]),
         ("copy", copy, &["something else than rows"]),
         ("control", control_characters, &["red"]),
+        ("numbers", numbers, &["a number with an exponent"]),
     ];
     for (name, speak, _) in speakers {
         add_server(&mut client, name, impostor(speak));
@@ -108,6 +124,18 @@ fn programs_in_the_place_of_servers() {
     // The session goes on, with its limits as they were.
     let big = "SELECT sum(length(x)) FROM (SELECT repeat('x', 400000000) AS x) y";
     assert_eq!(cell(&mut client, big), text("400000000"));
+}
+
+#[test]
+fn numbers_of_findings_are_bounded() {
+    let collector = collector(&[]);
+    let mut client = collector.client();
+    for name in ["x", "y"] {
+        add_server(&mut client, name, impostor(many_findings));
+    }
+    assert_eq!(refresh(&mut client), ["x", "y"].map(State::seen));
+    let report = cell(&mut client, "SELECT scram.fleet_report()").expect("a report");
+    assert!(report.contains("2,000,000,000 findings were left out"), "{report}");
 }
 
 #[test]
@@ -153,6 +181,33 @@ fn copy(mut stream: TcpStream) {
     let_in(&mut stream);
     stream.write_all(b"H\0\0\0\x07\0\0\0").unwrap_or(());
     thread::sleep(Duration::from_secs(60));
+}
+
+/// Rows of a few kilobytes that PostgreSQL would print as gigabytes: 131,072 digits for each number.
+fn numbers(stream: TcpStream) {
+    let content = format!("{{\"source\": [{}]}}", ["1e131071"; 5000].join(","));
+    answer_with(stream, "finding", &content);
+}
+
+fn many_findings(stream: TcpStream) {
+    answer_with(stream, "server", "{\"findings\": 9223372036854775807}");
+}
+
+/// Answers each statement by one row.
+fn answer_with(mut stream: TcpStream, part: &str, content: &str) {
+    let_in(&mut stream);
+    // libpq ignores what comes before its statement.
+    stream.read_exact(&mut [0]).expect("a statement");
+    let cells = [part.as_bytes(), content.as_bytes()].map(|cell: &[u8]| {
+        let length = u32::try_from(cell.len()).expect("short").to_be_bytes();
+        [&length[..], cell].concat()
+    });
+    let body = [&[0, 2][..], &cells.concat()].concat();
+    let length = u32::try_from(body.len() + 4).expect("short").to_be_bytes();
+    let row = [&b"D"[..], &length, &body].concat();
+    let end = b"C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I";
+    stream.write_all(&[&two_columns()[..], &row, end].concat()).unwrap_or(());
+    fall_silent(stream);
 }
 
 fn control_characters(mut stream: TcpStream) {

@@ -38,6 +38,13 @@ fn an_auditor_uses_its_own_mapping() {
         )
         .expect("the password");
     assert_eq!(refresh(&mut auditor), [State::seen("a")]);
+    // Settings of the connection are left out; a superuser's own server has them.
+    admin
+        .batch_execute("ALTER SERVER a OPTIONS (ADD options '-c work_mem=none')")
+        .expect("an option");
+    assert_eq!(refresh(&mut auditor), [State::seen("a")]);
+    refresh(&mut admin)[0].fails_with(&["work_mem"]);
+    admin.batch_execute("ALTER SERVER a OPTIONS (DROP options)").expect("without it");
     let report = cell(&mut auditor, "SELECT scram.fleet_report()").expect("a report");
     assert!(report.contains("password_is_name"), "{report}");
     let raised = Raised::by(&mut auditor, "UPDATE scram.fleet_server SET error = NULL");
@@ -59,6 +66,14 @@ fn a_server_that_asks_for_no_password_is_refused() {
                  ALTER SERVER a OWNER TO mallory";
     admin.batch_execute(owner).expect("another owner");
     refresh(&mut admin)[0].fails_with(&["password is required"]);
+    // A socket is not connected to: it could let in the operating-system user before the password is missed.
+    for change in ["SET host '/tmp'", "SET host '@x'", "SET host '127.0.0.1,/tmp'", "DROP host"] {
+        let alter = format!("ALTER SERVER a OPTIONS ({change})");
+        admin.batch_execute(&alter).expect("a socket");
+        refresh(&mut admin)[0].fails_with(&["host is required"]);
+    }
+    let back = "ALTER SERVER a OPTIONS (ADD host '127.0.0.1')";
+    admin.batch_execute(back).expect("the host");
     admin
         .batch_execute("ALTER USER MAPPING FOR postgres SERVER a OPTIONS (DROP password)")
         .expect("no password");
@@ -100,6 +115,27 @@ fn it_is_granted_to_no_role_and_refuses_other_callers_code() {
     assert_eq!(raised.code, "42501", "{raised:?}");
     let read_only = "BEGIN READ ONLY; SELECT scram.fleet_refresh()";
     assert_eq!(Raised::by(&mut admin, read_only).code, "25006");
+}
+
+/// A role that keeps the list cannot make a server look healthy.
+#[test]
+fn a_new_server_has_no_state() {
+    let collector = collector(&[]);
+    let grants = "CREATE ROLE keeper LOGIN; GRANT USAGE ON SCHEMA scram TO keeper;
+                  GRANT SELECT, INSERT (name), DELETE ON scram.fleet_server TO keeper";
+    collector.client().batch_execute(grants).expect("a role");
+    let mut keeper = collector.client_as("keeper", "postgres");
+    let forged = "INSERT INTO scram.fleet_server (name, last_seen) VALUES ('x', now())";
+    assert_eq!(Raised::by(&mut keeper, forged).code, "42501");
+    let plain = "INSERT INTO scram.fleet_server (name) VALUES ('x')";
+    keeper.batch_execute(plain).expect("a name");
+    keeper.batch_execute("DELETE FROM scram.fleet_server WHERE name = 'x'").expect("it leaves");
+    let mut admin = collector.client();
+    admin
+        .batch_execute("INSERT INTO scram.fleet_server (name, last_seen, system_identifier) VALUES ('x', now(), 1)")
+        .expect("more columns");
+    let state = "SELECT s::text FROM scram.fleet_server s";
+    assert_eq!(cell(&mut admin, state), text("(x,,,,,,,,,,)"));
 }
 
 #[test]

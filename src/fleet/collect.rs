@@ -33,7 +33,8 @@ const SLICE_MILLISECONDS: i32 = 50;
 pub(super) type Answer = Result<Vec<[Vec<u8>; 2]>, String>;
 
 /// Asks these servers and hands each answer to `store` with the number of the server, so that only the answers that are
-/// coming in are in memory. Each server has `timeout` from its connection's beginning.
+/// coming in are in memory. Each server has `timeout` from its connection's beginning, without the time of work that
+/// is done here meanwhile.
 pub(super) fn collect(
     libpq: Libpq,
     servers: &[ConnectionParameters],
@@ -47,9 +48,11 @@ pub(super) fn collect(
     loop {
         while calls.len() < MAX_CONNECTIONS {
             let Some((index, server)) = waiting.next() else { break };
-            match Call::start(libpq, index, server, timeout, &limit) {
+            let started =
+                meanwhile(&mut calls, || Call::start(libpq, index, server, timeout, &limit));
+            match started {
                 Ok(call) => calls.push(call),
-                Err(why) => store(index, Err(why))?,
+                Err(why) => meanwhile(&mut calls, || store(index, Err(why)))?,
             }
             interrupt::check();
         }
@@ -59,19 +62,29 @@ pub(super) fn collect(
         let ready = wait_for_sockets(&calls);
         interrupt::check();
         let mut going_on = Vec::with_capacity(calls.len());
+        let mut answers = Vec::new();
         for (mut call, is_ready) in calls.into_iter().zip(ready) {
             match call.advance(is_ready, query, timeout, &limit) {
                 None => going_on.push(call),
-                Some(answer) => {
-                    let index = call.index;
-                    // Closed before a statement is run.
-                    drop(call);
-                    store(index, answer)?;
-                }
+                // Closed here, before a statement is run.
+                Some(answer) => answers.push((call.index, answer)),
             }
         }
         calls = going_on;
+        for (index, answer) in answers {
+            meanwhile(&mut calls, || store(index, answer))?;
+        }
     }
+}
+
+/// Does something here that no server can answer during, so that its time does not count for the servers: to store an
+/// answer, or to begin a connection, which waits for the resolver.
+fn meanwhile<T>(calls: &mut [Call], work: impl FnOnce() -> T) -> T {
+    let begin = Instant::now();
+    let result = work();
+    let elapsed = begin.elapsed();
+    calls.iter_mut().for_each(|call| call.deadline += elapsed);
+    result
 }
 
 /// Which calls can go on. Waits for at most [`SLICE_MILLISECONDS`].
@@ -120,11 +133,15 @@ impl Call {
         if server.needs_password && !server.has_password() {
             return Err(PASSWORD_REQUIRED.to_owned());
         }
-        let deadline = Instant::now() + timeout;
+        if server.needs_password && !server.has_remote_host() {
+            return Err(HOST_REQUIRED.to_owned());
+        }
+        let connection = Connection::start(libpq, &server.options, limit)?;
         Ok(Self {
             index,
-            connection: Connection::start(libpq, &server.options, limit)?,
-            deadline,
+            connection,
+            // The host name has been looked up by now.
+            deadline: Instant::now() + timeout,
             needs_password: server.needs_password,
             is_connected: false,
             // libpq asks for this after the beginning.
@@ -182,13 +199,18 @@ impl Call {
     }
 }
 
+const HOST_REQUIRED: &str =
+    "host is required: where a password is needed, a foreign server needs a host that is no socket";
+
 const PASSWORD_REQUIRED: &str =
     "password is required: the user mapping has none, or the server did not ask for it";
 
 /// Parameters that are added to those of each server.
-pub(super) fn own_parameters(encoding: &CStr) -> [(CString, CString); 2] {
+///
+/// UTF8 has every character of a server; this database may lack some, which become escapes.
+pub(super) fn own_parameters() -> [(CString, CString); 2] {
     [
-        (c"client_encoding".to_owned(), encoding.to_owned()),
+        (c"client_encoding".to_owned(), c"UTF8".to_owned()),
         (c"fallback_application_name".to_owned(), c"scram_ext fleet".to_owned()),
     ]
 }

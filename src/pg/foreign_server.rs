@@ -37,15 +37,37 @@ pub(crate) fn connection_parameters(
     // SAFETY: reads the catalogs.
     let by_superusers =
         unsafe { pg_sys::superuser_arg(user) && pg_sys::superuser_arg(server.owner) };
-    let options =
-        of_server.into_iter().chain(of_mapping).filter(|(name, _)| known.contains(name)).collect();
-    ConnectionParameters { options, needs_password: !waived && !by_superusers }
+    let needs_password = !waived && !by_superusers;
+    let options = of_server
+        .into_iter()
+        .chain(of_mapping)
+        .filter(|(name, _)| known.contains(name))
+        // The server applies these settings while it lets the client in, which is before the password is checked here.
+        .filter(|(name, _)| !needs_password || name.as_c_str() != c"options")
+        .collect();
+    ConnectionParameters { options, needs_password }
 }
 
 impl ConnectionParameters {
     /// Whether the user mapping has a password.
     pub(crate) fn has_password(&self) -> bool {
-        self.options.iter().any(|(name, value)| name.as_c_str() == c"password" && !value.is_empty())
+        !self.value(c"password").is_empty()
+    }
+
+    /// Whether each connection goes to a host over TCP, as libpq reads `host` and `hostaddr`. A socket of this host may
+    /// let in the operating-system user without a password.
+    pub(crate) fn has_remote_host(&self) -> bool {
+        let is_name = |host: &[u8]| !matches!(host.first(), None | Some(b'/' | b'@'));
+        let (hosts, addresses) = (self.value(c"host"), self.value(c"hostaddr"));
+        // An address goes before the name in the same place of the other list.
+        !addresses.split(|byte| *byte == b',').any(<[u8]>::is_empty)
+            || hosts.split(|byte| *byte == b',').all(is_name)
+    }
+
+    /// The value of an option; empty if there is none. The last one holds, as in libpq.
+    fn value(&self, name: &CStr) -> &[u8] {
+        let option = self.options.iter().rfind(|(option, _)| option.as_c_str() == name);
+        option.map_or(&[], |(_, value)| value.to_bytes())
     }
 }
 

@@ -93,20 +93,23 @@ impl Libpq {
         Self::find()
     }
 
-    /// The names of the parameters of a connection.
-    pub(crate) fn parameters(&self) -> Vec<CString> {
+    /// The names of the parameters of a connection; `None` if memory is short.
+    pub(crate) fn parameters(&self) -> Option<Vec<CString>> {
         let mut names = Vec::new();
         // SAFETY: an array that ends in a NULL keyword, which is freed after its last use.
         unsafe {
             let options = (self.PQconndefaults)();
+            if options.is_null() {
+                return None;
+            }
             let mut option = options;
-            while !option.is_null() && !(*option).keyword.is_null() {
+            while !(*option).keyword.is_null() {
                 names.push(CStr::from_ptr((*option).keyword).to_owned());
                 option = option.add(1);
             }
             (self.PQconninfoFree)(options);
         }
-        names
+        Some(names)
     }
 }
 
@@ -131,6 +134,8 @@ pub(crate) type Cells = Vec<Vec<u8>>;
 pub(crate) struct Connection {
     libpq: Libpq,
     handle: Handle,
+    /// Given back after the connection is closed.
+    _socket: CountedSocket,
 }
 
 impl Connection {
@@ -140,6 +145,7 @@ impl Connection {
         parameters: &[(CString, CString)],
         limit: &DataLimit,
     ) -> Result<Self, String> {
+        let socket = CountedSocket::new().ok_or_else(|| "too many open files".to_owned())?;
         let with_end = |pointers: Vec<*const c_char>| [pointers, vec![ptr::null()]].concat();
         let names = with_end(parameters.iter().map(|(name, _)| name.as_ptr()).collect());
         let values = with_end(parameters.iter().map(|(_, value)| value.as_ptr()).collect());
@@ -154,7 +160,7 @@ impl Connection {
         if handle.is_null() {
             return Err("out of memory".to_owned());
         }
-        let connection = Self { libpq, handle };
+        let connection = Self { libpq, handle, _socket: socket };
         if connection.socket() < 0 {
             return Err(connection.error());
         }
@@ -242,6 +248,24 @@ impl Drop for Connection {
     fn drop(&mut self) {
         // SAFETY: open until now. It does not wait for the server.
         unsafe { (self.libpq.PQfinish)(self.handle) };
+    }
+}
+
+/// A descriptor that the server counts, so that it closes files of its own in time.
+struct CountedSocket;
+
+impl CountedSocket {
+    /// `None` if there are too many.
+    fn new() -> Option<Self> {
+        // SAFETY: counts, and closes files that the server can open again.
+        unsafe { pg_sys::AcquireExternalFD() }.then_some(Self)
+    }
+}
+
+impl Drop for CountedSocket {
+    fn drop(&mut self) {
+        // SAFETY: counted when this was made.
+        unsafe { pg_sys::ReleaseExternalFD() };
     }
 }
 

@@ -52,6 +52,12 @@ impl ServerText {
             .unwrap_or_else(|| Self::from_bytes(&[]))
     }
 
+    /// JSON that is meant to be UTF-8, in the server's encoding. Characters that it has not, and bytes that are no UTF-8,
+    /// become escapes for a JSON string, which is read as the escapes of [`Utf8`] and `\xNN`.
+    pub(crate) fn from_json(json: &[u8]) -> Self {
+        Self { bytes: Utf8(escaped(json, r"\\")).encoded(r"\\"), unread: None }
+    }
+
     /// The bytes in the server's encoding; none of a text that was not copied.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes
@@ -112,7 +118,7 @@ impl ServerText {
             return String::from_utf8_lossy(&self.bytes).into_owned();
         }
         match self.converted() {
-            Some(utf8) => escaped(&utf8),
+            Some(utf8) => escaped(&utf8, r"\"),
             None => ascii_escaped(&self.bytes),
         }
     }
@@ -224,13 +230,13 @@ fn ascii_escaped(bytes: &[u8]) -> String {
     bytes.iter().map(escape).collect()
 }
 
-/// The text, with each byte that is no UTF-8 as `\xNN`.
-fn escaped(bytes: &[u8]) -> String {
+/// The text, with each byte that is no UTF-8 as `xNN` after this backslash.
+fn escaped(bytes: &[u8], backslash: &str) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
         for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
+            text.push_str(&format!("{backslash}x{byte:02x}"));
         }
     }
     text
@@ -322,8 +328,8 @@ impl_sql_translatable!(ServerText, "text");
 pub(crate) struct Utf8(pub(crate) String);
 
 impl Utf8 {
-    /// In the encoding of this database.
-    fn encoded(&self) -> Zeroizing<Vec<u8>> {
+    /// In the encoding of this database; what it has not is written as `u{…}` after this backslash.
+    fn encoded(&self, backslash: &str) -> Zeroizing<Vec<u8>> {
         // SAFETY: reads the state of the backend.
         let to = unsafe { pg_sys::GetDatabaseEncoding() };
         if to == SQL_ASCII {
@@ -337,7 +343,10 @@ impl Utf8 {
             let mut buffer = [0; 4];
             match convert(character.encode_utf8(&mut buffer).as_bytes(), UTF8, to) {
                 Some(known) => bytes.extend_from_slice(&known),
-                None => bytes.extend(character.escape_unicode().map(|ascii| ascii as u8)),
+                None => {
+                    let code = format!("{backslash}u{{{:x}}}", u32::from(character));
+                    bytes.extend_from_slice(code.as_bytes());
+                }
             }
         }
         bytes
@@ -346,7 +355,7 @@ impl Utf8 {
 
 impl IntoDatum for Utf8 {
     fn into_datum(self) -> Option<pg_sys::Datum> {
-        let bytes = self.encoded();
+        let bytes = self.encoded(r"\");
         let len = c_int::try_from(bytes.len()).ok()?;
         // SAFETY: copies `len` bytes, which are valid in the server's encoding.
         let text = unsafe { pg_sys::cstring_to_text_with_len(bytes.as_ptr().cast(), len) };

@@ -15,7 +15,7 @@ pub struct Fleet {
     pub collector: Cluster,
     /// The servers, in any order.
     pub servers: Vec<FleetServer>,
-    /// Open findings by check and severity.
+    /// Open findings by check and severity; unknown checks are `other`.
     pub checks: Vec<FleetCheck>,
     /// The first open critical findings, in the order of the report.
     pub critical: Vec<FleetFinding>,
@@ -99,6 +99,18 @@ impl FleetFormat {
             Self::Prometheus => crate::prometheus::render_fleet(fleet),
             Self::Text => crate::text::render_fleet(fleet),
         }
+    }
+}
+
+impl FleetServer {
+    /// Whether its findings are those of a run that the last refresh knows of.
+    pub(crate) fn is_up(&self) -> bool {
+        self.error.is_none() && self.last_seen.is_some() && self.last_run.is_some()
+    }
+
+    /// The status of its last run, or that there is none.
+    pub(crate) fn shown_status(&self) -> &str {
+        if self.last_run.is_some() { &self.status } else { "no data" }
     }
 }
 

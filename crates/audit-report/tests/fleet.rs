@@ -38,6 +38,14 @@ fn a_thousand_hostile_servers() {
 }
 
 #[test]
+fn numbers_that_servers_made_up() {
+    let mut fleet = fleet(3);
+    fleet.servers.iter_mut().for_each(|server| server.left_out = i64::MAX);
+    let text = FleetFormat::Text.render(&fleet);
+    assert!(text.contains("9,223,372,036,854,775,807 findings were left out"), "{text}");
+}
+
+#[test]
 fn an_empty_fleet() {
     let fleet = Fleet { checks: Vec::new(), critical: Vec::new(), ..fleet(0) };
     let text = FleetFormat::Text.render(&fleet);

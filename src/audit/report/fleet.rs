@@ -31,21 +31,29 @@ LEFT JOIN (
 const ACCEPTED: &str =
     "(f.status = 'accepted' AND coalesce(f.accepted_until > statement_timestamp(), true))";
 
-/// Open findings by check; of more than can be shown, those on the most servers.
+/// Open findings by check. Those that this version does not know are one, because a server may send any number of them.
 const COUNTS: &str = r#"
-SELECT f.check_id, f.severity, count(*) AS findings, count(DISTINCT f.server) AS servers
-FROM scram.fleet_findings f
-WHERE f.status <> 'fixed' AND NOT {accepted}
-GROUP BY f.check_id, f.severity
-ORDER BY array_position(ARRAY['critical', 'warning', 'notice'], f.severity), count(*) DESC, f.check_id COLLATE "C"
+SELECT c.check_id, c.severity, count(*) AS findings, count(DISTINCT c.server) AS servers
+FROM (
+    SELECT CASE WHEN f.check_id = ANY (ARRAY[{known}]) THEN f.check_id ELSE 'other' END AS check_id, f.severity, f.server
+    FROM scram.fleet_findings f
+    WHERE f.status <> 'fixed' AND NOT {accepted}
+) c
+GROUP BY c.check_id, c.severity
+ORDER BY c.check_id = 'other', array_position(ARRAY['critical', 'warning', 'notice'], c.severity), servers DESC,
+         findings DESC, c.check_id COLLATE "C"
 LIMIT 1000"#;
 
-/// The critical findings, at most as many as a page shows, in the order of servers.
+/// The critical findings, at most as many as a page shows: the first one of each server, then the second ones, so that no
+/// server keeps those of the others out.
 const CRITICAL: &str = r#"
 SELECT f.server, f.source, f.subject, f.check_id, f.evidence
-FROM scram.fleet_findings f
-WHERE f.status <> 'fixed' AND f.severity = 'critical' AND NOT {accepted}
-ORDER BY f.server COLLATE "C", f.check_id COLLATE "C", f.finding_id
+FROM (
+    SELECT f.*, row_number() OVER (PARTITION BY f.server ORDER BY f.check_id COLLATE "C", f.finding_id) AS place
+    FROM scram.fleet_findings f
+    WHERE f.status <> 'fixed' AND f.severity = 'critical' AND NOT {accepted}
+) f
+ORDER BY f.place, f.server COLLATE "C"
 LIMIT 500"#;
 
 /// The report on the servers in `scram.fleet_server`.
@@ -86,7 +94,9 @@ fn servers() -> Result<Vec<FleetServer>, ErrorReport> {
 }
 
 fn checks() -> Result<Vec<FleetCheck>, ErrorReport> {
-    query(&COUNTS.replace("{accepted}", ACCEPTED), &[], |row| {
+    let known: Vec<_> = CHECKS.iter().map(|check| format!("'{}'", check.id)).collect();
+    let text = COUNTS.replace("{accepted}", ACCEPTED).replace("{known}", &known.join(", "));
+    query(&text, &[], |row| {
         Ok(FleetCheck {
             check_id: row.text("check_id")?,
             severity: severity(&row.text("severity")?)?,

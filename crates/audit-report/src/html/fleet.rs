@@ -97,7 +97,7 @@ fn server_row(server: &FleetServer) -> Markup {
             th scope="row" { (name(&server.name)) }
             @for severity in Severity::ALL { td { (number(server.findings.of(severity))) } }
             td { (number(server.findings.accepted)) }
-            td { (time(&server.last_run)) " " (visible(&server.status)) }
+            td { (time(&server.last_run)) " " (visible(server.shown_status())) }
             td { (time(&server.last_seen)) }
             td {
                 (evidence(server.error.as_deref().unwrap_or_default()))

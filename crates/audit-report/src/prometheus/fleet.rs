@@ -18,7 +18,7 @@ fn gathered(fleet: &Fleet) -> Result<String, Error> {
     page.number("fleet_servers", "Servers of the fleet.", float(fleet.servers.len() as i64))?;
     let up = page.gauge(
         "fleet_up",
-        "1 if the last refresh got an answer without an error.",
+        "1 if the last refresh got an answer without an error, with a run in it.",
         &["server"],
     )?;
     let seen = page.gauge(
@@ -41,7 +41,7 @@ fn gathered(fleet: &Fleet) -> Result<String, Error> {
     let unix = |moment: &Option<Timestamp>| moment.as_ref().map_or(0.0, |moment| moment.unix);
     for server in &fleet.servers {
         let name = [server.name.as_str()];
-        up.with_label_values(&name).set(if server.error.is_none() { 1.0 } else { 0.0 });
+        up.with_label_values(&name).set(if server.is_up() { 1.0 } else { 0.0 });
         seen.with_label_values(&name).set(unix(&server.last_seen));
         run.with_label_values(&name).set(unix(&server.last_run));
         accepted.with_label_values(&name).set(float(server.findings.accepted));

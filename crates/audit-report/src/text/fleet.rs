@@ -38,7 +38,8 @@ fn summary(fleet: &Fleet, page: &mut Page) {
         page.line(&format!("{:>8} {}", number(counts.of(severity)), severity.as_str()));
     }
     page.line(&format!("{:>8} accepted", number(counts.accepted)));
-    let left_out: i64 = fleet.servers.iter().map(|server| server.left_out).sum();
+    let left_out =
+        fleet.servers.iter().fold(0_i64, |sum, server| sum.saturating_add(server.left_out));
     if left_out > 0 {
         page.line("");
         page.paragraph(&format!(
@@ -84,7 +85,7 @@ fn row(server: &FleetServer) -> String {
         "{}  {:<23}  {:<11}  {:>8} {:>8}",
         column(&name(&server.name)),
         seen(server.last_run.as_ref()),
-        visible(&server.status),
+        visible(server.shown_status()),
         number(server.findings.critical),
         number(server.findings.warning)
     )
