@@ -126,6 +126,23 @@ fn programs_in_the_place_of_servers() {
     assert_eq!(cell(&mut client, big), text("400000000"));
 }
 
+/// Memory does not grow with the number of servers.
+#[test]
+fn many_large_answers() {
+    let collector = collector(&[]);
+    let mut client = collector.client();
+    let port = impostor(large);
+    for at in 0..60 {
+        add_server(&mut client, &format!("large{at}"), port);
+    }
+    let pid: u32 =
+        cell(&mut client, "SELECT pg_backend_pid()").expect("a pid").parse().expect("a number");
+    let states = refresh(&mut client);
+    states.iter().for_each(|state| state.fails_with(&["not one of scram_ext"]));
+    let peak = peak_megabytes(pid);
+    assert!(peak < 600, "{peak} MB");
+}
+
 #[test]
 fn numbers_of_findings_are_bounded() {
     let collector = collector(&[]);
@@ -193,8 +210,17 @@ fn many_findings(stream: TcpStream) {
     answer_with(stream, "server", "{\"findings\": 9223372036854775807}");
 }
 
-/// Answers each statement by one row.
-fn answer_with(mut stream: TcpStream, part: &str, content: &str) {
+/// Seven megabytes, which is less than the bound.
+fn large(stream: TcpStream) {
+    answer_with_rows(stream, "finding", &format!("\"{}\"", "x".repeat(60_000)), 116);
+}
+
+fn answer_with(stream: TcpStream, part: &str, content: &str) {
+    answer_with_rows(stream, part, content, 1);
+}
+
+/// Answers each statement by this row, so many times.
+fn answer_with_rows(mut stream: TcpStream, part: &str, content: &str, count: usize) {
     let_in(&mut stream);
     // libpq ignores what comes before its statement.
     stream.read_exact(&mut [0]).expect("a statement");
@@ -204,7 +230,7 @@ fn answer_with(mut stream: TcpStream, part: &str, content: &str) {
     });
     let body = [&[0, 2][..], &cells.concat()].concat();
     let length = u32::try_from(body.len() + 4).expect("short").to_be_bytes();
-    let row = [&b"D"[..], &length, &body].concat();
+    let row = [&b"D"[..], &length, &body].concat().repeat(count);
     let end = b"C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I";
     stream.write_all(&[&two_columns()[..], &row, end].concat()).unwrap_or(());
     fall_silent(stream);
