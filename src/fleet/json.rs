@@ -1,4 +1,4 @@
-//! What is checked in the JSON of a row before the server parses it.
+//! Bounds on the JSON of a row, checked before the server parses it.
 
 /// Characters of a number: a bigint has 19 digits and a sign.
 const MAX_NUMBER: usize = 20;
