@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly wanted=$PWD/pgrx-tests/ha/requirements.txt target=$PWD/target/ha
-dir=
+dir=''
+child=''
 
 main() {
     mkdir -p "$target"
@@ -19,7 +20,13 @@ main() {
     chmod 755 "$dir"
     # PostgreSQL and Patroni refuse to run as root.
     [ "$(id -u)" -ne 0 ] || chown postgres "$dir"
-    "$dir/python/bin/python" -B pgrx-tests/ha/show.py "$dir" "$("$PG_CONFIG" --bindir)"
+    "$dir/python/bin/python" -B pgrx-tests/ha/show.py "$dir" "$("$PG_CONFIG" --bindir)" "$("$PG_CONFIG" --sharedir)" &
+    # Waited for, because a trap runs only after a command in the foreground has ended.
+    child=$!
+    local status=0
+    wait "$child" || status=$?
+    child=''
+    return "$status"
 }
 
 python() {
@@ -43,8 +50,12 @@ etcd() {
     )
 }
 
-# show.py has stopped its processes, and the kernel those that are left if it was killed.
+# show.py stops its servers when it ends.
 stop() {
+    if [ -n "$child" ]; then
+        kill "$child" 2>/dev/null || true
+        wait "$child" || true
+    fi
     [ -z "$dir" ] || rm -rf "$dir"
 }
 

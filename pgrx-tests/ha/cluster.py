@@ -46,7 +46,7 @@ def until(what: str, condition, seconds: float = 90):
     raise TimeoutError(f"{what}: not within {seconds} seconds")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Node:
     name: str
     port: int

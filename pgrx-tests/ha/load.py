@@ -111,6 +111,6 @@ def under_load(cluster: Cluster, report: Report) -> None:
     if cluster.has_cron:
         twice = "SELECT count(*) FROM (SELECT FROM tick GROUP BY date_trunc('minute', at) HAVING count(*) > 1) t"
         primary = cluster.primary()
-        report.row("minutes with a job, on nodes", cluster.query(
+        report.row("minutes in which the job ran, nodes on which it ran", cluster.query(
             primary, "SELECT count(DISTINCT date_trunc('minute', at)), count(DISTINCT port) FROM tick")[0])
         report.equal("minutes in which the job ran twice, with all switch-overs", cluster.value(primary, twice), 0)

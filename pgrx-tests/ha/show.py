@@ -1,5 +1,5 @@
 """What the extension does on standbys and across switch-overs. Called by tools/ha.sh with a folder, in which everything
-is put, and the folder of PostgreSQL's programs. Exit status 1 if anything is not as it must be."""
+is put, and PostgreSQL's folders of programs and of shared files. Exit status 1 if anything is not as it must be."""
 
 import signal
 import sys
@@ -12,11 +12,10 @@ from load import under_load
 from report import Report
 
 
-def main(folder: str, bin_dir: str) -> int:
+def main(folder: str, bin_dir: str, share_dir: str) -> int:
     # An exception, so that what has been started is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    has_cron = (Path(bin_dir) / "../../../../share/postgresql" / Path(bin_dir).parent.name
-                / "extension/pg_cron.control").exists()
+    has_cron = (Path(share_dir) / "extension/pg_cron.control").exists()
     cluster = Cluster(Path(folder), bin_dir, has_cron)
     report = Report()
     begun = time.monotonic()
