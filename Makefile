@@ -41,7 +41,7 @@ endif
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: advisories all baseline coexistence freeze upgradetest deb debtest dist disttest help demo test test-all install check installcheck order bench fuzz clean setup core pgtest clients clienttest expected
+.PHONY: advisories all baseline coexistence freeze ha upgradetest deb debtest dist disttest help demo test test-all install check installcheck order bench fuzz clean setup core pgtest clients clienttest expected
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -85,6 +85,9 @@ disttest: setup dist ## builds and tests the zip in an empty folder without a ne
 
 coexistence: install ## with the other extensions that Debian has for this version
 	@tools/coexistence.sh
+
+ha: install ## Patroni with three nodes and etcd: handshakes and audits across switch-overs (SWITCHOVERS=3: fewer than ten)
+	@tools/ha.sh
 
 upgradetest: ## pg_upgrade of a cluster with the extension, from 15 to 17 and from 16 to 18
 	@for version in 15 16 17 18; do $(MAKE) --no-print-directory install PG=$$version PG_CONFIG=$$(tools/postgres.sh pg_config $$version) || exit; done
