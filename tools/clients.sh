@@ -27,11 +27,9 @@ main() {
     made node "$clients/package.json" || node
     made jdbc "$clients/JdbcLogin.java" || jdbc
     made kafka "$clients/KafkaCredential.java" || kafka
-    [ -x "$target/promtool/promtool" ] || unpack promtool prometheus promtool
-    [ -x "$target/exporters/prometheus-postgres-exporter" ] ||
-        unpack exporters prometheus-postgres-exporter prometheus-postgres-exporter
-    [ -x "$target/exporters/prometheus-sql-exporter" ] ||
-        unpack exporters prometheus-sql-exporter prometheus-sql-exporter
+    tools/unpack.sh prometheus promtool "$target/promtool"
+    tools/unpack.sh prometheus-postgres-exporter prometheus-postgres-exporter "$target/exporters"
+    tools/unpack.sh prometheus-sql-exporter prometheus-sql-exporter "$target/exporters"
 }
 
 # made NAME FILE: whether NAME was made from this very FILE.
@@ -70,18 +68,6 @@ kafka() {
         atoti_server_kafka==0.9.16 </dev/null
     javac -cp "$(echo "$target"/kafka/*/__resources__/plugin.jar)" -d "$target/kafka" "$clients/KafkaCredential.java"
     cp "$clients/KafkaCredential.java" "$target/kafka.made"
-}
-
-# unpack FOLDER PACKAGE PROGRAM: a program out of its package, because the package would start a server.
-unpack() {
-    echo "Unpacking $3"
-    mkdir -p "$target/$1"
-    (
-        cd "$target/$1"
-        apt-get download "$2" >log 2>&1 </dev/null || { cat log >&2; exit 1; }
-        dpkg-deb --fsys-tarfile "$2"_*.deb | tar -x --strip-components=3 "./usr/bin/$3"
-        rm "$2"_*.deb log
-    )
 }
 
 main

@@ -11,7 +11,7 @@ child=''
 main() {
     mkdir -p "$target"
     cmp -s "$wanted" "$target/python.made" || python
-    [ -x "$target/etcd" ] || etcd
+    tools/unpack.sh etcd-server etcd "$target"
     trap 'stop' EXIT
     trap 'exit 130' INT TERM
     dir=$(mktemp -d /tmp/scram_ext_ha.XXXXXX)
@@ -37,17 +37,6 @@ python() {
     /usr/bin/python3 -m venv "$target/python"
     "$target/python/bin/pip" install --quiet --disable-pip-version-check -r "$wanted" </dev/null
     cp "$wanted" "$target/python.made"
-}
-
-# Out of its package, because the package would start a server.
-etcd() {
-    echo "Unpacking etcd"
-    (
-        cd "$target"
-        apt-get download etcd-server >log 2>&1 </dev/null || { cat log >&2; exit 1; }
-        dpkg-deb --fsys-tarfile etcd-server_*.deb | tar -x --strip-components=3 ./usr/bin/etcd
-        rm etcd-server_*.deb log
-    )
 }
 
 # show.py stops its servers when it ends.
