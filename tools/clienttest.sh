@@ -30,11 +30,9 @@ main() {
 }
 
 runs_here() {
-    case $with_libraries in
-        *" $1 "*) has_library pg_cron && has_library pgaudit && has_library citext ;;
-        *) case $with_postgres_fdw in *" $1 "*) has_library postgres_fdw && return; return 1 ;; esac
-           case $with_tls in *" $1 "*) "$PG_CONFIG" --configure | grep -q ssl ;; esac ;;
-    esac
+    case $with_libraries in *" $1 "*) has_library pg_cron && has_library pgaudit && has_library citext || return 1 ;; esac
+    case $with_postgres_fdw in *" $1 "*) has_library postgres_fdw || return 1 ;; esac
+    case $with_tls in *" $1 "*) "$PG_CONFIG" --configure | grep -q ssl || return 1 ;; esac
 }
 
 has_library() {
