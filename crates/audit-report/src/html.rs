@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use password_audit::Severity;
 
-use crate::model::{Change, Report, Timestamp};
+use crate::model::{Change, Counts, Report, Timestamp};
 use crate::show::{counted, cut, day, duration, number, time, visible};
 use crate::text::unfinished;
 
@@ -123,20 +123,36 @@ fn verdict(report: &Report) -> String {
 }
 
 fn tiles(report: &Report) -> Markup {
-    let counts = report.counts();
     let new = |severity| {
         report
             .open()
             .filter(|finding| finding.severity == severity && finding.change == Some(Change::New))
             .count()
     };
+    let note = |severity| {
+        html! { @if report.compared_with.is_some() { (count(new(severity))) " new" } }
+    };
+    let fixed = html! {
+        @if let Some(before) = &report.compared_with {
+            div.tile.fixed {
+                span.figure { (count(report.fixed.len())) }
+                span.label { "fixed" }
+                span.note { "since run " (before.run_id) ", " (day(&before.started_at)) }
+            }
+        }
+    };
+    summary(&report.counts(), note, &fixed)
+}
+
+/// The numbers at the top of a page: one for each severity, with a note below it, the accepted findings, and `more`.
+fn summary(counts: &Counts, note: impl Fn(Severity) -> Markup, more: &Markup) -> Markup {
     html! {
         section.tiles aria-label="Summary" {
             @for severity in Severity::ALL {
                 div class={ "tile " (severity.as_str()) } data-zero[counts.of(severity) == 0] {
                     span.figure { (number(counts.of(severity))) }
                     span.label { (mark(severity)) (severity.as_str()) }
-                    span.note { @if report.compared_with.is_some() { (count(new(severity))) " new" } }
+                    span.note { (note(severity)) }
                 }
             }
             div.tile.accepted {
@@ -144,13 +160,7 @@ fn tiles(report: &Report) -> Markup {
                 span.label { "accepted" }
                 span.note { "not counted" }
             }
-            @if let Some(before) = &report.compared_with {
-                div.tile.fixed {
-                    span.figure { (count(report.fixed.len())) }
-                    span.label { "fixed" }
-                    span.note { "since run " (before.run_id) ", " (day(&before.started_at)) }
-                }
-            }
+            (more)
         }
     }
 }

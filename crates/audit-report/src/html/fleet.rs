@@ -5,7 +5,7 @@ use password_audit::Severity;
 
 use super::listed::{MOST, SMALL_TABLE_BYTES, TABLE_BYTES, fitting};
 use super::tables::{badge, columns, more};
-use super::{count, evidence, mark, moment, name, shell};
+use super::{count, evidence, moment, name, shell, summary};
 use crate::fleet::{Fleet, FleetCheck, FleetFinding, FleetServer};
 use crate::model::Timestamp;
 use crate::show::{counted, number, visible};
@@ -19,7 +19,7 @@ pub(crate) fn render(fleet: &Fleet) -> String {
             p.verdict { (verdict(fleet)) }
         }
         main {
-            (tiles(fleet))
+            (summary(&fleet.counts(), |_| html! {}, &html! {}))
             (servers(fleet))
             (checks(fleet))
             (findings(fleet))
@@ -45,26 +45,6 @@ fn verdict(fleet: &Fleet) -> String {
     };
     let open = counted(counts.open(), "open finding", "open findings");
     format!("{open}, {} critical, on {servers}{failed}.", number(counts.critical))
-}
-
-fn tiles(fleet: &Fleet) -> Markup {
-    let counts = fleet.counts();
-    html! {
-        section.tiles aria-label="Summary" {
-            @for severity in Severity::ALL {
-                div class={ "tile " (severity.as_str()) } data-zero[counts.of(severity) == 0] {
-                    span.figure { (number(counts.of(severity))) }
-                    span.label { (mark(severity)) (severity.as_str()) }
-                    span.note {}
-                }
-            }
-            div.tile.accepted {
-                span.figure { (number(counts.accepted)) }
-                span.label { "accepted" }
-                span.note { "not counted" }
-            }
-        }
-    }
 }
 
 fn servers(fleet: &Fleet) -> Markup {
