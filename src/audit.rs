@@ -18,7 +18,7 @@ use pgrx::prelude::*;
 use crate::guc;
 use crate::pg::security_context::{TableName, as_owner};
 use crate::pg::text::{ServerText, Utf8};
-use crate::pg::{caller, check_log};
+use crate::pg::{caller, check_log, read_only};
 
 /// `scram.audit_checks() returns table (check_id text, severity text, title text, remedy text)`
 ///
@@ -62,17 +62,7 @@ fn target_iterations() -> i32 {
 /// SPI context of its own and cannot see the procedure's.
 #[pg_extern(schema = "scram_internal", volatile)]
 fn require_top_level() -> Result<(), ErrorReport> {
-    // SAFETY: these read the state of the backend.
-    let (recovery, read_only, block, commits) = unsafe {
-        (
-            pg_sys::RecoveryInProgress(),
-            pg_sys::XactReadOnly,
-            pg_sys::IsTransactionBlock(),
-            pg_sys::SPI_inside_nonatomic_context(),
-        )
-    };
-    if recovery || read_only {
-        let place = if recovery { "during recovery" } else { "in a read-only transaction" };
+    if let Some(place) = read_only::place() {
         return Err(ErrorReport::new(
             PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION,
             format!("scram.run_audit() cannot store its findings {place}"),
@@ -80,6 +70,9 @@ fn require_top_level() -> Result<(), ErrorReport> {
         )
         .set_hint("Run it on the primary. scram.audit() stores nothing and works here."));
     }
+    // SAFETY: these read the state of the backend.
+    let (block, commits) =
+        unsafe { (pg_sys::IsTransactionBlock(), pg_sys::SPI_inside_nonatomic_context()) };
     if block || !commits {
         return Err(inside_transaction_block());
     }

@@ -19,6 +19,7 @@ use crate::guc;
 use crate::pg::caller;
 use crate::pg::foreign_server::{ConnectionParameters, connection_parameters};
 use crate::pg::libpq::Libpq;
+use crate::pg::read_only;
 use crate::pg::row_set::RowSet;
 use crate::pg::security_context::{TableName, as_owner};
 use crate::pg::text::ServerText;
@@ -45,7 +46,9 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'fleet_refresh_wrapper';
 ")]
 fn fleet_refresh() -> RowSet<3> {
     RowSet::new(|sink| {
-        require_writable()?;
+        if let Some(place) = read_only::place() {
+            return Err(Error::FleetReadOnly { place }.into());
+        }
         if !caller::asked_for_it() {
             return Err(Error::Restricted { function: "scram.fleet_refresh" }.into());
         }
@@ -68,20 +71,6 @@ fn states() -> Result<Vec<State>, ErrorReport> {
     as_owner(OWNED, states, &[], |row| {
         Ok((row.value("name")?, row.optional("last_seen")?, row.optional("error")?))
     })
-}
-
-fn require_writable() -> Result<(), Error> {
-    // SAFETY: these read the state of the backend.
-    let place = unsafe {
-        if pg_sys::RecoveryInProgress() {
-            "during recovery"
-        } else if pg_sys::XactReadOnly {
-            "in a read-only transaction"
-        } else {
-            return Ok(());
-        }
-    };
-    Err(Error::FleetReadOnly { place })
 }
 
 /// A row of `scram.fleet_server`.

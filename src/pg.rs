@@ -16,6 +16,7 @@ pub(crate) mod libpq;
 pub(crate) mod name;
 pub(crate) mod query;
 pub(crate) mod random;
+pub(crate) mod read_only;
 pub(crate) mod record;
 pub(crate) mod row_set;
 pub(crate) mod scram_secret;
