@@ -406,9 +406,12 @@ $$;
 -- gives its own to the findings that stand.
 ALTER TABLE scram_internal.stored_run ADD COLUMN system_identifier bigint;
 ALTER TABLE scram.audit_finding ADD COLUMN system_identifier bigint;
+ALTER TABLE scram.audit_finding ADD COLUMN role oid;
 ALTER TABLE scram.audit_census ADD COLUMN system_identifier bigint;
 COMMENT ON COLUMN scram.audit_finding.system_identifier IS
     'the cluster whose run last saw it, as pg_control_system() shows it; NULL where that is not known';
+COMMENT ON COLUMN scram.audit_finding.role IS
+    'OID of the role that it is about; a new role of an old name has another one';
 COMMENT ON COLUMN scram.audit_census.system_identifier IS
     'the cluster of the run, as pg_control_system() shows it; NULL where that is not known';
 
@@ -541,6 +544,72 @@ BEGIN
 END
 $$;
 
+-- The history tells a role from another one that was given its name.
+
+-- The columns of the result change.
+DROP FUNCTION scram_internal.findings_of(bigint);
+CREATE FUNCTION scram_internal.findings_of(run bigint)
+RETURNS TABLE (
+    source text, subject text, check_id text, severity text, evidence text, fact text, is_off boolean,
+    system_identifier bigint, role oid)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM scram.audit_run r WHERE r.run_id = run) THEN
+        RAISE undefined_object USING MESSAGE = format('run %s does not exist', run);
+    END IF;
+    RETURN QUERY
+    SELECT DISTINCT ON (f.source, f.subject, f.check_id)
+        f.source, f.subject, f.check_id, coalesce(e.severity, f.severity), coalesce(e.evidence, f.evidence),
+        coalesce(e.fact, left(f.evidence, length(f.evidence) - length(f.context))), f.is_off, f.system_identifier, f.role
+    FROM scram.audit_finding f
+    LEFT JOIN LATERAL (
+        SELECT x.severity, x.evidence, left(x.evidence, length(x.evidence) - length(coalesce(x.context, ''))) AS fact
+        FROM jsonb_to_recordset(f.earlier) AS x(until_run bigint, severity text, evidence text, context text)
+        WHERE x.until_run >= run
+        ORDER BY x.until_run
+        LIMIT 1
+    ) e ON true
+    WHERE run BETWEEN f.first_run AND f.last_run
+    ORDER BY f.source, f.subject, f.check_id, f.finding_id DESC;
+END
+$$;
+COMMENT ON FUNCTION scram_internal.findings_of(bigint) IS 'internal to scram.audit_diff(): the findings of a run as they were';
+
+CREATE OR REPLACE FUNCTION scram.audit_diff(run_a bigint, run_b bigint)
+RETURNS TABLE (change text, source text, subject text, check_id text, severity text, evidence text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    IF run_a IS NULL OR run_b IS NULL THEN
+        RAISE null_value_not_allowed USING MESSAGE = '"run_a" and "run_b" must not be null';
+    END IF;
+    RETURN QUERY
+    SELECT d.change, source, subject, check_id, d.severity, d.evidence
+    FROM scram_internal.findings_of(run_a) a
+    FULL JOIN scram_internal.findings_of(run_b) b USING (source, subject, check_id)
+    CROSS JOIN LATERAL (
+        -- A role that was dropped, and another one of its name. OIDs of two clusters tell nothing.
+        SELECT a.role <> b.role AND a.system_identifier = b.system_identifier
+    ) r (is_replaced)
+    CROSS JOIN LATERAL (
+        SELECT 'fixed', a.severity, a.evidence
+        WHERE b.check_id IS NULL AND NOT a.is_off OR r.is_replaced
+      UNION ALL
+        SELECT 'new', b.severity, b.evidence
+        WHERE a.check_id IS NULL AND NOT b.is_off OR r.is_replaced
+      UNION ALL
+        SELECT 'changed', b.severity, b.evidence
+        WHERE a.check_id IS NOT NULL AND b.check_id IS NOT NULL AND r.is_replaced IS NOT TRUE
+            AND (a.severity, a.fact) IS DISTINCT FROM (b.severity, b.fact)
+    ) d (change, severity, evidence)
+    ORDER BY d.change, array_position(ARRAY['critical', 'warning', 'notice'], d.severity), check_id, source, subject;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION scram_internal.merge_findings(run bigint, source text, guesses_only boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -567,17 +636,24 @@ BEGIN
     FROM scram_internal.guess_findings(this_source) g;
     PERFORM scram_internal.apply_policy(this_source, guesses_only);
 
-    WITH known AS (
+    WITH named AS (
+        -- Two roles with one name, if one of them was renamed while the names were collected, must not double a finding.
+        SELECT 'role' AS source, r.subject, max(r.role) AS role
+        FROM scram_internal.known_role r
+        WHERE this_source = 'role'
+        GROUP BY r.subject
+    ), known AS (
         UPDATE scram.audit_finding f
         SET severity = found.severity, evidence = found.evidence, context = found.context, facts = found.digest,
-            last_run = run, decided_by = this_source, system_identifier = cluster,
+            last_run = run, decided_by = this_source, system_identifier = cluster, role = found.role,
             status = CASE WHEN f.status = 'accepted' AND f.facts <> found.digest THEN 'open' ELSE f.status END,
             accepted_until = CASE WHEN f.facts <> found.digest THEN NULL ELSE f.accepted_until END,
             note = CASE WHEN f.status = 'accepted' AND f.facts <> found.digest
                 THEN scram_internal.ended_note(f.severity, f.evidence, f.note, run) ELSE f.note END
         FROM (
-            SELECT s.*, scram_internal.facts_digest(s.facts) AS digest
+            SELECT s.*, scram_internal.facts_digest(s.facts) AS digest, k.role
             FROM scram_internal.step_finding s
+            LEFT JOIN named k USING (source, subject)
             WHERE s.is_judged
         ) found
         WHERE f.status <> 'fixed'
@@ -585,10 +661,11 @@ BEGIN
     )
     INSERT INTO scram.audit_finding (
         source, subject, check_id, severity, evidence, context, facts, first_run, last_run, status, decided_by,
-        system_identifier)
+        system_identifier, role)
     SELECT found.source, found.subject, found.check_id, found.severity, found.evidence, found.context,
-           scram_internal.facts_digest(found.facts), run, run, 'open', this_source, cluster
+           scram_internal.facts_digest(found.facts), run, run, 'open', this_source, cluster, k.role
     FROM scram_internal.step_finding found
+    LEFT JOIN named k USING (source, subject)
     -- Anti-join against audit_finding, not against the rows that the UPDATE returns. The planner estimates those from
     -- step_finding, which is empty between steps, and would pick a quadratic plan.
     WHERE found.is_judged AND NOT EXISTS (
@@ -915,7 +992,8 @@ BEGIN
             'scram_internal.store_fleet_answer(text, text, text[], text[])'::regprocedure,
             'scram_internal.forget_fleet_state()'::regprocedure,
             'scram_internal.mark_fleet_copies()'::regprocedure,
-            'scram.search_backend()'::regprocedure)
+            'scram.search_backend()'::regprocedure,
+            'scram_internal.findings_of(bigint)'::regprocedure)
     LOOP
         IF new.grantee = new.owner THEN
             EXECUTE format('GRANT ALL ON ROUTINE %s TO %s', new.routine, new.owner::regrole);
@@ -956,4 +1034,4 @@ END
 $$;
 
 -- It tells nothing but what the processor can do.
-GRANT EXECUTE ON FUNCTION scram.search_backend() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION scram.search_backend(), scram_internal.findings_of(bigint) TO PUBLIC;

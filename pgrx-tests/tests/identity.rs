@@ -138,6 +138,23 @@ fn findings_follow_a_role_that_is_renamed() {
     let mut found = column(&mut client, ROLES);
     found.sort();
     assert_eq!(found, expected);
+    // The evidence is the same, and still it is another finding, in both directions.
+    let diff = |a: i32, b: i32| {
+        format!(
+            "SELECT concat_ws(' ', change, subject) FROM scram.audit_diff({a}, {b})
+             WHERE check_id = 'password_expired' ORDER BY 1"
+        )
+    };
+    assert_eq!(column(&mut client, &diff(2, 3)), ["fixed bob", "new bob"]);
+    assert_eq!(column(&mut client, &diff(3, 1)), ["fixed bob", "new bob"]);
+
+    // A finding of the same role that comes back as it was is no change.
+    client.batch_execute("ALTER ROLE bob VALID UNTIL 'infinity'").expect("no end");
+    run(&mut client);
+    client.batch_execute("ALTER ROLE bob VALID UNTIL '2020-01-01'").expect("an end");
+    run(&mut client);
+    assert_eq!(column(&mut client, &diff(3, 4)), ["fixed bob"]);
+    assert_eq!(column(&mut client, &diff(3, 5)), [""; 0]);
 }
 
 /// A user with CREATEROLE chooses the names of roles, and none of them keeps a run from following another role.

@@ -132,7 +132,9 @@ $$;
 -- The findings of one run, as they were then. fact: the evidence without its context. is_off: whether it is
 -- off now, so that a later run did not judge it. Internal.
 CREATE FUNCTION scram_internal.findings_of(run bigint)
-RETURNS TABLE (source text, subject text, check_id text, severity text, evidence text, fact text, is_off boolean)
+RETURNS TABLE (
+    source text, subject text, check_id text, severity text, evidence text, fact text, is_off boolean,
+    system_identifier bigint, role oid)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -143,7 +145,7 @@ BEGIN
     RETURN QUERY
     SELECT DISTINCT ON (f.source, f.subject, f.check_id)
         f.source, f.subject, f.check_id, coalesce(e.severity, f.severity), coalesce(e.evidence, f.evidence),
-        coalesce(e.fact, left(f.evidence, length(f.evidence) - length(f.context))), f.is_off
+        coalesce(e.fact, left(f.evidence, length(f.evidence) - length(f.context))), f.is_off, f.system_identifier, f.role
     FROM scram.audit_finding f
     LEFT JOIN LATERAL (
         SELECT x.severity, x.evidence, left(x.evidence, length(x.evidence) - length(coalesce(x.context, ''))) AS fact
@@ -168,18 +170,25 @@ BEGIN
         RAISE null_value_not_allowed USING MESSAGE = '"run_a" and "run_b" must not be null';
     END IF;
     RETURN QUERY
-    SELECT d.change, d.source, d.subject, d.check_id, d.severity, d.evidence
-    FROM (
-        SELECT CASE WHEN a.check_id IS NULL THEN 'new' WHEN b.check_id IS NULL THEN 'fixed' ELSE 'changed' END AS change,
-               source, subject, check_id,
-               coalesce(b.severity, a.severity) AS severity, coalesce(b.evidence, a.evidence) AS evidence,
-               (a.severity, a.fact) IS DISTINCT FROM (b.severity, b.fact)
-                   AND (a.check_id IS NOT NULL OR NOT b.is_off) AND (b.check_id IS NOT NULL OR NOT a.is_off) AS differs
-        FROM scram_internal.findings_of(run_a) a
-        FULL JOIN scram_internal.findings_of(run_b) b USING (source, subject, check_id)
-    ) d
-    WHERE d.differs
-    ORDER BY d.change, array_position(ARRAY['critical', 'warning', 'notice'], d.severity), d.check_id, d.source, d.subject;
+    SELECT d.change, source, subject, check_id, d.severity, d.evidence
+    FROM scram_internal.findings_of(run_a) a
+    FULL JOIN scram_internal.findings_of(run_b) b USING (source, subject, check_id)
+    CROSS JOIN LATERAL (
+        -- A role that was dropped, and another one of its name. OIDs of two clusters tell nothing.
+        SELECT a.role <> b.role AND a.system_identifier = b.system_identifier
+    ) r (is_replaced)
+    CROSS JOIN LATERAL (
+        SELECT 'fixed', a.severity, a.evidence
+        WHERE b.check_id IS NULL AND NOT a.is_off OR r.is_replaced
+      UNION ALL
+        SELECT 'new', b.severity, b.evidence
+        WHERE a.check_id IS NULL AND NOT b.is_off OR r.is_replaced
+      UNION ALL
+        SELECT 'changed', b.severity, b.evidence
+        WHERE a.check_id IS NOT NULL AND b.check_id IS NOT NULL AND r.is_replaced IS NOT TRUE
+            AND (a.severity, a.fact) IS DISTINCT FROM (b.severity, b.fact)
+    ) d (change, severity, evidence)
+    ORDER BY d.change, array_position(ARRAY['critical', 'warning', 'notice'], d.severity), check_id, source, subject;
 END
 $$;
 

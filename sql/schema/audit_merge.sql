@@ -28,17 +28,24 @@ BEGIN
     FROM scram_internal.guess_findings(this_source) g;
     PERFORM scram_internal.apply_policy(this_source, guesses_only);
 
-    WITH known AS (
+    WITH named AS (
+        -- Two roles with one name, if one of them was renamed while the names were collected, must not double a finding.
+        SELECT 'role' AS source, r.subject, max(r.role) AS role
+        FROM scram_internal.known_role r
+        WHERE this_source = 'role'
+        GROUP BY r.subject
+    ), known AS (
         UPDATE scram.audit_finding f
         SET severity = found.severity, evidence = found.evidence, context = found.context, facts = found.digest,
-            last_run = run, decided_by = this_source, system_identifier = cluster,
+            last_run = run, decided_by = this_source, system_identifier = cluster, role = found.role,
             status = CASE WHEN f.status = 'accepted' AND f.facts <> found.digest THEN 'open' ELSE f.status END,
             accepted_until = CASE WHEN f.facts <> found.digest THEN NULL ELSE f.accepted_until END,
             note = CASE WHEN f.status = 'accepted' AND f.facts <> found.digest
                 THEN scram_internal.ended_note(f.severity, f.evidence, f.note, run) ELSE f.note END
         FROM (
-            SELECT s.*, scram_internal.facts_digest(s.facts) AS digest
+            SELECT s.*, scram_internal.facts_digest(s.facts) AS digest, k.role
             FROM scram_internal.step_finding s
+            LEFT JOIN named k USING (source, subject)
             WHERE s.is_judged
         ) found
         WHERE f.status <> 'fixed'
@@ -46,10 +53,11 @@ BEGIN
     )
     INSERT INTO scram.audit_finding (
         source, subject, check_id, severity, evidence, context, facts, first_run, last_run, status, decided_by,
-        system_identifier)
+        system_identifier, role)
     SELECT found.source, found.subject, found.check_id, found.severity, found.evidence, found.context,
-           scram_internal.facts_digest(found.facts), run, run, 'open', this_source, cluster
+           scram_internal.facts_digest(found.facts), run, run, 'open', this_source, cluster, k.role
     FROM scram_internal.step_finding found
+    LEFT JOIN named k USING (source, subject)
     -- Anti-join against audit_finding, not against the rows that the UPDATE returns. The planner estimates those from
     -- step_finding, which is empty between steps, and would pick a quadratic plan.
     WHERE found.is_judged AND NOT EXISTS (

@@ -45,7 +45,9 @@ CREATE TABLE scram.audit_finding (
     -- cannot be read, because that is a finding on the server.
     decided_by text NOT NULL,
     -- The cluster of last_run. NULL: stored before 0.2.0.
-    system_identifier bigint
+    system_identifier bigint,
+    -- The role that it is about, in that cluster. NULL: not about a role, or stored before 0.2.0.
+    role oid
 );
 CREATE UNIQUE INDEX audit_finding_current ON scram.audit_finding (source, subject, check_id) WHERE status <> 'fixed';
 
@@ -278,6 +280,8 @@ COMMENT ON COLUMN scram.audit_finding.is_off IS 'whether scram.audit_policy swit
 COMMENT ON COLUMN scram.audit_finding.decided_by IS 'the source whose reading decides whether it stands';
 COMMENT ON COLUMN scram.audit_finding.system_identifier IS
     'the cluster whose run last saw it, as pg_control_system() shows it; NULL where that is not known';
+COMMENT ON COLUMN scram.audit_finding.role IS
+    'OID of the role that it is about; a new role of an old name has another one';
 COMMENT ON TABLE scram_internal.source_state IS 'internal to scram.run_audit(): how far each source was read';
 COMMENT ON TABLE scram_internal.source_slice IS 'internal to scram.run_audit(): parts of sources, each read at once';
 COMMENT ON SEQUENCE scram_internal.source_slice_slice_id_seq IS 'numbers scram_internal.source_slice';
