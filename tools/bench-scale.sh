@@ -5,11 +5,12 @@
 #
 #   SIZES    numbers of roles and rows (100 1000 10000 100000)
 #   SERVERS  how many servers of a fleet (200)
+#   PARTS    which tables (roles rows partitions parallel fleet)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/server.sh
 
-readonly SIZES=${SIZES:-100 1000 10000 100000} SERVERS=${SERVERS:-200}
+readonly SIZES=${SIZES:-100 1000 10000 100000} SERVERS=${SERVERS:-200} PARTS=${PARTS:-roles rows partitions parallel fleet}
 readonly SECRET="'SCRAM-SHA-256\$4096:' || encode(substr(sha256((n || 's')::bytea), 1, 16), 'base64')
     || '\$' || encode(sha256((n || 'k')::bytea), 'base64') || ':' || encode(sha256((n || 'v')::bytea), 'base64')"
 
@@ -18,7 +19,7 @@ main() {
     trap 'exit 130' INT
     trap 'exit 143' TERM
     local part
-    for part in roles rows partitions parallel fleet; do
+    for part in $PARTS; do
         server_start scram_ext_bench_scale "shared_buffers = 256MB" "max_connections = 60"
         sql "SET client_min_messages = warning; CREATE EXTENSION scram_ext" "CREATE EXTENSION postgres_fdw"
         "$part"
