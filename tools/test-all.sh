@@ -4,13 +4,16 @@
 #   tools/test-all.sh           every test with every version
 #   tools/test-all.sh newest    a choice of the client tests with 18: for each change, beside `make test`
 #
+#   VERSIONS  which of them, in this order (15 16 17 18)
+#
 # A failure does not keep the other parts from running. The output of a part is also in target/test-all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # Make sets these for one version.
 unset PG PG_CONFIG PGRX_HOME MAKEFLAGS MAKELEVEL
 
-readonly logs=target/test-all versions=(15 16 17 18)
+read -ra versions <<<"${VERSIONS:-15 16 17 18}"
+readonly logs=target/test-all versions
 # For each change: what reads the server's memory, catalogs and files, and what differs between versions. 18 has all
 # that differs from 15.
 readonly choice=(versions catalog challenge server_values login password_privileges set_password audit findings
