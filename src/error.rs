@@ -40,6 +40,10 @@ pub(crate) enum Error {
     Export(#[from] ExportError),
     #[error("extension \"postgres_fdw\" is not installed in this database")]
     FleetExtension,
+    #[error("could not read the key of the fleet")]
+    FleetKey { file: String, why: String },
+    #[error("the key of the fleet is readable for other users of the system")]
+    FleetKeyMode { file: String },
     #[error("the library libpq of postgres_fdw cannot be used")]
     FleetLibrary,
     #[error("scram.fleet_refresh() cannot store what it collects {place}")]

@@ -4,6 +4,7 @@
 //! owner, by `sql/schema/fleet.sql`, which checks its types. Nothing that a server sends is run.
 
 mod collect;
+mod digests;
 mod json;
 mod query;
 
@@ -136,8 +137,8 @@ fn refresh(servers: Vec<FleetServer>) -> Result<(), ErrorReport> {
         })
         .collect();
     let timeout = guc::fleet_timeout();
-    let query = query::statements(timeout);
-    collect(libpq, &parameters, &query, timeout, |index, answer| {
+    let queries = query::queries(timeout);
+    collect(libpq, &parameters, &queries, timeout, |index, answer| {
         // Deleted after each answer, also after an error, because the refresh of many servers is one call.
         let mut memory = PgMemoryContexts::new("scram_ext fleet answer");
         // SAFETY: all that is allocated in it is used by `store` only.

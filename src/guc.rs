@@ -2,6 +2,7 @@
 //!
 //! Read on the backend's own thread only; hand values on.
 
+mod fleet;
 mod guard;
 mod policy;
 
@@ -13,6 +14,7 @@ use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 use pgrx::pg_sys;
 use scram_core::verifier::MAX_SALT_LEN;
 
+pub(crate) use fleet::fleet_key_file;
 pub(crate) use guard::{GuardMode, guard_min_length, guard_mode, guard_time, is_guard_exempt};
 pub(crate) use policy::policy;
 
@@ -213,6 +215,7 @@ pub(crate) fn define() {
         GucContext::Suset,
         GucFlags::empty(),
     );
+    fleet::define();
     guard::define();
     // SAFETY: a NUL-terminated constant, after the last definition.
     unsafe { pg_sys::MarkGUCPrefixReserved(c"scram".as_ptr()) };

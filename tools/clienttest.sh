@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 # Files whose tests need pg_cron, pgaudit or PostgreSQL's own further extensions, postgres_fdw alone, and TLS in the server.
 readonly with_libraries=' attack_jobs attack_review cron docs errors leaks packaging safe_ways source_types '
-readonly with_postgres_fdw=' fleet fleet_hostile fleet_privileges '
+readonly with_postgres_fdw=' fleet fleet_hostile fleet_privileges fleet_shared '
 readonly with_tls=' compare_hba explain_login explain_login_rows no_matching_hba_rule '
 
 main() {

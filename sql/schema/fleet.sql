@@ -79,6 +79,15 @@ CREATE TABLE scram_internal.fleet_cell (
     PRIMARY KEY (server, entry)
 );
 
+-- Keyed digests of the stored secrets of roles, where the servers have a common key.
+CREATE TABLE scram_internal.fleet_digest (
+    server text NOT NULL REFERENCES scram.fleet_server ON UPDATE CASCADE ON DELETE CASCADE,
+    subject text NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('md5', 'scram-sha-256')),
+    digest bytea NOT NULL CHECK (octet_length(digest) = 16),
+    PRIMARY KEY (server, subject)
+);
+
 CREATE VIEW scram.fleet_runs AS
 SELECT r.server, r.run_id, r.started_at, r.finished_at, r.status, r.subjects, r.candidates_tested, r.candidates_left,
        r.findings_new, r.findings_fixed, r.findings_open, r.system_identifier
@@ -92,6 +101,15 @@ FROM scram_internal.fleet_finding f;
 CREATE VIEW scram.fleet_census AS
 SELECT c.server, c.run_id, c.source, c.kind, c.iterations, c.subjects, c.system_identifier
 FROM scram_internal.fleet_cell c;
+
+-- Copies of a cluster, and databases of one, have the same secrets, so that clusters count and not servers.
+CREATE VIEW scram.fleet_shared AS
+SELECT d.kind, count(DISTINCT s.system_identifier) AS clusters,
+       array_agg(d.server || '/' || d.subject ORDER BY d.server COLLATE "C", d.subject COLLATE "C") AS members
+FROM scram_internal.fleet_digest d
+JOIN scram.fleet_server s ON s.name = d.server
+GROUP BY d.kind, d.digest
+HAVING count(DISTINCT s.system_identifier) > 1;
 
 -- Stores the answer of a server: JSON objects, and what part of the answer each is. With a failure there are none, and what
 -- it sent before stays; so it does when the answer has other types than expected. Internal.
@@ -180,6 +198,19 @@ BEGIN
         subjects = excluded.subjects, system_identifier = excluded.system_identifier
     WHERE k IS DISTINCT FROM excluded;
 
+    WITH answer AS (
+        SELECT left(x.subject, 63) AS subject, x.kind, decode(x.digest, 'hex') AS digest
+        FROM unnest(parts, contents) AS a(part, content)
+        CROSS JOIN LATERAL jsonb_to_record(a.content::jsonb) AS x(subject text, kind text, digest text)
+        WHERE a.part = 'digest'
+    ), gone AS (
+        DELETE FROM scram_internal.fleet_digest k
+        WHERE k.server = this_server AND NOT EXISTS (SELECT FROM answer x WHERE x.subject = k.subject)
+    )
+    INSERT INTO scram_internal.fleet_digest AS k SELECT this_server, x.* FROM answer x
+    ON CONFLICT (server, subject) DO UPDATE SET kind = excluded.kind, digest = excluded.digest
+    WHERE k IS DISTINCT FROM excluded;
+
     SELECT count(*) INTO stored FROM scram_internal.fleet_finding k WHERE k.server = this_server;
     UPDATE scram.fleet_server s
     SET last_seen = clock_timestamp(), system_identifier = known.system_identifier, database = left(known.database, 63),
@@ -240,11 +271,15 @@ COMMENT ON COLUMN scram.fleet_server.findings_left_out IS 'findings that it has 
 COMMENT ON TABLE scram_internal.fleet_run IS 'internal: what scram.fleet_runs shows';
 COMMENT ON TABLE scram_internal.fleet_finding IS 'internal: what scram.fleet_findings shows';
 COMMENT ON TABLE scram_internal.fleet_cell IS 'internal: what scram.fleet_census shows';
+COMMENT ON TABLE scram_internal.fleet_digest IS 'internal: keyed digests, which scram.fleet_shared compares';
 COMMENT ON VIEW scram.fleet_runs IS 'the last 30 runs of each server of the fleet';
 COMMENT ON VIEW scram.fleet_findings IS 'findings of each server that stand, and those fixed within its last 30 runs';
 COMMENT ON VIEW scram.fleet_census IS 'how many subjects of what kind the last run of each server saw';
+COMMENT ON VIEW scram.fleet_shared IS 'stored secrets that roles of more than one cluster have';
 COMMENT ON FUNCTION scram.fleet_refresh() IS
     'collects runs, findings and counts from the foreign servers in scram.fleet_server';
+COMMENT ON FUNCTION scram.fleet_digests() IS
+    'keyed digests of the secrets that roles store, under the key of scram.fleet_key_file';
 COMMENT ON FUNCTION scram.fleet_report(text) IS
     'the report on what scram.fleet_refresh() has collected: text, html or prometheus';
 COMMENT ON FUNCTION scram_internal.store_fleet_answer(text, text, text[], text[]) IS

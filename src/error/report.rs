@@ -58,6 +58,16 @@ impl From<Error> for ErrorReport {
                      CREATE SERVER and CREATE USER MAPPING.",
                 ),
             ),
+            Error::FleetKey { file, why } => (
+                ERRCODE_IO_ERROR,
+                Some(format!("File \"{file}\": {why}.")),
+                Some("Let scram.fleet_key_file name the file, or make the setting empty."),
+            ),
+            Error::FleetKeyMode { file } => (
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                Some(format!("File \"{file}\" must have the mode 0600 or 0640.")),
+                None,
+            ),
             Error::FleetLibrary => (
                 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 Some("It was not loaded as libpq.so.5, or lacks a function.".to_owned()),

@@ -1,6 +1,5 @@
 //! Asks many servers at the same time. A server that does not answer, or answers too much, costs its own row only.
 
-use core::ffi::CStr;
 use core::time::Duration;
 use std::ffi::CString;
 use std::time::Instant;
@@ -13,11 +12,13 @@ use crate::pg::foreign_server::ConnectionParameters;
 use crate::pg::interrupt;
 use crate::pg::libpq::{Cells, Connection, Libpq, Progress, Wait};
 
+use super::query::Queries;
+
 /// Connections that are open at the same time.
 const MAX_CONNECTIONS: usize = 16;
 
-/// An answer has at most as many rows as the query asks for, with a few for the results of its other statements.
-const MAX_ROWS: usize = 12_000;
+/// An answer has at most as many rows as the queries ask for, with a few for the results of their other statements.
+const MAX_ROWS: usize = 32_000;
 
 /// Bytes of an answer, and of one of its rows.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
@@ -38,7 +39,7 @@ pub(super) type Answer = Result<Vec<[Vec<u8>; 2]>, String>;
 pub(super) fn collect(
     libpq: Libpq,
     servers: &[ConnectionParameters],
-    query: &CStr,
+    queries: &Queries,
     timeout: Duration,
     mut store: impl FnMut(usize, Answer) -> Result<(), ErrorReport>,
 ) -> Result<(), ErrorReport> {
@@ -64,7 +65,7 @@ pub(super) fn collect(
         let mut going_on = Vec::with_capacity(calls.len());
         let mut answers = Vec::new();
         for (mut call, is_ready) in calls.into_iter().zip(ready) {
-            match call.advance(is_ready, query, timeout, &limit) {
+            match call.advance(is_ready, queries, timeout, &limit) {
                 None => going_on.push(call),
                 // Closed here, before a statement is run.
                 Some(answer) => answers.push((call.index, answer)),
@@ -115,6 +116,7 @@ struct Call {
     deadline: Instant,
     needs_password: bool,
     is_connected: bool,
+    is_asked_for_digests: bool,
     wait: Wait,
     rows: Vec<[Vec<u8>; 2]>,
     /// Rows and results, also those without a column.
@@ -144,6 +146,7 @@ impl Call {
             deadline: Instant::now() + timeout,
             needs_password: server.needs_password,
             is_connected: false,
+            is_asked_for_digests: false,
             // libpq asks for this after the beginning.
             wait: Wait::Write,
             rows: Vec::new(),
@@ -156,12 +159,12 @@ impl Call {
     fn advance(
         &mut self,
         is_ready: bool,
-        query: &CStr,
+        queries: &Queries,
         timeout: Duration,
         limit: &DataLimit,
     ) -> Option<Answer> {
         if is_ready {
-            match self.step(query, limit) {
+            match self.step(queries, limit) {
                 Err(why) => return Some(Err(why)),
                 Ok(Progress::Done) => return Some(Ok(core::mem::take(&mut self.rows))),
                 Ok(Progress::Waits(wait)) => self.wait = wait,
@@ -172,7 +175,7 @@ impl Call {
         (Instant::now() >= self.deadline).then(|| Err(format!("no {what} within {seconds} s")))
     }
 
-    fn step(&mut self, query: &CStr, limit: &DataLimit) -> Result<Progress, String> {
+    fn step(&mut self, queries: &Queries, limit: &DataLimit) -> Result<Progress, String> {
         if !self.is_connected {
             if let waits @ Progress::Waits(_) = self.connection.connect(limit)? {
                 return Ok(waits);
@@ -181,8 +184,24 @@ impl Call {
                 return Err(PASSWORD_REQUIRED.to_owned());
             }
             self.is_connected = true;
-            self.connection.send(query, limit)?;
+            self.connection.send(&queries.first, limit)?;
         }
+        match self.receive(limit)? {
+            Progress::Done if self.has_digests() && !self.is_asked_for_digests => {
+                self.is_asked_for_digests = true;
+                self.connection.send(&queries.digests, limit)?;
+                self.receive(limit)
+            }
+            progress => Ok(progress),
+        }
+    }
+
+    /// Whether the server says that it makes digests.
+    fn has_digests(&self) -> bool {
+        self.rows.iter().any(|[part, _]| part == Queries::HAS_DIGESTS)
+    }
+
+    fn receive(&mut self, limit: &DataLimit) -> Result<Progress, String> {
         let Self { connection, rows, results, bytes, .. } = self;
         connection.receive(limit, MAX_ROW_BYTES, |cells: Cells| {
             *results += 1;

@@ -47,13 +47,43 @@ UNION ALL
 FROM scram.audit_census c
 WHERE c.run_id = (SELECT max(l.run_id) FROM scram.audit_census l)
 ORDER BY c.entry
-LIMIT 1000);
+LIMIT 1000)
+UNION ALL
+SELECT 'digests', '{}'
+WHERE current_setting('scram.fleet_key_file', true) <> ''
+    AND has_function_privilege(to_regprocedure('scram.fleet_digests()'), 'EXECUTE');
 COMMIT;
 ";
 
+/// What a server is asked that says that it makes digests: 0.1.0 does not have the function.
+const DIGESTS: &str = r"
+BEGIN READ ONLY;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL statement_timeout = {timeout};
+SELECT 'digest', jsonb_build_object('subject', d.subject, 'kind', d.kind, 'digest', encode(d.digest, 'hex'))::text
+FROM scram.fleet_digests() d
+LIMIT 20000;
+COMMIT;
+";
+
+/// The statements for a server.
+pub(super) struct Queries {
+    /// For each server.
+    pub(super) first: CString,
+    /// For one whose answer has a part [`Queries::HAS_DIGESTS`].
+    pub(super) digests: CString,
+}
+
+impl Queries {
+    pub(super) const HAS_DIGESTS: &[u8] = b"digests";
+}
+
 /// The statements for servers that are waited for so long: they give up when the collector does.
-pub(super) fn statements(timeout: Duration) -> CString {
-    let text = STATEMENTS.replace("{timeout}", &timeout.as_millis().to_string());
-    // The constant has no NUL.
-    CString::new(text).unwrap_or_default()
+pub(super) fn queries(timeout: Duration) -> Queries {
+    let within = |text: &str| {
+        let text = text.replace("{timeout}", &timeout.as_millis().to_string());
+        // The constants have no NUL.
+        CString::new(text).unwrap_or_default()
+    };
+    Queries { first: within(STATEMENTS), digests: within(DIGESTS) }
 }

@@ -3,6 +3,7 @@
 use password_audit::{AuditCheck, Severity};
 
 use crate::model::{Cluster, Counts, Timestamp};
+use crate::show::{name, number};
 
 /// All that is known of a fleet.
 #[derive(Clone, Debug)]
@@ -19,6 +20,10 @@ pub struct Fleet {
     pub checks: Vec<FleetCheck>,
     /// The first open critical findings, in the order of the report.
     pub critical: Vec<FleetFinding>,
+    /// The first stored secrets that clusters share, in the order of the report.
+    pub shared: Vec<SharedSecret>,
+    /// How many stored secrets clusters share.
+    pub shared_secrets: i64,
     /// The checks with their meaning.
     pub known_checks: &'static [AuditCheck],
 }
@@ -68,6 +73,28 @@ pub struct FleetFinding {
     pub check_id: String,
     /// The evidence.
     pub evidence: String,
+}
+
+/// A stored secret that more than one cluster has.
+#[derive(Clone, Debug)]
+pub struct SharedSecret {
+    /// The kind of secret, such as `scram-sha-256`.
+    pub kind: String,
+    /// How many clusters have it.
+    pub clusters: i64,
+    /// The first of its roles, each as `server/role`.
+    pub members: Vec<String>,
+    /// How many roles have it.
+    pub roles: i64,
+}
+
+impl SharedSecret {
+    /// Its roles in words.
+    pub(crate) fn shown_members(&self) -> String {
+        let named = self.members.iter().map(|member| name(member)).collect::<Vec<_>>().join(", ");
+        let left = self.roles - self.members.len() as i64;
+        if left > 0 { format!("{named} and {} more", number(left)) } else { named }
+    }
 }
 
 /// The format of a report on a fleet.

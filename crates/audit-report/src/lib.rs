@@ -20,7 +20,7 @@ mod remedy;
 mod show;
 mod text;
 
-pub use fleet::{Fleet, FleetCheck, FleetFinding, FleetFormat, FleetServer};
+pub use fleet::{Fleet, FleetCheck, FleetFinding, FleetFormat, FleetServer, SharedSecret};
 pub use model::{
     Cell, Change, Cluster, Counts, Finding, FindingCount, FixedFinding, HistoryEntry, Metrics,
     Report, Run, Status, Timestamp,

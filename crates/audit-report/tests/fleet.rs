@@ -1,7 +1,8 @@
 //! Reports on a fleet stay short and show no name as it is, whatever the servers send.
 
 use audit_report::{
-    Cluster, Counts, Fleet, FleetCheck, FleetFinding, FleetFormat, FleetServer, Timestamp, WIDTH,
+    Cluster, Counts, Fleet, FleetCheck, FleetFinding, FleetFormat, FleetServer, SharedSecret,
+    Timestamp, WIDTH,
 };
 use password_audit::{CHECKS, Severity};
 
@@ -23,6 +24,7 @@ fn a_thousand_hostile_servers() {
     assert_eq!(headings, ["CRITICAL (7,000)"]);
     assert!(text.contains("ERRORS (500)") && text.contains("and 492 more: SELECT"), "{text}");
     assert!(text.contains("and 6,990 more: SELECT * FROM scram.fleet_findings"), "{text}");
+    assert!(text.contains("and 295 more: SELECT * FROM scram.fleet_shared;"), "{text}");
 
     let page = FleetFormat::Html.render(&fleet);
     assert!(page.len() < 500_000, "{} bytes", page.len());
@@ -47,8 +49,15 @@ fn numbers_that_servers_made_up() {
 
 #[test]
 fn an_empty_fleet() {
-    let fleet = Fleet { checks: Vec::new(), critical: Vec::new(), ..fleet(0) };
+    let fleet = Fleet {
+        checks: Vec::new(),
+        critical: Vec::new(),
+        shared: Vec::new(),
+        shared_secrets: 0,
+        ..fleet(0)
+    };
     let text = FleetFormat::Text.render(&fleet);
+    assert!(!text.contains("SHARE"), "{text}");
     assert!(text.contains("0 servers") && text.contains("SERVERS (0)"), "{text}");
     assert!(
         FleetFormat::Html.render(&fleet).contains("0 open findings, 0 critical, on 0 servers.")
@@ -65,6 +74,23 @@ fn the_worst_server_comes_first() {
     let text = FleetFormat::Text.render(&fleet);
     let first = text.lines().skip_while(|line| !line.starts_with("server  ")).nth(1);
     assert!(first.is_some_and(|line| line.starts_with("worst ")), "{text}");
+}
+
+#[test]
+fn secrets_that_clusters_share() {
+    let members = vec!["dc1/app".to_owned(), "dc2/the app".to_owned()];
+    let secret = SharedSecret { kind: "md5".to_owned(), clusters: 2, members, roles: 3 };
+    let fleet = Fleet { shared: vec![secret], shared_secrets: 1, ..fleet(3) };
+    let text = FleetFormat::Text.render(&fleet);
+    assert!(text.contains("SECRETS THAT CLUSTERS SHARE (1)"), "{text}");
+    assert!(text.contains("  - md5 in 2 clusters: dc1/app, \"dc2/the app\" and 1 more"), "{text}");
+    let page = FleetFormat::Html.render(&fleet);
+    assert!(page.contains("dc1/app, &quot;dc2/the app&quot; and 1 more"), "{page}");
+    let metrics = FleetFormat::Prometheus.render(&fleet);
+    let number =
+        |line: &str| line.starts_with("scram_audit_fleet_shared_secrets{") && line.ends_with(" 1");
+    assert!(metrics.lines().any(number), "{metrics}");
+    assert!(!metrics.contains("dc1/app"), "{metrics}");
 }
 
 #[test]
@@ -102,6 +128,12 @@ fn fleet(servers: usize) -> Fleet {
         check_id: HOSTILE.to_owned(),
         evidence: HOSTILE.repeat(50),
     };
+    let shared = SharedSecret {
+        kind: HOSTILE.to_owned(),
+        clusters: 1000,
+        members: vec![HOSTILE.to_owned(); 20],
+        roles: 5000,
+    };
     Fleet {
         version: "1.2.3".to_owned(),
         generated_at: now.clone(),
@@ -113,6 +145,8 @@ fn fleet(servers: usize) -> Fleet {
         servers: (0..servers).map(server).collect(),
         checks: checks.collect(),
         critical: vec![finding; 500],
+        shared: vec![shared; 100],
+        shared_secrets: 300,
         known_checks: CHECKS,
     }
 }

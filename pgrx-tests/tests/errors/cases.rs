@@ -9,6 +9,11 @@ pub(super) const CASES: &[Case] = &[
     hinted("SELECT scram.fleet_report('json')", PARAMETER, &["text", "html", "prometheus"]),
     hinted("SELECT scram.fleet_refresh()", STATE, &["CREATE EXTENSION postgres_fdw"]),
     hinted("BEGIN READ ONLY; SELECT scram.fleet_refresh()", READ_ONLY, &["primary"]),
+    told(
+        "SET scram.fleet_key_file = '/nowhere'; SELECT scram.fleet_digests()",
+        "58030",
+        &["/nowhere"],
+    ),
     // compare_hba
     case("SELECT scram.compare_hba(NULL)", NULL),
     case("SELECT scram.compare_hba('# nothing')", PARAMETER),

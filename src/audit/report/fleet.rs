@@ -1,11 +1,11 @@
 //! Reads what a report on the fleet tells, as the caller of the function.
 
-use audit_report::{Counts, Fleet, FleetCheck, FleetFinding, FleetServer};
+use audit_report::{Counts, Fleet, FleetCheck, FleetFinding, FleetServer, SharedSecret};
 use password_audit::CHECKS;
 use pgrx::pg_sys::panic::ErrorReport;
 
 use super::load::{optional_timestamp, place, severity, timestamp_columns};
-use crate::pg::query::query;
+use crate::pg::query::{one_row, query};
 
 /// The servers, with the numbers of their findings and the last run.
 const SERVERS: &str = r"
@@ -56,9 +56,28 @@ FROM (
 ORDER BY f.place, f.server COLLATE "C"
 LIMIT 500"#;
 
+/// A caller may be granted the other views alone.
+const SEES_SHARED: &str =
+    "SELECT has_table_privilege('scram.fleet_shared', 'SELECT') AS sees_shared";
+
+/// Secrets that clusters share, those of most clusters first, with as many roles as a line has room for.
+const SHARED: &str = r#"
+SELECT h.kind, h.clusters, h.members[:20] AS members, cardinality(h.members)::bigint AS roles
+FROM scram.fleet_shared h
+ORDER BY h.clusters DESC, roles DESC, h.members[1] COLLATE "C"
+LIMIT 100"#;
+
+const SHARED_SECRETS: &str = "SELECT count(*) AS secrets FROM scram.fleet_shared h";
+
 /// The report on the servers in `scram.fleet_server`.
 pub(super) fn fleet() -> Result<Fleet, ErrorReport> {
     let (collector, generated_at) = place()?;
+    let sees_shared = one_row(query(SEES_SHARED, &[], |row| row.value("sees_shared"))?)?;
+    let (shared, shared_secrets) = if sees_shared {
+        (shared()?, one_row(query(SHARED_SECRETS, &[], |row| row.value("secrets"))?)?)
+    } else {
+        (Vec::new(), 0)
+    };
     Ok(Fleet {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         generated_at,
@@ -66,6 +85,8 @@ pub(super) fn fleet() -> Result<Fleet, ErrorReport> {
         servers: servers()?,
         checks: checks()?,
         critical: critical()?,
+        shared,
+        shared_secrets,
         known_checks: CHECKS,
     })
 }
@@ -114,6 +135,17 @@ fn critical() -> Result<Vec<FleetFinding>, ErrorReport> {
             subject: row.text("subject")?,
             check_id: row.text("check_id")?,
             evidence: row.text("evidence")?,
+        })
+    })
+}
+
+fn shared() -> Result<Vec<SharedSecret>, ErrorReport> {
+    query(SHARED, &[], |row| {
+        Ok(SharedSecret {
+            kind: row.text("kind")?,
+            clusters: row.value("clusters")?,
+            members: row.optional_texts("members")?.unwrap_or_default(),
+            roles: row.value("roles")?,
         })
     })
 }

@@ -6,7 +6,7 @@ use password_audit::Severity;
 use super::listed::{MOST, SMALL_TABLE_BYTES, TABLE_BYTES, fitting};
 use super::tables::{badge, columns, more};
 use super::{count, evidence, moment, name, shell, summary};
-use crate::fleet::{Fleet, FleetCheck, FleetFinding, FleetServer};
+use crate::fleet::{Fleet, FleetCheck, FleetFinding, FleetServer, SharedSecret};
 use crate::model::Timestamp;
 use crate::show::{counted, number, visible};
 
@@ -23,6 +23,7 @@ pub(crate) fn render(fleet: &Fleet) -> String {
             (servers(fleet))
             (checks(fleet))
             (findings(fleet))
+            (shared(fleet))
         }
         footer {
             p {
@@ -141,6 +142,34 @@ fn findings(fleet: &Fleet) -> Markup {
                     tbody { @for row in rows.iter().flatten() { (PreEscaped(row)) } }
                 }
                 @if shown < all { (more(all - shown, "critical", listing)) }
+            }
+        }
+    }
+}
+
+fn shared(fleet: &Fleet) -> Markup {
+    let row = |secret: &&SharedSecret| {
+        html! {
+            tr {
+                td { code { (name(&secret.kind)) } }
+                td { (number(secret.clusters)) }
+                td { (secret.shown_members()) }
+            }
+        }
+    };
+    let rows = fitting(&[fleet.shared.iter().collect()], MOST, SMALL_TABLE_BYTES, row);
+    let all = usize::try_from(fleet.shared_secrets).unwrap_or(usize::MAX);
+    let shown = rows.first().map_or(0, Vec::len);
+    html! {
+        @if all > 0 {
+            section aria-labelledby="shared" {
+                h2 #shared { "Secrets that clusters share " span.count { (count(all)) } }
+                table {
+                    caption.sr { "Stored secrets that more than one cluster has" }
+                    thead { (columns(&["Kind", "Clusters", "Roles, each as server/role"])) }
+                    tbody { @for row in rows.iter().flatten() { (PreEscaped(row)) } }
+                }
+                @if shown < all { (more(all - shown, "secrets", "SELECT * FROM scram.fleet_shared;")) }
             }
         }
     }

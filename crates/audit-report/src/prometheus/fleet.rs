@@ -59,5 +59,10 @@ fn gathered(fleet: &Fleet) -> Result<String, Error> {
         let labels = [check.check_id.as_str(), check.severity.as_str()];
         checks.with_label_values(&labels).set(float(check.findings));
     }
+    page.number(
+        "fleet_shared_secrets",
+        "Stored secrets of roles that more than one cluster has.",
+        float(fleet.shared_secrets),
+    )?;
     page.text()
 }

@@ -9,9 +9,10 @@ use crate::show::{counted, cut, name, number, subject, time, visible};
 
 /// Entries of each list at most: with them the report has fewer than 200 lines.
 const SHOWN_ERRORS: usize = 8;
-const SHOWN_SERVERS: usize = 40;
+const SHOWN_SERVERS: usize = 32;
 const SHOWN_CHECKS: usize = 20;
 const SHOWN_FINDINGS: usize = 10;
+const SHOWN_SHARED: usize = 5;
 
 /// Characters of a server's name in the table.
 const NAME_CHARACTERS: usize = 19;
@@ -23,6 +24,7 @@ pub(crate) fn render(fleet: &Fleet) -> String {
     servers(fleet, &mut page);
     checks(fleet, &mut page);
     findings(fleet, &mut page);
+    shared(fleet, &mut page);
     page.0.trim_end().to_owned()
 }
 
@@ -148,6 +150,22 @@ fn findings(fleet: &Fleet, page: &mut Page) {
     let listing =
         "SELECT * FROM scram.fleet_findings WHERE status = 'open' AND severity = 'critical';";
     more(all, SHOWN_FINDINGS.min(fleet.critical.len()), listing, page);
+}
+
+fn shared(fleet: &Fleet, page: &mut Page) {
+    if fleet.shared_secrets == 0 {
+        return;
+    }
+    page.line("");
+    page.title(&format!("SECRETS THAT CLUSTERS SHARE ({})", number(fleet.shared_secrets)), '-');
+    for secret in fleet.shared.iter().take(SHOWN_SHARED) {
+        let clusters = number(secret.clusters);
+        let members = cut(&secret.shown_members(), ENTRY_LINES * WIDTH);
+        page.entry("  - ", &format!("{} in {clusters} clusters: {members}", name(&secret.kind)));
+    }
+    let all = usize::try_from(fleet.shared_secrets).unwrap_or(usize::MAX);
+    let shown = SHOWN_SHARED.min(fleet.shared.len());
+    more(all, shown, "SELECT * FROM scram.fleet_shared;", page);
 }
 
 fn more(all: usize, shown: usize, listing: &str, page: &mut Page) {
