@@ -33,6 +33,7 @@ pub mod rows;
 pub mod runs;
 pub mod versions;
 pub mod wait;
+pub mod xmpp;
 
 pub use bridge::{Bridge, Users};
 pub use browser::Page;
