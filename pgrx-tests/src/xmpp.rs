@@ -5,13 +5,14 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Child;
 
 use tempfile::TempDir;
 
 use crate::cluster::program::{Program, own};
 use crate::port::free as free_port;
-use crate::{Cluster, docs, until};
+use crate::unpacked::{self, libraries};
+use crate::{Cluster, until};
 
 /// Prosody with accounts in files, on host `localhost`.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub struct Prosody {
 impl Prosody {
     /// A server for this mechanism, which does not run yet.
     pub fn new(mechanism: &str) -> Self {
-        let dir = unpacked("prosody");
+        let dir = unpacked::copy("prosody");
         let port = free_port();
         let place = dir.path().display();
         for program in ["prosody", "prosodyctl"] {
@@ -118,7 +119,7 @@ impl Ejabberd {
     /// Makes its tables and its role, starts it, and has it register a user with a password on each host, whose name
     /// ends in `-` and the host, because the hosts share a table.
     pub fn start(cluster: &Cluster, registered: &str, password: &str) -> Self {
-        let dir = unpacked("ejabberd");
+        let dir = unpacked::copy("ejabberd");
         let tables = fs::read_to_string(dir.path().join("usr/share/ejabberd/sql/pg.sql"));
         let mut client = cluster.client();
         client.batch_execute(&tables.expect("tables (make clients)")).expect("its tables");
@@ -205,21 +206,4 @@ fn run(dir: &Path, registered: &str, password: &str) -> Child {
     program.args(["-noshell", "-noinput", "-mnesia", "dir"]).arg(format!("\"{place}/mnesia\""));
     program.args(["-s", "ejabberd", "-eval"]).arg(register);
     program.spawn_logging_to(File::create(path("stderr")).expect("a log"))
-}
-
-/// A copy of an unpacked program, because the user that runs it may not be able to read the checkout.
-fn unpacked(name: &str) -> TempDir {
-    let dir = tempfile::Builder::new().prefix("scram_ext_xmpp.").tempdir().expect("a folder");
-    let source = docs::root().join("target/clients").join(name).join("usr");
-    let copied = Command::new("cp").arg("-a").arg(source).arg(dir.path()).status().expect("cp");
-    assert!(copied.success(), "{name} (make clients)");
-    own(dir.path());
-    dir
-}
-
-/// The folder of this machine's libraries.
-fn libraries(usr: &Path) -> PathBuf {
-    let entries = fs::read_dir(usr.join("lib")).expect("a folder").flatten();
-    let mut paths = entries.map(|entry| entry.path());
-    paths.find(|path| path.display().to_string().ends_with("-linux-gnu")).expect("libraries")
 }
