@@ -9,8 +9,7 @@ use std::{collections::HashMap, env, mem, net::IpAddr, sync::Arc, time::Duration
 
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncWriteExt as _, copy_bidirectional, empty};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::{sync::Mutex, sync::Semaphore, time};
+use tokio::{net::TcpListener, net::TcpStream, sync::Mutex, sync::Semaphore, time};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
@@ -85,12 +84,14 @@ impl Gateway {
         let accepted = accepted.ok_or(Refused(None))?;
         write(client, b"R", &[&SASL_FINAL, accepted.server_final.as_bytes()]).await?;
         let mut server = TcpStream::connect(&self.server).await?;
+        server.set_nodelay(true)?;
         log_in(&mut server, &startup, &accepted.client_key, &accepted.server_key).await?;
         write(client, b"R", &[&OK]).await?;
         Ok(server)
     }
 
     async fn serve(&self, client: TcpStream, address: IpAddr) -> Login<()> {
+        client.set_nodelay(true)?;
         let mut client: Box<dyn Stream> = Box::new(client);
         let mut user = String::new();
         match time::timeout(LOGIN_TIME, self.session(&mut client, address, &mut user)).await? {
