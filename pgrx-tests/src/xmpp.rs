@@ -162,6 +162,16 @@ impl Ejabberd {
     pub fn record(&self) -> String {
         fs::read_to_string(self.dir.path().join("record")).expect("a record")
     }
+
+    /// The registered user in the file that it exports, which is named by the time.
+    pub fn export(&self) -> String {
+        let files = fs::read_dir(self.dir.path()).expect("a folder").flatten();
+        let mut texts = files.filter_map(|file| fs::read_to_string(file.path()).ok());
+        let text = texts.find(|text| text.contains("</user>")).expect("an export");
+        let (start, end) =
+            (text.find("<user ").expect("a user"), text.find("</user>").expect("its end"));
+        text[start..end + "</user>".len()].to_owned()
+    }
 }
 
 impl Drop for Ejabberd {
@@ -201,6 +211,7 @@ fn run(dir: &Path, registered: &str, password: &str) -> Child {
               || Host <- [<<\"sha\">>, <<\"sha256\">>, <<\"sha512\">>, <<\"mnesia\">>]],
          Record = mnesia:dirty_read(passwd, {{<<\"{registered}-mnesia\">>, <<\"mnesia\">>}}),
          ok = file:write_file(\"{place}/record\", io_lib:format(\"~p\", Record)),
+         ok = ejabberd_piefxis:export_host(\"{place}\", <<\"mnesia\">>),
          ok = file:write_file(\"{place}/started\", \"\")."
     );
     program.args(["-noshell", "-noinput", "-mnesia", "dir"]).arg(format!("\"{place}/mnesia\""));

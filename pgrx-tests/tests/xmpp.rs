@@ -65,6 +65,9 @@ fn ejabberd_logs_in_and_writes_it() {
     let record = ejabberd.record();
     assert!(record.starts_with("{passwd,"), "{record}");
     is_theirs(&mut client, &record, "SCRAM-SHA-256");
+    let export = ejabberd.export();
+    assert!(export.contains("<scram-credentials"), "{export}");
+    is_theirs(&mut client, &export, "SCRAM-SHA-256");
 }
 
 /// That a text is known, and holds the odd password.
