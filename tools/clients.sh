@@ -1,10 +1,22 @@
 #!/bin/bash
 # Installs the packages that the client tests need, with pinned versions, into target/clients; also promtool,
-# exporters for Prometheus, PgBouncer, pgaudit and Dovecot. It is quick if they are there. Called by make, which sets PG and PG_CONFIG.
+# exporters for Prometheus, PgBouncer, Odyssey, pgaudit, Dovecot, Prosody and ejabberd. It is quick if they are there.
+# Called by make, which sets PG and PG_CONFIG.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly clients=$PWD/pgrx-tests/clients target=$PWD/target/clients
+
+# Prosody and ejabberd as they run here: what else their packages ask for is either on each system with PostgreSQL, or
+# not needed for a login.
+readonly prosody=(prosody lua5.4 lua-expat lua-filesystem lua-sec lua-socket libexpat1)
+readonly ejabberd=(
+    ejabberd erlang-asn1 erlang-base erlang-base64url erlang-crypto erlang-idna erlang-inets erlang-jiffy erlang-jose
+    erlang-mnesia erlang-os-mon erlang-p1-{acme,cache-tab,eimp,mqtree,pgsql,pkix,stringprep,stun,tls,utils,xml,xmpp,yaml,yconf,zlib}
+    erlang-public-key erlang-ssl erlang-syntax-tools erlang-unicode-util-compat erlang-xmerl libexpat1 libyaml-0-2
+)
+# The first release of Debian with Odyssey is 14, so its libraries come with it.
+readonly odyssey=(odyssey libaudit1 libc6 libcap-ng0 libcap2 libpam0g libssl3t64 libsystemd0 libzstd1 zlib1g)
 
 main() {
     # Check for programs and files, not for packages, because node and Java have many sources.
@@ -30,6 +42,9 @@ main() {
     tools/unpack.sh prometheus promtool "$target/promtool"
     tools/unpack.sh prometheus-postgres-exporter prometheus-postgres-exporter "$target/exporters"
     tools/unpack.sh prometheus-sql-exporter prometheus-sql-exporter "$target/exporters"
+    tools/unpack.sh --whole "$target/prosody" "${prosody[@]}"
+    tools/unpack.sh --whole "$target/ejabberd" "${ejabberd[@]}"
+    [ "$(cat "$target/odyssey/complete" 2>/dev/null)" = "${odyssey[*]}" ] || odyssey
 }
 
 # made NAME FILE: whether NAME was made from this very FILE.
@@ -68,6 +83,14 @@ kafka() {
         atoti_server_kafka==0.9.16 </dev/null
     javac -cp "$(echo "$target"/kafka/*/__resources__/plugin.jar)" -d "$target/kafka" "$clients/KafkaCredential.java"
     cp "$clients/KafkaCredential.java" "$target/kafka.made"
+}
+
+odyssey() {
+    echo "Unpacking odyssey"
+    rm -rf "$target/odyssey"
+    tools/suite.sh forky "$target/odyssey" download "${odyssey[@]}"
+    rm -r "$target/odyssey/apt"
+    echo "${odyssey[*]}" >"$target/odyssey/complete"
 }
 
 main

@@ -112,36 +112,9 @@ add() {
     done
 }
 
-# unpack HOW PACKAGE…: downloads by this call of apt-get, and unpacks without running the packages' scripts.
+# unpack HOW PACKAGE…: from the release that has this version.
 unpack() {
-    local how=$1 apt=$root/apt log
-    shift
-    log=$(mktemp)
-    mkdir -p "$apt"/{lists,archives}/partial
-    touch "$apt/status"
-    # The mirror and the key of the first source that this system has, in either form of the files.
-    { cat /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null || true; } | awk -v release="${release[$version]}" '
-        $1 == "URIs:" && !mirror { mirror = $2 }
-        $1 == "Signed-By:" && !key { key = " [signed-by=" $2 "]" }
-        $1 == "deb" && !mirror { mirror = $2 ~ /^\[/ ? $3 : $2 }
-        END { print "deb" key, mirror, release, "main" }' >"$apt/sources.list"
-    local options=(-o "Dir::State::lists=$apt/lists" -o "Dir::State::status=$apt/status"
-        -o "Dir::Cache::archives=$apt/archives" -o "Dir::Cache::pkgcache=" -o "Dir::Cache::srcpkgcache="
-        -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
-        -o Dir::Etc::preferencesparts=/dev/null -o Dir::Etc::preferences=/dev/null
-        -o Acquire::Languages=none -o APT::Sandbox::User=root -o Debug::NoLocking=1)
-    # shellcheck disable=SC2086
-    if ! { apt-get "${options[@]}" update &&
-        (cd "$apt/archives" && apt-get "${options[@]}" -y $how "$@"); } >"$log" 2>&1 </dev/null; then
-        tail -n 15 "$log" >&2
-        stop "These packages of Debian's ${release[$version]} could not be fetched: $*"
-    fi
-    rm -f "$log"
-    local package
-    for package in "$apt"/archives/*.deb; do
-        dpkg-deb -x "$package" "$root"
-        rm "$package"
-    done
+    tools/suite.sh "${release[$version]}" "$root" "$@"
 }
 
 stop() {

@@ -96,7 +96,7 @@ async def relay(reader, writer):
 
 
 async def serve(reader, writer, gateway):
-    user = server = None
+    user, server = "", None
     try:
         async with asyncio.timeout(LOGIN_SECONDS):
             binding, startup = None, SSL_REQUEST

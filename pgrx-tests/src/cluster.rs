@@ -17,7 +17,7 @@ use program::{Program, own};
 mod builder;
 mod pooler;
 mod process;
-mod program;
+pub(crate) mod program;
 
 pub use builder::Builder;
 pub use pooler::Pooler;

@@ -168,6 +168,13 @@ pub fn mongodb_user(form: &str, credentials: &str) -> String {
     stdout(command.arg(script("mongodb_user.py")).args([form, credentials]))
 }
 
+/// A login at an XMPP server, by scramp.
+pub fn xmpp(port: u16, host: &str, user: &str, mechanism: &str, password: &str) -> Login {
+    let mut command = Command::new(target().join("python/bin/python"));
+    command.arg(script("xmpp_login.py")).arg(port.to_string()).args([host, user, mechanism]);
+    run(command.env("PASSWORD", password))
+}
+
 /// Runs Prometheus' `promtool` in a folder; it must succeed. Returns what it says.
 pub fn promtool(folder: &Path, arguments: &[&str]) -> String {
     let mut promtool = Command::new(target().join("promtool/promtool"));

@@ -27,12 +27,15 @@ pub mod expected;
 pub mod fixtures;
 pub mod fleet;
 pub mod foreign;
+pub mod odyssey;
 pub mod port;
 pub mod repeat;
 pub mod rows;
 pub mod runs;
+mod unpacked;
 pub mod versions;
 pub mod wait;
+pub mod xmpp;
 
 pub use bridge::{Bridge, Users};
 pub use browser::Page;

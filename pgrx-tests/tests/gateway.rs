@@ -1,26 +1,75 @@
-//! The gateway of contrib/gateway: clients that others wrote log in through it, and it logs in to the server as them.
+//! The gateways of contrib/gateway: clients that others wrote log in through each, and it logs in to the server as them.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::thread;
+use std::time::Duration;
 
 use scram_ext_client_tests::foreign::{Foreign, Login};
 use scram_ext_client_tests::{Cluster, docs, port, until};
 
-/// A gateway program, stopped when dropped.
+/// A gateway's program. Each test runs with all of them.
+#[derive(Clone, Copy, Debug)]
+enum Program {
+    Python,
+    Rust,
+}
+
+impl Program {
+    const ALL: [Self; 2] = [Self::Python, Self::Rust];
+
+    fn command(self) -> Command {
+        match self {
+            Self::Python => {
+                let mut command =
+                    Command::new(docs::root().join("target/clients/python/bin/python"));
+                command.arg(docs::root().join("contrib/gateway/gateway.py"));
+                command
+            }
+            Self::Rust => Command::new(built()),
+        }
+    }
+}
+
+/// The program in Rust. cargo builds no binary of another package for a test, so this does.
+fn built() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args([
+            "build",
+            "-p",
+            "scram-gateway",
+            "--quiet",
+            "--message-format=json-render-diagnostics",
+        ]);
+        let output =
+            cargo.current_dir(docs::root()).stderr(Stdio::inherit()).output().expect("cargo");
+        assert!(output.status.success(), "scram-gateway is not built");
+        let messages = String::from_utf8(output.stdout).expect("UTF-8");
+        let message =
+            messages.lines().find(|line| line.contains("\"executable\":\"")).expect("a program");
+        let message: serde_json::Value = serde_json::from_str(message).expect("JSON");
+        PathBuf::from(message["executable"].as_str().expect("a path"))
+    };
+    BUILT.get_or_init(build).clone()
+}
+
+/// A running gateway, stopped when dropped.
 struct Gateway {
     port: u16,
     program: Child,
 }
 
 impl Gateway {
-    fn start(cluster: &Cluster, certificate: Option<&str>) -> Self {
+    fn start(program: Program, cluster: &Cluster, certificate: Option<&str>) -> Self {
         let port = port::free();
-        let root = docs::root();
-        let mut command = Command::new(root.join("target/clients/python/bin/python"));
-        command.arg(root.join("contrib/gateway/gateway.py")).arg(port.to_string());
+        let mut command = program.command();
+        command.arg(port.to_string());
         command.args(["127.0.0.1", &cluster.port().to_string()]).args(certificate);
         let dsn = format!(
             "postgresql://gateway@/postgres?host={}&port={}",
@@ -74,11 +123,13 @@ fn every_client_logs_in_with_and_without_channel_binding() {
     let cluster = cluster();
     let pem = certificate(&cluster);
 
-    for tls in [false, true] {
-        let gateway = Gateway::start(&cluster, tls.then_some(&pem));
+    for (program, tls) in
+        Program::ALL.into_iter().flat_map(|program| [(program, false), (program, true)])
+    {
+        let gateway = Gateway::start(program, &cluster, tls.then_some(&pem));
         for client in Foreign::ALL.into_iter().filter(|client| !tls || client.has_tls()) {
             let login = |user, password| client.login(gateway.port, user, password, tls);
-            let how = format!("{client:?}, TLS {tls}");
+            let how = format!("{program:?}, {client:?}, TLS {tls}");
             assert_eq!(login("ann", "correct horse battery staple"), Login::In, "{how}");
             assert_eq!(login("ann", "wrong"), Login::Refused, "{how}: a wrong password");
             assert_eq!(login("nobody", "secret"), Login::Refused, "{how}: an unknown user");
@@ -95,15 +146,17 @@ fn every_client_logs_in_with_and_without_channel_binding() {
 #[test]
 fn failures_are_counted() {
     let cluster = cluster();
-    let gateway = Gateway::start(&cluster, None);
-    let login = |password| Foreign::RustPostgres.login(gateway.port, "ann", password, false);
-    assert_eq!(login("correct horse battery staple"), Login::In);
-    for _ in 0..20 {
-        assert_eq!(login("wrong"), Login::Refused);
+    for program in Program::ALL {
+        let gateway = Gateway::start(program, &cluster, None);
+        let login = |password| Foreign::RustPostgres.login(gateway.port, "ann", password, false);
+        assert_eq!(login("correct horse battery staple"), Login::In);
+        for _ in 0..20 {
+            assert_eq!(login("wrong"), Login::Refused);
+        }
+        assert_eq!(login("correct horse battery staple"), Login::Refused);
+        let other = Foreign::RustPostgres.login(gateway.port, "zoë, =x", "p,a=s=2C", false);
+        assert_eq!(other, Login::In);
     }
-    assert_eq!(login("correct horse battery staple"), Login::Refused);
-    let other = Foreign::RustPostgres.login(gateway.port, "zoë, =x", "p,a=s=2C", false);
-    assert_eq!(other, Login::In);
 }
 
 /// Clients that give up before they prove anything, as psql does when it asks for a password, lock no role out, and
@@ -111,18 +164,64 @@ fn failures_are_counted() {
 #[test]
 fn only_wrong_proofs_are_failures() {
     let cluster = cluster();
-    let gateway = Gateway::start(&cluster, None);
-    for _ in 0..25 {
-        port::server_first(gateway.port, "ann");
+    for program in Program::ALL {
+        let gateway = Gateway::start(program, &cluster, None);
+        for _ in 0..25 {
+            port::server_first(gateway.port, "ann");
+        }
+        let logins: Vec<_> = thread::scope(|scope| {
+            let login = || {
+                Foreign::RustPostgres.login(
+                    gateway.port,
+                    "ann",
+                    "correct horse battery staple",
+                    false,
+                )
+            };
+            let threads: Vec<_> = (0..25).map(|_| scope.spawn(login)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("a login")).collect()
+        });
+        assert_eq!(logins, [Login::In; 25], "{program:?}");
     }
-    let logins: Vec<_> = thread::scope(|scope| {
-        let login = || {
-            Foreign::RustPostgres.login(gateway.port, "ann", "correct horse battery staple", false)
+}
+
+/// Neither a message that is too long nor one that makes no sense has an error of its own.
+#[test]
+fn every_refusal_looks_the_same() {
+    let cluster = cluster();
+    for program in Program::ALL {
+        let gateway = Gateway::start(program, &cluster, None);
+        let initial = |mechanism: &[u8], client_first: &[u8]| {
+            let length = u32::try_from(client_first.len()).expect("short").to_be_bytes();
+            message(b"p", &[mechanism, b"\0", &length, client_first].concat())
         };
-        let threads: Vec<_> = (0..25).map(|_| scope.spawn(login)).collect();
-        threads.into_iter().map(|thread| thread.join().expect("a login")).collect()
-    });
-    assert_eq!(logins, [Login::In; 25]);
+        let plausible = initial(b"SCRAM-SHA-256", b"n,,n=,r=abc");
+        for (case, sent) in [
+            ("too long", message(b"p", &[b'x'; 10_000])),
+            ("shorter than its length", b"p\0\0\0\x03".to_vec()),
+            ("another kind", message(b"Q", b"SELECT 1\0")),
+            ("an unknown mechanism", initial(b"SCRAM-SHA-1", b"n,,n=,r=abc")),
+            (
+                "channel binding without TLS",
+                initial(b"SCRAM-SHA-256-PLUS", b"p=tls-server-end-point,,n=,r=abc"),
+            ),
+            ("no UTF-8", initial(b"SCRAM-SHA-256", b"n,,n=,r=\xFF")),
+            ("no end of the mechanism", message(b"p", b"SCRAM-SHA-256")),
+            ("a proof of nothing", [plausible, message(b"p", b"c=biws,r=abc,p=")].concat()),
+        ] {
+            let answer = answer(gateway.port, &[&message(b"", STARTUP)[..], &sent].concat());
+            let expected =
+                b"SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user \"ann\"\0\0";
+            assert!(
+                answer.ends_with(&message(b"E", expected)),
+                "{program:?}, {case}: {}",
+                String::from_utf8_lossy(&answer)
+            );
+        }
+        let cancel = [&80_877_102_u32.to_be_bytes()[..], &[0; 8]].concat();
+        let answer = answer(gateway.port, &message(b"", &cancel));
+        assert!(answer.starts_with(b"E") && answer.ends_with(b"user \"\"\0\0"), "{program:?}");
+    }
 }
 
 /// A start-up packet that another party sends before TLS begins is not taken for one of the client's.
@@ -130,20 +229,44 @@ fn only_wrong_proofs_are_failures() {
 fn nothing_is_injected_before_tls() {
     let cluster = cluster();
     let pem = certificate(&cluster);
-    let gateway = Gateway::start(&cluster, Some(&pem));
-    let mut stream = TcpStream::connect(("127.0.0.1", gateway.port)).expect("the gateway");
-    let startup = b"\0\x03\0\0user\0ann\0\0";
-    let mut sent = vec![0, 0, 0, 8, 4, 210, 22, 47, 0, 0, 0];
-    sent.push(u8::try_from(startup.len() + 4).expect("a length"));
-    sent.extend_from_slice(startup);
-    stream.write_all(&sent).expect("sent");
-    let mut answer = [0; 1];
-    stream.read_exact(&mut answer).expect("an answer");
-    assert_eq!(answer, *b"N");
+    for program in Program::ALL {
+        let gateway = Gateway::start(program, &cluster, Some(&pem));
+        let request = message(b"", &80_877_103_u32.to_be_bytes());
+        let answer = answer(gateway.port, &[request, message(b"", STARTUP)].concat());
+        // TLS is refused, or it fails, with an alert at most.
+        let (first, rest) = answer.split_first().expect("an answer");
+        assert!(
+            *first == b'N' || *first == b'S' && matches!(rest.first(), None | Some(21)),
+            "{program:?}: {answer:?}"
+        );
+    }
+}
+
+/// The body of a start-up packet.
+const STARTUP: &[u8] = b"\0\x03\0\0user\0ann\0\0";
+
+fn message(kind: &[u8], body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).expect("short").to_be_bytes();
+    [kind, &length, body].concat()
+}
+
+/// All that the gateway answers until it closes the connection, or waits for more.
+fn answer(port: u16, sent: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the gateway");
+    stream.set_read_timeout(Some(Duration::from_secs(3))).expect("a limit");
+    stream.write_all(sent).expect("sent");
+    let mut answer = Vec::new();
+    // A gateway that closes without having read everything resets the connection.
+    let _ = stream.read_to_end(&mut answer);
+    answer
 }
 
 #[test]
-fn the_page_shows_the_program_which_is_short() {
+fn the_programs_are_short() {
+    for file in ["main", "functions", "protocol"] {
+        let text = docs::read(&format!("contrib/gateway/rust/src/{file}.rs"));
+        assert!(text.lines().count() <= 150, "{file}: {} lines", text.lines().count());
+    }
     let program = fs::read_to_string(docs::root().join("contrib/gateway/gateway.py")).expect("it");
     assert!(program.lines().count() <= 150, "{} lines", program.lines().count());
     let shown = docs::block("docs/gateway.md", "python", "\"\"\"A gateway");

@@ -27,7 +27,7 @@ use crate::verifier::{MAX_ITERATIONS, Verifier};
 pub enum Format {
     /// Dovecot's `{SCRAM-SHA-256}iterations,salt,StoredKey,ServerKey`.
     Dovecot,
-    /// ejabberd's: the columns of its table as JSON, its Erlang record, or `scram:…` of its exports.
+    /// ejabberd's: the columns of its table as JSON, its Erlang record, or what its exports hold.
     Ejabberd,
     /// Kafka's `salt=…,stored_key=…,server_key=…,iterations=…`.
     Kafka,

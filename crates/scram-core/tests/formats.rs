@@ -269,6 +269,66 @@ fn ejabberds_forms() {
     }
 }
 
+/// What ejabberd 23.01 exported for password `\u{2163} pencil\u{AD}`, and the form that XEP-0227 has.
+#[test]
+fn ejabberds_elements() {
+    let exported = "<user name='theirs-mnesia'><scram-credentials xmlns='urn:xmpp:pie:0#scram' \
+        mechanism='SCRAM-SHA-256'><iter-count>4096</iter-count><salt>MHAzaUt0bmhTbzRyK3FGOUczREY0Zz09</salt>\
+        <server-key>d3UvZ2hzV3F2a2dVTVpzcE1kMzNTMWRJcDFJSm0vNnRPT0toZEtZZHdFST0=</server-key>\
+        <stored-key>ZXlqY25YWk1qRThoTUdJbitHVkR5NTJ0NGxLQ1ZOWWgyc1orUGpIZ0ZFcz0=</stored-key>\
+        </scram-credentials></user>";
+    let expected = "SCRAM-SHA-256$4096:0p3iKtnhSo4r+qF9G3DF4g==$eyjcnXZMjE8hMGIn+GVDy52t4lKCVNYh2sZ+PjHgFEs=:\
+        wu/ghsWqvkgUMZspMd33S1dIp1IJm/6tOOKhdKYdwEI=";
+    assert_eq!(
+        import(exported, None).map(|verifier| verifier.to_string()),
+        Ok(expected.to_owned())
+    );
+
+    let element = |mechanism: &str, stored: &str, server: &str, salt: &str, count: u32| {
+        format!(
+            "\n <scram-credentials mechanism=\"{mechanism}\" xmlns=\"urn:xmpp:pie:0#scram\">\n  <salt>{salt}</salt>\n  \
+             <iter-count>{count}</iter-count>\n  <server-key>{server}</server-key>\n  \
+             <stored-key>\n{stored}\n</stored-key>\n </scram-credentials>"
+        )
+    };
+    let [weak, strong] = ["gen-sha1-salt20", "gen-sha512-salt16"].map(|name| {
+        let vector = vector(name);
+        let verifier = vector.verifier().expect("a verifier");
+        let mechanism = verifier.mechanism().to_string();
+        let element = element(
+            &mechanism,
+            &vector.stored_key_b64,
+            &vector.server_key_b64,
+            &vector.salt_b64,
+            vector.iterations,
+        );
+        (verifier.to_string(), element)
+    });
+    let both = format!("<user name=\"ann\">{}{}</user>", strong.1, weak.1);
+    let read = |text: &str, mechanism: Option<Mechanism>| {
+        import(text, mechanism).map(|verifier| verifier.to_string())
+    };
+    assert_eq!(read(&weak.1, None), Ok(weak.0.clone()));
+    assert_eq!(read(&both, None), Ok(strong.0));
+    assert_eq!(read(&both, Some(Mechanism::ScramSha1)), Ok(weak.0));
+
+    let part = |part| Err(ImportError::Read(ReadError::Part { format: Format::Ejabberd, part }));
+    let two_users = format!("<host>{0}{0}</host>", weak.1);
+    for (text, expected) in [
+        (two_users, part(Part::Fields)),
+        (weak.1.replace("SCRAM-SHA-1", "SCRAM-SHA3-512"), part(Part::Mechanism)),
+        (weak.1.replace("mechanism=", "name="), part(Part::Mechanism)),
+        (weak.1.replace("iter-count", "count"), part(Part::Iterations)),
+        (weak.1.replace("stored-key", "key"), part(Part::StoredKey)),
+        (weak.1.replace("</scram-credentials>", ""), part(Part::Fields)),
+        (weak.1.replace("<salt>", "<salt>*"), part(Part::Salt)),
+        ("<scram-credentials".to_owned(), part(Part::Fields)),
+        ("<scram-credentials mechanism=></scram-credentials>".to_owned(), part(Part::Mechanism)),
+    ] {
+        assert_eq!(read(&text, None), expected, "{text}");
+    }
+}
+
 /// A text that is nearly in a form is refused, and the error names the part.
 #[test]
 fn refused() {

@@ -14,15 +14,15 @@ const OWNER: &str = "postgres";
 
 /// One of PostgreSQL's programs, in an environment without the caller's settings: `PGHOST`,
 /// `PGOPTIONS` and the like would change the tests, and `RUST_BACKTRACE` the errors.
-pub(super) struct Program(Command);
+pub(crate) struct Program(Command);
 
 impl Program {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self::started_by(Command::new("setpriv"), name)
     }
 
     /// With an address space of so many bytes, which its own processes inherit.
-    pub(super) fn within(name: &str, bytes: u64) -> Self {
+    pub(crate) fn within(name: &str, bytes: u64) -> Self {
         let mut command = Command::new("prlimit");
         command.arg(format!("--as={bytes}")).arg("setpriv");
         Self::started_by(command, name)
@@ -42,41 +42,41 @@ impl Program {
         Self(command)
     }
 
-    pub(super) fn arg(&mut self, arg: impl AsRef<OsStr>) -> &mut Self {
+    pub(crate) fn arg(&mut self, arg: impl AsRef<OsStr>) -> &mut Self {
         self.0.arg(arg);
         self
     }
 
-    pub(super) fn args<const N: usize>(&mut self, args: [&str; N]) -> &mut Self {
+    pub(crate) fn args<const N: usize>(&mut self, args: [&str; N]) -> &mut Self {
         self.0.args(args);
         self
     }
 
-    pub(super) fn env(&mut self, name: &str, value: &OsStr) -> &mut Self {
+    pub(crate) fn env(&mut self, name: &str, value: &OsStr) -> &mut Self {
         self.0.env(name, value);
         self
     }
 
-    pub(super) fn output(&mut self) -> Output {
+    pub(crate) fn output(&mut self) -> Output {
         self.0.output().unwrap_or_else(|error| panic!("{:?}: {error}", self.0))
     }
 
     /// Runs it to its end, which must be a good one, and returns what it printed.
-    pub(super) fn succeed(&mut self) -> String {
+    pub(crate) fn succeed(&mut self) -> String {
         let output = self.output();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{:?}: {}\n{stderr}", self.0, output.status);
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    pub(super) fn spawn_logging_to(&mut self, log: File) -> Child {
+    pub(crate) fn spawn_logging_to(&mut self, log: File) -> Child {
         self.0.stdout(Stdio::null()).stderr(log);
         self.0.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", self.0))
     }
 }
 
 /// Hands a folder of ours to the server's user.
-pub(super) fn own(dir: &Path) {
+pub(crate) fn own(dir: &Path) {
     if *IS_ROOT {
         let passwd = std::fs::read_to_string("/etc/passwd").expect("/etc/passwd");
         let entry = passwd.lines().find(|line| line.split(':').next() == Some(OWNER));

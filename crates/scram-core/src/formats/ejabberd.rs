@@ -1,8 +1,10 @@
 //! ejabberd: the columns of its table `users` as JSON, the record in its Mnesia table, and the
-//! attribute `password` of its XML exports.
+//! attribute `password` or the element `scram-credentials` of its XML exports.
 //!
 //! Source: ejabberd's `ejabberd_auth_sql.erl` and `ejabberd_piefxis.erl`, and `-record(scram, …)` in
 //! `scram.hrl` of its library `xmpp`.
+
+mod element;
 
 use std::borrow::Cow;
 
@@ -18,10 +20,13 @@ use crate::verifier::posit_number;
 /// The longest record or exported attribute, in bytes.
 const MAX_LEN: usize = 16 * 1024;
 
-/// `scram:…`, or the record as `{scram,…}`, `#scram{…}` or inside of `{passwd,…}`.
+/// `scram:…`, `<scram-credentials>`, or the record as `{scram,…}`, `#scram{…}` or inside of `{passwd,…}`.
 pub(super) fn read(text: &str) -> Option<Parts> {
     if let Some(fields) = text.strip_prefix("scram:") {
         return Some(read_exported(fields));
+    }
+    if text.trim_start().starts_with('<') && text.contains("<scram-credentials") {
+        return (text.len() <= MAX_LEN).then(|| element::read(text));
     }
     let is_record = ["{scram", "{passwd", "#scram", "#passwd"]
         .iter()
@@ -48,14 +53,17 @@ fn read_exported(fields: &str) -> Parts {
         [hash, a, b, c, d] => (hash, [a, b, c, d]),
         _ => return Err(Part::Fields),
     };
-    let mechanism = mechanism(hash)?;
-    let once = [stored_key, server_key, salt].map(base64);
+    encoded(mechanism(hash)?, [stored_key, server_key, salt], count).map(|verifier| vec![verifier])
+}
+
+/// Fields in Base64, or in Base64 twice.
+fn encoded(mechanism: Mechanism, fields: [&str; 3], count: &str) -> Result<Verifier, Part> {
+    let once = fields.map(base64);
     let is_once =
         once[0].as_ref().is_some_and(|stored_key| stored_key.len() == mechanism.key_len());
     let twice = |bytes: Option<Bytes>| base64(str::from_utf8(&bytes?).ok()?);
     let [stored_key, server_key, salt] = if is_once { once } else { once.map(twice) };
-    let fields = Fields { iterations: posit_number(count), salt, stored_key, server_key };
-    fields.verifier(mechanism).map(|verifier| vec![verifier])
+    Fields { iterations: posit_number(count), salt, stored_key, server_key }.verifier(mechanism)
 }
 
 /// `<<"StoredKey">>,<<"ServerKey">>,<<"salt">>,hash,iterations`; old records have no hash.
