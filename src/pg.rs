@@ -7,6 +7,7 @@ pub(crate) mod clock;
 pub(crate) mod data_limit;
 pub(crate) mod foreign_server;
 pub(crate) mod hba;
+mod hba_line;
 mod hba_server;
 pub(crate) mod hba_text;
 pub(crate) mod ident;
