@@ -23,6 +23,7 @@ pub(crate) mod row_set;
 pub(crate) mod scram_secret;
 pub(crate) mod search_threads;
 pub(crate) mod security_context;
+pub(crate) mod server_settings;
 pub(crate) mod startup_options;
 pub(crate) mod statement_hiding;
 pub(crate) mod text;
