@@ -35,7 +35,7 @@ fn many_hosts_and_roles_stay_within_memory() {
         (0..4999).fold(String::from("local all postgres trust\n"), |rules, n| {
             // Each network has the names before it as its conditions.
             let address = match user(n).as_str() {
-                "+mixed" if n % 2 == 0 => format!("10.1.{}.{}/32", n / 250, n % 250),
+                "+mixed" if n.is_multiple_of(2) => format!("10.1.{}.{}/32", n / 250, n % 250),
                 _ => format!("{name}{n}.example"),
             };
             rules + &format!("host all {} {address} {method}\n", user(n))
@@ -43,7 +43,7 @@ fn many_hosts_and_roles_stay_within_memory() {
     };
     let everyone = |_: usize| "all".to_owned();
     let one = |n: usize| format!("r{}", 1 + n % 2000);
-    let some = |n: usize| if n % 2 == 0 { one(n) } else { everyone(n) };
+    let some = |n: usize| if n.is_multiple_of(2) { one(n) } else { everyone(n) };
     let mixed = |_: usize| "+mixed".to_owned();
     let users: [(&str, &dyn Fn(usize) -> String); 4] =
         [("all", &everyone), ("one", &one), ("some", &some), ("mixed", &mixed)];
