@@ -178,6 +178,33 @@ fn passwordcheck_before_and_after() {
     }
 }
 
+/// Sessions for replication and background processes load no library of session_preload_libraries.
+#[test]
+fn replication_is_judged_where_the_server_loads_the_library() {
+    for (setting, is_judged) in
+        [("session_preload_libraries", false), ("shared_preload_libraries", true)]
+    {
+        let cluster = Cluster::builder()
+            .conf(&format!("{setting} = 'scram_ext'"))
+            .conf("scram.guard = enforce")
+            .start();
+        cluster.client().batch_execute("CREATE ROLE bob LOGIN SUPERUSER").expect("a role");
+        let socket = cluster.dir().display().to_string();
+        let change = |replication: &str| {
+            let parameters = [
+                ("host", &*socket),
+                ("user", "bob"),
+                ("dbname", "postgres"),
+                ("replication", replication),
+            ];
+            let change = "ALTER ROLE bob PASSWORD 'bob123'";
+            cluster.psql_connect(&parameters, None, change).status.success()
+        };
+        assert!(!change("false"), "{setting}");
+        assert_eq!(change("database"), !is_judged, "{setting}");
+    }
+}
+
 #[test]
 fn a_plain_role_cannot_switch_it_off() {
     let cluster = Cluster::builder()

@@ -4,7 +4,7 @@ use std::fs;
 
 use postgres::Client;
 use postgres::error::SqlState;
-use scram_ext_client_tests::{Cluster, cell};
+use scram_ext_client_tests::{Cluster, Feature, cell};
 
 use super::prepared;
 
@@ -68,6 +68,31 @@ fn many_hosts_and_roles_stay_within_memory() {
             assert!(found == "54000" || found.ends_with(" rows"), "{whose}, {name}: {found}");
         }
     }
+}
+
+/// Regular expressions of a few bytes, each of which takes megabytes once it is compiled: the server reads a file with
+/// all of them at the same time, and the text one after the other.
+#[test]
+fn patterns_are_compiled_one_by_one() {
+    if !Feature::HbaPatterns.is_there() {
+        return;
+    }
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    let pattern = |number: usize| format!("\"/(x{{0,60}}){{0,60}}q{number}\"");
+    let patterns: Vec<_> = (0..20).map(pattern).collect();
+    let text = format!("local all postgres trust\nlocal all {} md5\n", patterns.join(","));
+    let start = memory(&mut admin);
+    let sql = "SELECT count(*) FROM scram.compare_hba($1)";
+    admin.query_one(sql, &[&text]).expect("a comparison");
+    let more = memory(&mut admin) - start;
+    let mut other = cluster.client();
+    let start = memory(&mut other);
+    cluster.reload_hba(&mut admin, &text);
+    cell(&mut other, "SELECT count(*) FROM pg_hba_file_rules");
+    let of_server = memory(&mut other) - start;
+    println!("{more} KiB more for the text, {of_server} KiB more for the view");
+    assert!(more < 64 * 1024 && more * 2 < of_server, "{more} KiB, {of_server} KiB");
 }
 
 /// Conditions that only the server can test are combined with each other, and a cancel is answered meanwhile.
