@@ -59,9 +59,7 @@ pub(super) unsafe fn parse<T>(
 /// The line is one that the server has made.
 unsafe fn message(line: &TokenizedLine) -> Option<String> {
     // SAFETY: as the caller vouches: NULL or a C string.
-    unsafe {
-        (!line.err_msg.is_null()).then(|| super::hba_text::display(line.err_msg.cast_const()))
-    }
+    unsafe { (!line.err_msg.is_null()).then(|| hba_server::display(line.err_msg.cast_const())) }
 }
 
 /// Has the server compile the regular expressions among databases and users, which the server does in this order and

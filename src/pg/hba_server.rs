@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use nix::libc;
 use pgrx::prelude::*;
 
+use super::text::ServerText;
+
 /// A word.
 #[repr(C)]
 pub(super) struct Token {
@@ -273,4 +275,14 @@ pub(super) unsafe fn elements<T>(list: *mut pg_sys::List) -> Vec<*mut T> {
         let cells = core::slice::from_raw_parts(list.elements, len);
         cells.iter().map(|cell| cell.ptr_value.cast()).collect()
     }
+}
+
+/// A text of the server's, for display.
+///
+/// # Safety
+///
+/// The text is a C string.
+pub(super) unsafe fn display(text: *const c_char) -> String {
+    // SAFETY: as the caller vouches.
+    ServerText::from_bytes(unsafe { CStr::from_ptr(text) }.to_bytes()).to_display()
 }

@@ -1,6 +1,6 @@
 //! The text of a pg_hba.conf as rules, read with the server's own code.
 
-use core::ffi::{CStr, c_char};
+use core::ffi::CStr;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::Read;
@@ -13,7 +13,7 @@ use pgrx::{PgMemoryContexts, pg_sys};
 
 use super::hba::last_change;
 use super::hba_line;
-use super::hba_server::{self, ClientAddress, Line, Token, TokenizedLine, elements};
+use super::hba_server::{self, ClientAddress, Line, Token, TokenizedLine, display, elements};
 use super::interrupt;
 use super::text::ServerText;
 use crate::error::Error;
@@ -260,12 +260,4 @@ unsafe fn tokens(list: *mut pg_sys::List) -> Vec<AuthToken> {
     };
     // SAFETY: as the caller vouches.
     unsafe { elements::<Token>(list) }.iter().map(token).collect()
-}
-
-/// # Safety
-///
-/// The text is a C string.
-pub(super) unsafe fn display(text: *const c_char) -> String {
-    // SAFETY: as the caller vouches.
-    ServerText::from_bytes(unsafe { CStr::from_ptr(text) }.to_bytes()).to_display()
 }
