@@ -34,6 +34,7 @@ pub struct Cluster {
     port: u16,
     server: Option<Child>,
     address_space: Option<u64>,
+    preload: Option<PathBuf>,
 }
 
 impl Cluster {
@@ -64,8 +65,13 @@ impl Cluster {
         let mut conf = fs::read_to_string(&file).expect("postgresql.conf");
         conf.push_str(&format!("unix_socket_directories = '{}'\n", dir.path().display()));
         fs::write(&file, conf).expect("postgresql.conf");
-        let mut standby =
-            Self { dir, port: free_port(), server: None, address_space: self.address_space };
+        let mut standby = Self {
+            dir,
+            port: free_port(),
+            server: None,
+            address_space: self.address_space,
+            preload: None,
+        };
         standby.start_server();
 
         let end = "SELECT pg_current_wal_lsn()::text";
@@ -287,6 +293,9 @@ impl Cluster {
             Some(bytes) => Program::within("postgres", bytes),
             None => Program::new("postgres"),
         };
+        if let Some(library) = &self.preload {
+            server.env("LD_PRELOAD", library.as_os_str());
+        }
         server.arg("-D").arg(self.dir.path().join("data")).arg("-p").arg(self.port.to_string());
         self.server = Some(server.spawn_logging_to(log));
 

@@ -107,3 +107,47 @@ fn all_are_loaded_together() {
     assert_eq!(cell(&mut client, &statements.replace("PW", &rotated)).as_deref(), Some("0"));
     client.batch_execute("DROP EXTENSION scram_ext").expect("removed");
 }
+
+/// credcheck calls no module that was loaded before it, so that the guard has to be loaded behind it.
+#[test]
+fn the_guard_works_behind_credcheck_alone() {
+    if !has_library("credcheck") {
+        println!("this server has no credcheck");
+        return;
+    }
+    for (shared, session, is_judged) in [
+        ("credcheck, scram_ext", "", true),
+        ("credcheck", "scram_ext", true),
+        ("scram_ext, credcheck", "", false),
+    ] {
+        let cluster = Cluster::builder()
+            .conf(&format!("shared_preload_libraries = '{shared}'"))
+            .conf(&format!("session_preload_libraries = '{session}'"))
+            .conf("credcheck.password_min_digit = 1")
+            .conf("credcheck.encrypted_password_allowed = on")
+            .conf("scram.guard = enforce")
+            .start();
+        let mut client = cluster.client();
+        client
+            .batch_execute("CREATE EXTENSION scram_ext; CREATE ROLE alice LOGIN")
+            .expect("a role");
+        let context = format!("{shared}; {session}");
+        let weak = cell(&mut client, "SELECT scram.generate('football')").expect("a verifier");
+        for password in ["aB3-aB3-", &weak] {
+            let alter = format!("ALTER ROLE alice PASSWORD '{password}'");
+            if is_judged {
+                let raised = Raised::by(&mut client, &alter);
+                assert!(raised.message.contains("scram.guard"), "{context}: {raised:?}");
+                assert!(!cluster.log().contains(password), "{context}");
+            } else {
+                client.batch_execute(&alter).expect("not judged by the guard");
+            }
+        }
+        let raised = Raised::by(&mut client, "ALTER ROLE alice PASSWORD 'longlonglonglong'");
+        assert!(!raised.message.contains("scram.guard"), "{context}: {raised:?}");
+        let set = "SELECT action FROM scram.set_role_password('alice', 'kT4-uvw-9182-xyz')";
+        assert_eq!(cell(&mut client, set).as_deref(), Some("set"), "{context}");
+        client.batch_execute("ALTER ROLE alice PASSWORD 'kT5-uvw-9182-xyz'").expect("good");
+        cluster.login("alice", b"kT5-uvw-9182-xyz").expect("a login");
+    }
+}

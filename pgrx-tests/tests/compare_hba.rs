@@ -35,6 +35,7 @@ const ROLES: &[(&str, &str)] = &[
     ("member", "PASSWORD 'Xq8-secret' IN ROLE staff"),
     ("odd name", "PASSWORD 'Xq8-secret'"),
     ("old", ""),
+    ("standby", "REPLICATION PASSWORD 'Xq8-secret'"),
 ];
 const DATABASES: &[&str] = &["ann", "postgres", "shop", "staff"];
 const SOURCES: &[[u8; 4]] =
@@ -48,7 +49,33 @@ enum Way {
     Tls,
 }
 
+/// The destination of physical replication, as rows and rules name it.
+const REPLICATION: &str = "replication";
+
+/// Whether a replication connection opens: to `replication` as a standby's, to a database as a logical one.
+fn replicates(cluster: &Cluster, way: Way, role: &str, database: &str) -> bool {
+    let socket = cluster.dir().display().to_string();
+    let (host, tls) = match way {
+        Way::Socket => (&*socket, "disable"),
+        Way::Tcp(_) => ("127.0.0.1", "disable"),
+        Way::Tls => ("127.0.0.1", "require"),
+    };
+    let physical = database == REPLICATION;
+    let parameters = [
+        ("host", host),
+        ("sslmode", tls),
+        ("gssencmode", "disable"),
+        ("user", role),
+        ("dbname", if physical { "postgres" } else { database }),
+        ("replication", if physical { "true" } else { "database" }),
+    ];
+    cluster.psql_connect(&parameters, Some(PASSWORD), "IDENTIFY_SYSTEM").status.success()
+}
+
 fn opens(cluster: &Cluster, runtime: &Runtime, way: Way, role: &str, database: &str) -> bool {
+    if role == "standby" {
+        return replicates(cluster, way, role, database);
+    }
     let mut config = Config::new();
     config.user(role).dbname(database).password(PASSWORD);
     match way {
@@ -150,7 +177,7 @@ fn prepared() -> (Cluster, Client) {
 fn compare_hba_and_logins_agree() {
     let (cluster, mut admin) = prepared();
     let runtime = Runtime::new().expect("a runtime");
-    let seed = 16_200;
+    let seed = 16_205;
     let mut random = fastrand::Rng::with_seed(seed);
     let pairs = env::var("HBA_PAIRS").map_or(PAIRS, |pairs| pairs.parse().expect("a number"));
     let (mut changes, mut unknown, mut same) = (0, 0, 0);
@@ -165,7 +192,14 @@ fn compare_hba_and_logins_agree() {
                 1 => Way::Tls,
                 _ => Way::Tcp(SOURCES[random.usize(..SOURCES.len())].into()),
             };
-            members.push((role, DATABASES[random.usize(..DATABASES.len())], way));
+            let database = DATABASES[random.usize(..DATABASES.len())];
+            if role != "standby" {
+                members.push((role, database, way));
+                continue;
+            }
+            // The client's library chooses the address that it connects from.
+            let way = if let Way::Tcp(_) = way { Way::Tcp(Ipv4Addr::LOCALHOST) } else { way };
+            members.push((role, if random.bool() { REPLICATION } else { database }, way));
         }
         let logins = || -> Vec<bool> {
             members
@@ -188,7 +222,8 @@ fn compare_hba_and_logins_agree() {
             .collect();
         for ((member, was), is) in members.iter().zip(first).zip(second) {
             let (role, database, way) = *member;
-            let named = words.contains(&database)
+            let named = database == REPLICATION
+                || words.contains(&database)
                 || by_role && matches!(database, "ann" | "postgres" | "staff");
             let about: Vec<_> =
                 said.iter().filter(|row| is_about(row, role, database, named, way)).collect();
@@ -242,7 +277,7 @@ fn rows_are_exact() {
         "host all all all scram-sha-256",
         &[
             "locked out|old|all|host|all|md5 (pg_hba.conf:2)|scram-sha-256 (line 2), but an MD5 hash is stored",
-            "method changed|ann, member, odd name|all|host|all|md5 (pg_hba.conf:2)|scram-sha-256 (line 2)",
+            "method changed|ann, member, odd name, standby|all|host|all|md5 (pg_hba.conf:2)|scram-sha-256 (line 2)",
         ],
     );
     is(

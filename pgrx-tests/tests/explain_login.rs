@@ -188,7 +188,10 @@ struct Case {
     /// `None` for the socket.
     host: Option<String>,
     tls: bool,
+    /// For physical replication, as a standby does.
     replication: bool,
+    /// For logical replication, with a database: rules and messages are those of other connections to it.
+    logical: bool,
 }
 
 #[test]
@@ -203,6 +206,7 @@ fn the_verdict_is_that_of_a_real_login() {
     let (mut accepted, mut refused, mut unknown) = (0, 0, 0);
     for round in 0..number.div_ceil(CASES_PER_ROUND) {
         let rules = random_rules(&mut random, &hosts);
+        let rules = with_include(&cluster, &rules, &mut random);
         let ssl = if random.u8(..) < 220 { "on" } else { "off" };
         admin.batch_execute(&format!("ALTER SYSTEM SET ssl = {ssl}")).expect("ssl");
         reload(&cluster, &mut admin, &rules);
@@ -259,7 +263,7 @@ fn verdict(admin: &mut Client, case: &Case, rules: Option<&str>) -> (Option<bool
     let explain = "SELECT ok, detail
          FROM scram.explain_login($1::text::name, $2::text::name, $3::text::inet, $4, $5, $6)
          WHERE check_name = 'login'";
-    let Case { role, database, host, tls, replication } = case;
+    let Case { role, database, host, tls, replication, .. } = case;
     let row = admin
         .query_one(explain, &[role, database, &host, tls, replication, &rules])
         .unwrap_or_else(|error| panic!("{error:?}: {case:?}"));
@@ -275,8 +279,8 @@ fn login(cluster: &Cluster, case: &Case) -> std::process::Output {
         ("sslmode", if case.tls { "require" } else { "disable" }),
         ("gssencmode", "disable"),
     ];
-    let sql = if case.replication {
-        parameters.push(("replication", "true"));
+    let sql = if case.replication || case.logical {
+        parameters.push(("replication", if case.logical { "database" } else { "true" }));
         "IDENTIFY_SYSTEM"
     } else {
         "SELECT 1"
@@ -286,12 +290,20 @@ fn login(cluster: &Cluster, case: &Case) -> std::process::Output {
 
 fn random_case(random: &mut fastrand::Rng, hosts: &[String]) -> Case {
     let host = random.usize(..=hosts.len());
+    let role = NAMES[random.usize(..NAMES.len())];
+    let replication = random.u8(..) < 30;
+    let database = DATABASES[random.usize(..DATABASES.len())];
+    // Only such roles may begin a session for replication. It loads no library of session_preload_libraries, and
+    // versions differ in whether it counts for the limit of a database.
+    let may_replicate =
+        ["postgres", "root", "standby"].contains(&role) && !["full", "library"].contains(&database);
     Case {
-        role: NAMES[random.usize(..NAMES.len())],
-        database: DATABASES[random.usize(..DATABASES.len())],
+        role,
+        database,
         host: hosts.get(host).cloned(),
         tls: random.bool(),
-        replication: random.u8(..) < 30,
+        replication,
+        logical: may_replicate && !replication && random.bool(),
     }
 }
 
@@ -332,6 +344,24 @@ fn random_rules(random: &mut fastrand::Rng, hosts: &[String]) -> String {
         );
     }
     rules
+}
+
+/// Moves the first rules to another file, which the text then includes.
+fn with_include(cluster: &Cluster, rules: &str, random: &mut fastrand::Rng) -> String {
+    if !Feature::HbaPatterns.is_there() || random.bool() {
+        return rules.to_owned();
+    }
+    let data = cluster.dir().join("data");
+    let end = rules.match_indices('\n').nth(random.usize(..2)).map_or(0, |(end, _)| end + 1);
+    let (moved, rest) = rules.split_at(end);
+    let (file, directive) = match random.u8(..3) {
+        0 => ("part.conf", "include part.conf"),
+        1 => ("part.conf", "include_if_exists no_such_file\ninclude_if_exists \"part.conf\""),
+        _ => ("parts.d/1.conf", "include_dir parts.d # all of them"),
+    };
+    fs::create_dir_all(data.join("parts.d")).expect("a folder");
+    fs::write(data.join(file), moved).expect(file);
+    format!("{directive}\n{rest}")
 }
 
 /// The addresses at which the tests reach the server, each of which is the client's address too.

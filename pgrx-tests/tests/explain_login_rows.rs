@@ -56,6 +56,69 @@ fn the_remedies_lead_to_a_login() {
     assert_eq!(cell(&mut admin, &with_line).as_deref(), Some("t"), "{line}");
 }
 
+/// A name that begins with a slash: a regular expression in pg_hba.conf since PostgreSQL 16, also in quotes.
+#[test]
+fn a_line_for_a_name_with_a_slash_lets_in_that_name_alone() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    let names = [r#"/a.b|c "d"\e"#, "/a.b", "/", "/^x$"];
+    let others = ["a", "c", "/aXb", "xx", "x", "/a.bc", "y/a.b"];
+    for name in names.iter().chain(&others) {
+        let name = name.replace('"', "\"\"");
+        admin
+            .batch_execute(&format!("CREATE ROLE \"{name}\" LOGIN PASSWORD 'Xq8-secret-9'"))
+            .expect("a role");
+        admin.batch_execute(&format!("CREATE DATABASE \"{name}\"")).expect("a database");
+    }
+    let socket = cluster.dir().display().to_string();
+    let opens = |role: &str, database: &str| {
+        let login = [("host", &*socket), ("user", role), ("dbname", database)];
+        cluster.psql_connect(&login, Some("Xq8-secret-9"), "SELECT 1").status.success()
+    };
+    for name in names {
+        let rules = "local all postgres trust";
+        cluster.reload_hba(&mut admin, &format!("{rules}\n"));
+        let explain =
+            "SELECT remedy FROM scram.explain_login($1::text::name, $1::text::name, hba => $2)
+                       WHERE check_name = 'rule'";
+        let line: String = admin.query_one(explain, &[&name, &rules]).expect("a row").get(0);
+        let text = format!("{rules}\n{line}\n");
+        let verdict =
+            "SELECT ok FROM scram.explain_login($1::text::name, $1::text::name, hba => $2)
+                       WHERE check_name = 'login'";
+        let ok: Option<bool> = admin.query_one(verdict, &[&name, &text]).expect("a row").get(0);
+        assert_eq!(ok, Some(true), "{text}");
+        cluster.reload_hba(&mut admin, &text);
+        assert!(opens(name, name), "{text}");
+        for other in names.into_iter().chain(others).filter(|other| *other != name) {
+            assert!(!opens(other, name) && !opens(name, other), "{other}: {text}");
+        }
+    }
+}
+
+/// The line of pg_ident.conf for such a name.
+#[test]
+fn a_map_for_a_name_with_a_slash_is_for_that_name_alone() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin.batch_execute("CREATE ROLE \"/a.b\" LOGIN; CREATE ROLE \"/aXb\" LOGIN").expect("roles");
+    let rules = "local all postgres trust\nlocal all all peer map=m\n";
+    cluster.reload_hba(&mut admin, rules);
+    let remedy = "SELECT remedy FROM scram.explain_login('/a.b') WHERE check_name = 'method'";
+    let line = cell(&mut admin, remedy).expect("a line");
+    // An expression for each user of the system.
+    let map = line.replace("os_user", "/.");
+    fs::write(cluster.dir().join("data/pg_ident.conf"), format!("{map}\n")).expect("a map");
+    cluster.reload_hba(&mut admin, rules);
+    let socket = cluster.dir().display().to_string();
+    let opens = |role: &str| {
+        let login = [("host", &*socket), ("user", role), ("dbname", "postgres")];
+        cluster.psql_connect(&login, None, "SELECT 1").status.success()
+    };
+    assert!(opens("/a.b"), "{map}");
+    assert!(!opens("/aXb"), "{map}");
+}
+
 fn client_of(cluster: &Cluster) -> Client {
     cluster.client()
 }

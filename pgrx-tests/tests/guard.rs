@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use postgres::{Client, Config, NoTls};
-use scram_ext_client_tests::{Cluster, Raised, cell, rows, text, versions};
+use scram_ext_client_tests::{Cluster, Raised, cell, rows, text, until, versions};
 
 /// The verifier of the empty password.
 const EMPTY: &str = "SCRAM-SHA-256$4096:c2FsdA==$oQKhUpZ8ZCSt/PIfYWS7v6gCcYNXgSk1XPQTp7UKcUY=:UOnDYDtjiNdPioWgm74LGN6HIzsybmGE0sdhZ2KbBrI=";
@@ -175,6 +175,77 @@ fn passwordcheck_before_and_after() {
             .expect("off");
         let raised = Raised::by(&mut client, "ALTER ROLE alice PASSWORD 'longlonglonglong'");
         assert_eq!(raised.message, "password must contain both letters and nonletters");
+    }
+}
+
+/// Sessions for replication and background processes load no library of session_preload_libraries.
+#[test]
+fn replication_is_judged_where_the_server_loads_the_library() {
+    for (setting, is_judged) in
+        [("session_preload_libraries", false), ("shared_preload_libraries", true)]
+    {
+        let cluster = Cluster::builder()
+            .conf(&format!("{setting} = 'scram_ext'"))
+            .conf("scram.guard = enforce")
+            .start();
+        cluster.client().batch_execute("CREATE ROLE bob LOGIN SUPERUSER").expect("a role");
+        let socket = cluster.dir().display().to_string();
+        let change = |replication: &str| {
+            let parameters = [
+                ("host", &*socket),
+                ("user", "bob"),
+                ("dbname", "postgres"),
+                ("replication", replication),
+            ];
+            let change = "ALTER ROLE bob PASSWORD 'bob123'";
+            cluster.psql_connect(&parameters, None, change).status.success()
+        };
+        assert!(!change("false"), "{setting}");
+        assert_eq!(change("database"), !is_judged, "{setting}");
+    }
+}
+
+/// Autovacuum runs functions of an index as the owner of the table, who may have one change the owner's password.
+#[test]
+fn autovacuum_is_judged_where_the_server_loads_the_library() {
+    for (setting, is_judged) in
+        [("session_preload_libraries", false), ("shared_preload_libraries", true)]
+    {
+        let cluster = Cluster::builder()
+            .conf(&format!("{setting} = 'scram_ext'"))
+            .conf("scram.guard = enforce")
+            .conf("autovacuum_naptime = 1s")
+            .start();
+        let mut admin = cluster.client();
+        admin
+            .batch_execute("CREATE ROLE bob LOGIN; CREATE SCHEMA bob AUTHORIZATION bob")
+            .expect("a role");
+        let mut bob = cluster.client_as("bob", "postgres");
+        for statement in [
+            "SET application_name = 'client'",
+            "CREATE FUNCTION bob.change() RETURNS integer LANGUAGE plpgsql AS $$ BEGIN
+                 IF current_setting('application_name') <> 'client' THEN
+                     ALTER ROLE bob PASSWORD 'bob123';
+                 END IF;
+                 RETURN 1;
+             END $$",
+            "CREATE FUNCTION bob.f(x integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql
+             AS $$ BEGIN RETURN bob.change(); END $$",
+            "CREATE TABLE bob.t (x integer)
+             WITH (autovacuum_analyze_threshold = 1, autovacuum_analyze_scale_factor = 0)",
+            "CREATE INDEX ON bob.t (bob.f(x))",
+            "INSERT INTO bob.t SELECT generate_series(1, 100)",
+        ] {
+            bob.batch_execute(statement).expect(statement);
+        }
+        let stored = "SELECT rolpassword IS NOT NULL FROM pg_authid WHERE rolname = 'bob'";
+        if is_judged {
+            let refused = "breaks the rules of scram.guard";
+            until("autovacuum is refused", || cluster.log().contains(refused).then_some(()));
+            assert_eq!(cell(&mut admin, stored).as_deref(), Some("f"));
+        } else {
+            until("autovacuum has stored it", || (cell(&mut admin, stored)? == "t").then_some(()));
+        }
     }
 }
 

@@ -46,6 +46,11 @@ fn a_file_that_the_server_would_not_load() {
         ),
         (
             format!("{good}host all all all radius radiusservers=x radiussecrets hunter2\n"),
+            "line 3: an error in a line with a secret",
+        ),
+        // The server has no message about this one where others can read it.
+        (
+            format!("{good}host all all all radius radiusservers=no-such-host.invalid\n"),
             "line 3: an error that only the server's log names",
         ),
     ] {

@@ -94,7 +94,9 @@ fn the_whole_plan_locks_no_role_out() {
         let open = open_rows(&now);
         // Rows that stand for a whole step come first; their command only shows what is left.
         let shows = |row: &&&Vec<String>| {
-            row[5].starts_with("SELECT rolname") || row[5].starts_with("SELECT line_number")
+            ["SELECT rolname", "SELECT line_number", "SELECT setdatabase"]
+                .iter()
+                .any(|listing| row[5].starts_with(listing))
         };
         let Some(row) = open.iter().find(|row| !shows(row) && row[0] != "5").copied().cloned()
         else {
@@ -188,6 +190,94 @@ fn it_is_closed_and_its_rights_are_its_own() {
     .expect("a table");
     let found = plan(&mut dba);
     assert_eq!(open_rows(&found), Vec::<&Vec<String>>::new(), "{found:#?}");
+}
+
+/// The rows of a later step say what they wait for, and the whole plan pasted into a shell changes no rule.
+#[test]
+fn rules_wait_for_passwords() {
+    let rules = "local all all trust\nhost all all all md5\n";
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    cluster.reload_hba(&mut admin, rules);
+    admin
+        .batch_execute(
+            "ALTER DATABASE postgres SET password_encryption = 'scram-sha-256';
+             ALTER ROLE ALL SET password_encryption = 'md5';
+             SET password_encryption = 'md5'; CREATE ROLE ann LOGIN PASSWORD 'Xq8-secret'",
+        )
+        .expect("a role");
+    let found = plan(&mut admin);
+    let row = |step: &str, subject: &str| {
+        let found = found.iter().find(|row| row[0] == step && row[2] == subject);
+        found.unwrap_or_else(|| panic!("{subject}")).clone()
+    };
+    let server = row("1", "server");
+    assert_eq!(&*server[1], "f", "{server:?}");
+    assert!(server[4].ends_with("1 settings of roles and databases differ."), "{server:?}");
+    assert!(run(&cluster, &server[5]).contains("password_encryption=md5"), "{server:?}");
+    assert_eq!(row("1", "all roles")[5], "ALTER ROLE ALL RESET password_encryption;");
+    assert!(row("2", "ann")[4].contains("Wait for step 1 with \\password"), "{found:#?}");
+    let rule = row("3", "pg_hba.conf:2");
+    assert_eq!(rule[3], "wait for step 2, then change this rule");
+    assert!(
+        rule[5].starts_with("# Wait for step 2: 1 stored passwords are MD5 hashes"),
+        "{rule:?}"
+    );
+    let shell = Command::new("sh").args(["-c", &rule[5]]).output().expect("a shell");
+    assert!(shell.status.success(), "{shell:?}");
+    let file = cluster.dir().join("data/pg_hba.conf");
+    assert_eq!(fs::read_to_string(&file).expect("pg_hba.conf"), rules);
+
+    admin.batch_execute("ALTER ROLE ann PASSWORD NULL; ALTER ROLE ALL RESET ALL").expect("the end");
+    let found = plan(&mut admin);
+    let commands: Vec<_> = found.iter().filter(|row| row[1] == "f").map(|row| &*row[5]).collect();
+    assert!(commands.iter().any(|command| command.starts_with("sed ")), "{found:#?}");
+    assert_eq!(open_rows(&found)[0][0], "3", "{found:#?}");
+}
+
+/// A file that cannot be opened is a row, not an error.
+#[test]
+fn a_missing_file_is_not_done() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    let file = cluster.dir().join("data/pg_hba.conf");
+    let text = fs::read(&file).expect("pg_hba.conf");
+    fs::remove_file(&file).expect("pg_hba.conf");
+    let found = plan(&mut admin);
+    let open: Vec<_> = open_rows(&found).into_iter().map(|row| &*row[0]).collect();
+    assert_eq!(open, ["3", "4", "5"], "{found:#?}");
+    let reason = &found.iter().find(|row| row[0] == "3").expect("a row")[4];
+    assert!(reason.contains("No such file or directory"), "{reason}");
+    for row in &found {
+        run(&cluster, &row[5]);
+    }
+    fs::create_dir(&file).expect("a folder");
+    let found = plan(&mut admin);
+    let open: Vec<_> = open_rows(&found).into_iter().map(|row| &*row[0]).collect();
+    assert_eq!(open[0], "3", "{found:#?}");
+    fs::remove_dir(&file).expect("a folder");
+    cluster.reload_hba(&mut admin, &String::from_utf8(text).expect("text"));
+}
+
+/// A session takes a reload when it runs its next command, so that its own time of loading can be later than a change
+/// of the file that the server has not loaded.
+#[test]
+fn a_session_says_whose_time_it_knows() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    let reason = |client: &mut Client| {
+        let found = plan(client);
+        found.iter().find(|row| row[0] == "4").expect("a row")[4].clone()
+    };
+    let of_server = "The server has loaded the file after its last change.";
+    assert_eq!(reason(&mut admin), of_server);
+    cluster.reload_hba(&mut admin, "local all all trust\n");
+    until("the session has reloaded", || {
+        let own = "SELECT pg_conf_load_time() > backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+        (cell(&mut admin, own)? == "t").then_some(())
+    });
+    assert!(reason(&mut admin).starts_with("This session has read the configuration"));
+    assert_eq!(reason(&mut cluster.client()), of_server);
 }
 
 /// The command of a rule changes its method and no other word.

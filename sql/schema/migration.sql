@@ -20,9 +20,14 @@ DECLARE
     rules bigint;
     -- The message about it may quote a password.
     bad_line integer;
+    -- Why the server cannot open the file.
+    hba_error text;
     -- The server does not load a file without rules.
     is_empty boolean;
+    is_readable boolean;
     is_loaded boolean;
+    -- Whether the time of loading is that of the session, which is later than the server's.
+    is_own_time boolean;
     steps_left bigint;
 BEGIN
     SELECT CASE WHEN s.source IN ('default', 'configuration file', 'command line', 'environment variable', 'override')
@@ -36,21 +41,37 @@ BEGIN
     SELECT count(*) FILTER (WHERE a.rolpassword ~ '^md5[0-9a-f]{32}$'),
            count(*) FILTER (WHERE a.rolpassword LIKE 'SCRAM-SHA-256$%')
     INTO hashes, verifiers FROM pg_authid a;
-    SELECT count(*) FILTER (WHERE r.auth_method = 'md5'),
-           min(r.line_number) FILTER (WHERE r.type IS NULL),
-           count(*) = 0
-    INTO rules, bad_line, is_empty FROM pg_hba_file_rules r;
-    -- A file that is moved or restored keeps the time of its modification.
-    SELECT coalesce(max(greatest(f.modification, f.change)), '-infinity') <= pg_conf_load_time() INTO is_loaded
-    FROM (SELECT DISTINCT coalesce(to_jsonb(r) ->> 'file_name', hba_file) AS name FROM pg_hba_file_rules r) h
-    CROSS JOIN LATERAL pg_stat_file(h.name) f;
+    BEGIN
+        SELECT count(*) FILTER (WHERE r.auth_method = 'md5'),
+               min(r.line_number) FILTER (WHERE r.type IS NULL),
+               count(*) = 0
+        INTO rules, bad_line, is_empty FROM pg_hba_file_rules r;
+        -- A file that is moved or restored keeps the time of its modification.
+        SELECT coalesce(max(greatest(f.modification, f.change)), '-infinity') <= pg_conf_load_time() INTO is_loaded
+        FROM (SELECT DISTINCT coalesce(to_jsonb(r) ->> 'file_name', hba_file) AS name FROM pg_hba_file_rules r) h
+        CROSS JOIN LATERAL pg_stat_file(h.name) f;
+    EXCEPTION
+        -- A file that is missing or cannot be read. A cancel is none of these.
+        WHEN OTHERS THEN
+            hba_error := SQLERRM;
+            rules := 0;
+            is_empty := false;
+            is_loaded := false;
+    END;
+    is_readable := hba_error IS NULL AND bad_line IS NULL AND NOT is_empty;
+    SELECT pg_conf_load_time() > a.backend_start INTO is_own_time
+    FROM pg_stat_get_activity(pg_backend_pid()) a;
 
     -- Step 1: new passwords are stored as verifiers.
-    RETURN QUERY SELECT 1, encryption = 'scram-sha-256', 'server'::text,
+    RETURN QUERY SELECT 1, encryption = 'scram-sha-256' AND overrides = 0, 'server'::text,
         'set password_encryption to scram-sha-256'::text,
-        format('The server stores new passwords as %s.',
-               CASE encryption WHEN 'scram-sha-256' THEN 'SCRAM verifiers' ELSE 'MD5 hashes' END),
-        E'ALTER SYSTEM SET password_encryption = ''scram-sha-256'';\nSELECT pg_reload_conf();'::text;
+        concat_ws(' ',
+            format('The server stores new passwords as %s.',
+                   CASE encryption WHEN 'scram-sha-256' THEN 'SCRAM verifiers' ELSE 'MD5 hashes' END),
+            CASE WHEN overrides > 0 THEN format('%s settings of roles and databases differ.', overrides) END),
+        CASE WHEN encryption = 'scram-sha-256' AND overrides > 0
+             THEN 'SELECT setdatabase, setrole::regrole, setconfig FROM pg_db_role_setting WHERE setconfig::text ~* ''password_encryption='';'
+             ELSE E'ALTER SYSTEM SET password_encryption = ''scram-sha-256'';\nSELECT pg_reload_conf();' END;
     RETURN QUERY SELECT 1, false, o.owner, 'remove a setting of its own'::text,
         format('%s takes precedence over the server''s value.', o.setting),
         format('ALTER %s RESET password_encryption;', o.altered)
@@ -85,6 +106,8 @@ BEGIN
             (SELECT format('Last password change that scram.password_history knows: %s.',
                            to_char(max(h.set_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD'))
              FROM scram_internal.password_history h WHERE h.role = a.oid HAVING count(*) > 0),
+            CASE WHEN encryption <> 'scram-sha-256' OR overrides > 0
+                 THEN $t$Wait for step 1 with \password, which could store an MD5 hash again.$t$ END,
             'Rules with method md5 let the role in before and after.'),
         format('SELECT scram.rotate_role(%L);', a.rolname)
     FROM pg_authid a
@@ -93,33 +116,43 @@ BEGIN
 
     -- Step 3: rules. The method is the last word md5 with nothing but options and a comment behind it, because a database
     -- or role may have this name. A continued line is one line.
-    RETURN QUERY SELECT 3, rules = 0 AND bad_line IS NULL AND NOT is_empty, 'pg_hba.conf'::text,
+    RETURN QUERY SELECT 3, rules = 0 AND is_readable, 'pg_hba.conf'::text,
         'change the method md5 to scram-sha-256'::text,
-        CASE WHEN bad_line IS NOT NULL THEN format('The server cannot read line %s.', bad_line)
+        CASE WHEN hba_error IS NOT NULL THEN format('The server cannot read the file: %s.', hba_error)
+             WHEN bad_line IS NOT NULL THEN format('The server cannot read line %s.', bad_line)
              WHEN is_empty THEN 'The server does not load the file, because it has no rules.'
              WHEN rules = 0 THEN 'No rule has method md5.'
              WHEN hashes > 0 THEN format('%s rules have method md5. Wait for step 2: method scram-sha-256 refuses an MD5 hash.', rules)
              ELSE format('%s rules have method md5. No role needs it.', rules) END,
-        'SELECT line_number, auth_method, error FROM pg_hba_file_rules WHERE auth_method = ''md5'' OR error IS NOT NULL;'::text;
-    RETURN QUERY SELECT 3, false, format('%s:%s', regexp_replace(f.file, '.*/', ''), r.line_number),
-        'change this rule'::text,
-        concat_ws(' ', r.type, array_to_string(r.database, ','), array_to_string(r.user_name, ','), r.address, r.netmask,
-                  r.auth_method),
-        format($t$sed -E -i '%s{:n;/\\$/{N;b n};s/^([^#]*[[:space:]])"?md5"?(([[:space:]\\]+"?[a-z_]+=[^#]*)?[[:space:]\\]*(#.*)?)$/\1scram-sha-256\2/}' %s$t$,
-               r.line_number, '''' || replace(f.file, '''', $t$'\''$t$) || '''')
-    FROM pg_hba_file_rules r
-    CROSS JOIN LATERAL (SELECT coalesce(to_jsonb(r) ->> 'file_name', hba_file) AS file) f
-    WHERE r.auth_method = 'md5'
-    ORDER BY coalesce((to_jsonb(r) ->> 'rule_number')::integer, r.line_number);
+        CASE WHEN hba_error IS NOT NULL THEN 'SHOW hba_file;'
+             ELSE 'SELECT line_number, auth_method, error FROM pg_hba_file_rules WHERE auth_method = ''md5'' OR error IS NOT NULL;' END;
+    -- While roles have hashes, the command is a comment of the shell, so that one who pastes all of them locks no role out.
+    IF rules > 0 THEN
+        RETURN QUERY SELECT 3, false, format('%s:%s', regexp_replace(f.file, '.*/', ''), r.line_number),
+            CASE WHEN hashes > 0 THEN 'wait for step 2, then change this rule' ELSE 'change this rule' END,
+            concat_ws(' ', r.type, array_to_string(r.database, ','), array_to_string(r.user_name, ','), r.address, r.netmask,
+                      r.auth_method),
+            CASE WHEN hashes > 0 THEN format('# Wait for step 2: %s stored passwords are MD5 hashes, which this rule would refuse. Then: ', hashes)
+                 ELSE '' END
+            || format($t$sed -E -i '%s{:n;/\\$/{N;b n};s/^([^#]*[[:space:]])"?md5"?(([[:space:]\\]+"?[a-z_]+=[^#]*)?[[:space:]\\]*(#.*)?)$/\1scram-sha-256\2/}' %s$t$,
+                   r.line_number, '''' || replace(f.file, '''', $t$'\''$t$) || '''')
+        FROM pg_hba_file_rules r
+        CROSS JOIN LATERAL (SELECT coalesce(to_jsonb(r) ->> 'file_name', hba_file) AS file) f
+        WHERE r.auth_method = 'md5'
+        ORDER BY coalesce((to_jsonb(r) ->> 'rule_number')::integer, r.line_number);
+    END IF;
 
     -- Step 4: the server reads the rules.
-    RETURN QUERY SELECT 4, rules = 0 AND bad_line IS NULL AND NOT is_empty AND is_loaded, 'server'::text, 'load pg_hba.conf'::text,
-        CASE WHEN is_loaded THEN 'The server has loaded the file after its last change.'
+    RETURN QUERY SELECT 4, rules = 0 AND is_readable AND is_loaded, 'server'::text, 'load pg_hba.conf'::text,
+        CASE WHEN hba_error IS NOT NULL THEN 'The server keeps the rules that it loaded before, and would not start.'
+             WHEN is_loaded AND is_own_time
+             THEN 'This session has read the configuration after the last change of the file. A new session knows when the server has.'
+             WHEN is_loaded THEN 'The server has loaded the file after its last change.'
              ELSE 'The file was changed after the server loaded its configuration.' END,
         'SELECT pg_reload_conf();'::text;
 
     steps_left := (encryption <> 'scram-sha-256')::int + overrides + hashes + rules
-        + (bad_line IS NOT NULL)::int + is_empty::int + (NOT is_loaded)::int;
+        + (NOT is_readable)::int + (NOT is_loaded)::int;
     -- Step 5: a check, and the end.
     RETURN QUERY SELECT 5, steps_left = 0, 'cluster'::text,
         CASE WHEN steps_left = 0 THEN 'nothing is left to do: no stored password is an MD5 hash, and no rule has method md5'

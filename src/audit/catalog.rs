@@ -16,6 +16,7 @@ use crate::guc;
 use crate::pg::hba;
 use crate::pg::query::{one_row, query};
 use crate::pg::scram_secret;
+use crate::pg::server_settings;
 use crate::pg::text::ServerText;
 
 /// One row for each role, with the facts that the rules need. `$1`: digests of the secrets whose roles are
@@ -125,26 +126,23 @@ FROM pg_authid a
 WHERE a.rolcanlogin
 ORDER BY a.rolname";
 
-/// The server's values of settings that rules look at. One that this server doesn't have is no row.
-///
-/// A session, role, database or function can have a value of its own; then the configuration files have the
-/// server's. `scram.audit()` itself sets some of them.
-const SETTINGS: &str = r"
-SELECT s.name,
-       CASE WHEN s.source IN ('default', 'environment variable', 'configuration file', 'command line', 'override')
-            THEN s.setting
-            ELSE coalesce(CASE s.vartype WHEN 'bool' THEN CASE WHEN f.setting::boolean THEN 'on' ELSE 'off' END
-                                         WHEN 'real' THEN f.setting::float8::text
-                                         ELSE lower(f.setting) END, s.boot_val, '') END AS setting
-FROM pg_settings s
-LEFT JOIN LATERAL (SELECT f.setting FROM pg_file_settings f
-                   WHERE lower(f.name) = s.name AND f.error IS NULL
-                   ORDER BY f.seqno DESC LIMIT 1) f ON true
-WHERE s.name IN ('auto_explain.log_min_duration', 'debug_print_parse', 'debug_print_plan',
-               'debug_print_rewritten', 'log_min_duration_sample', 'log_min_duration_statement', 'log_statement',
-               'log_transaction_sample_rate', 'password_encryption',
-               'pg_stat_statements.track_utility', 'pgaudit.log', 'scram.guard', 'session_preload_libraries',
-               'shared_preload_libraries')";
+/// Settings that rules look at.
+const SETTINGS: [&str; 14] = [
+    "auto_explain.log_min_duration",
+    "debug_print_parse",
+    "debug_print_plan",
+    "debug_print_rewritten",
+    "log_min_duration_sample",
+    "log_min_duration_statement",
+    "log_statement",
+    "log_transaction_sample_rate",
+    "password_encryption",
+    "pg_stat_statements.track_utility",
+    "pgaudit.log",
+    "scram.guard",
+    "session_preload_libraries",
+    "shared_preload_libraries",
+];
 
 /// Settings of a database or of all roles that decide how passwords are stored.
 const OVERRIDES: &str = r"
@@ -254,7 +252,7 @@ fn config() -> Result<ServerConfig, ErrorReport> {
         })?,
         hba,
         hba_file,
-        settings: query(SETTINGS, &[], |row| Ok((row.text("name")?, row.text("setting")?)))?,
+        settings: server_settings::load(&SETTINGS)?,
     })
 }
 

@@ -111,7 +111,7 @@ impl From<Error> for ErrorReport {
             ),
             Error::HbaChanges => (
                 ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-                Some("The result would not fit into memory.".to_owned()),
+                Some("The comparison would not fit into memory.".to_owned()),
                 Some("Compare a text with fewer changes."),
             ),
             Error::HbaEmpty => (

@@ -9,45 +9,37 @@ use pgrx::pg_sys::panic::ErrorReport;
 
 use super::setting::Stored;
 use crate::pg::query::{one_row, query};
+use crate::pg::server_settings;
 
-/// The server's values: the session of the caller may have others.
-const SERVER: &str = r"
-SELECT (SELECT s.setting FROM pg_config() s WHERE s.name = 'PKGLIBDIR') AS folder,
-       v.dynamic_library_path, v.local_preload_libraries, v.session_preload_libraries
-FROM (SELECT max(c.setting) FILTER (WHERE c.name = 'dynamic_library_path') AS dynamic_library_path,
-             max(c.setting) FILTER (WHERE c.name = 'local_preload_libraries') AS local_preload_libraries,
-             max(c.setting) FILTER (WHERE c.name = 'session_preload_libraries') AS session_preload_libraries
-      FROM (SELECT s.name,
-                   CASE WHEN s.source IN ('default', 'environment variable', 'configuration file', 'command line',
-                                          'override')
-                        THEN s.setting
-                        ELSE coalesce((SELECT f.setting FROM pg_file_settings f
-                                       WHERE lower(f.name) = s.name AND f.error IS NULL
-                                       ORDER BY f.seqno DESC LIMIT 1), s.boot_val, '') END AS setting
-            FROM pg_settings s
-            WHERE s.name IN ('dynamic_library_path', 'local_preload_libraries', 'session_preload_libraries')) c) v";
+/// The value of `$libdir`.
+const FOLDER: &str = "SELECT s.setting AS folder FROM pg_config() s WHERE s.name = 'PKGLIBDIR'";
 
 pub(super) fn missing(
     stored: &[Stored],
     request: &LoginRequest,
 ) -> Result<Vec<MissingLibrary>, ErrorReport> {
-    let (folder, path, session, local) = one_row(query(SERVER, &[], |row| {
-        Ok((
-            row.text("folder")?,
-            row.text("dynamic_library_path")?,
-            row.text("session_preload_libraries")?,
-            row.text("local_preload_libraries")?,
-        ))
-    })?)?;
+    let folder = one_row(query(FOLDER, &[], |row| row.text("folder"))?)?;
+    let server = server_settings::load(&[
+        "dynamic_library_path",
+        "local_preload_libraries",
+        "session_preload_libraries",
+    ])?;
+    let value_of = |name: &str| {
+        let found = server.iter().find(|(setting, _)| setting == name);
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
+    };
     let stored_path = stored.iter().find(|setting| setting.is("dynamic_library_path"));
-    let search =
-        Search { folder, path: stored_path.map_or(path, |found| found.value.to_display()) };
+    let search = Search {
+        folder,
+        path: stored_path
+            .map_or_else(|| value_of("dynamic_library_path"), |found| found.value.to_display()),
+    };
     let mut found = Vec::new();
-    for (setting, value, is_local) in
-        [("session_preload_libraries", session, false), ("local_preload_libraries", local, true)]
+    for (setting, is_local) in
+        [("session_preload_libraries", false), ("local_preload_libraries", true)]
     {
         let own = stored.iter().find(|stored| stored.is(setting));
-        let value = own.map_or(value, |own| own.value.to_display());
+        let value = own.map_or_else(|| value_of(setting), |own| own.value.to_display());
         for library in library_names(&value) {
             let library = if is_local && !library.contains('/') {
                 format!("$libdir/plugins/{library}")

@@ -2,7 +2,7 @@
 //! evaluates here.
 
 use password_audit::HbaRule;
-use password_audit::hba::{AuthToken, Quoting};
+use password_audit::hba::AuthToken;
 use password_audit::login::LoginRequest;
 use pgrx::pg_sys::panic::ErrorReport;
 
@@ -12,7 +12,8 @@ use crate::pg::text::ServerText;
 /// With the collation that the server compiles the patterns of a file with.
 const MATCHES: &str = r#"SELECT ($1 COLLATE "C") ~ $2 AS matches"#;
 
-/// Puts the login's role and database in the place of patterns that match them, and removes the other patterns.
+/// Puts `all` in the place of patterns that match the login's role or database, because a name may begin with a slash
+/// too, and removes the other patterns.
 /// The text of each rule stays.
 pub(super) fn resolve(rules: &mut [HbaRule], request: &LoginRequest) -> Result<(), ErrorReport> {
     for rule in rules {
@@ -31,7 +32,7 @@ fn resolve_in(tokens: &mut Vec<AuthToken>, name: &str) -> Result<(), ErrorReport
         };
         let arguments = [name, pattern].map(|text| Some(ServerText::from_utf8(text)).into());
         if one_row(query(MATCHES, &arguments, |row| row.value("matches"))?)? {
-            resolved.push(AuthToken { text: name.to_owned(), quoting: Quoting::Quoted });
+            resolved.push(AuthToken::plain("all"));
         }
     }
     *tokens = resolved;

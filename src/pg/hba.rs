@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use password_audit::HbaRule;
-use password_audit::hba::{AuthToken, Database, HbaFile, ListenConfig, redacted};
+use password_audit::hba::{AuthToken, Database, HbaFile, ListenConfig, redacted, shown_error};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 
@@ -158,13 +158,7 @@ fn error(files: &RefCell<HbaFiles>) -> Result<Option<String>, ErrorReport> {
         let (file, line): (ServerText, i32) = (row.value("file")?, row.value("line_number")?);
         let is_secret = usize::try_from(line)
             .is_ok_and(|line| files.borrow_mut().has_secret(file.as_bytes(), line));
-        let message = match row.optional_text("error")? {
-            // The message may quote a word of the line.
-            Some(_) if is_secret => "an error in a line with a secret".to_owned(),
-            message => {
-                message.unwrap_or_else(|| "an error that only the server's log names".to_owned())
-            }
-        };
+        let message = shown_error(is_secret, row.optional_text("error")?);
         let place = if row.value("is_included")? {
             format!("{}, line {line}", file.to_display())
         } else {

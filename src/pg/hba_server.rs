@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use nix::libc;
 use pgrx::prelude::*;
 
+use super::text::ServerText;
+
 /// A word.
 #[repr(C)]
 pub(super) struct Token {
@@ -28,6 +30,20 @@ pub(super) struct TokenizedLine {
     pub(super) err_msg: *mut c_char,
 }
 
+impl TokenizedLine {
+    /// The same line with other words.
+    pub(super) fn with_fields(&self, fields: *mut pg_sys::List) -> Self {
+        Self {
+            fields,
+            #[cfg(not(feature = "pg15"))]
+            file_name: self.file_name,
+            line_num: self.line_num,
+            raw_line: self.raw_line,
+            err_msg: ptr::null_mut(),
+        }
+    }
+}
+
 /// The first members of a rule; those of its options follow.
 #[repr(C)]
 pub(super) struct Line {
@@ -36,8 +52,8 @@ pub(super) struct Line {
     linenumber: c_int,
     rawline: *mut c_char,
     pub(super) conntype: c_int,
-    pub(super) databases: *mut pg_sys::List,
-    pub(super) roles: *mut pg_sys::List,
+    databases: *mut pg_sys::List,
+    roles: *mut pg_sys::List,
     addr: libc::sockaddr_storage,
     addrlen: c_int,
     mask: libc::sockaddr_storage,
@@ -244,4 +260,29 @@ impl Lines {
 pub(super) fn parse(line: *mut TokenizedLine) -> *mut Line {
     // SAFETY: a line that the server has made, whose fields are not NIL; the closure owns nothing.
     unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| parse_hba_line(line, ELEVEL)) }
+}
+
+/// The elements of a list of the server's; none of NIL.
+///
+/// # Safety
+///
+/// The list is NIL or a list of pointers to `T`.
+pub(super) unsafe fn elements<T>(list: *mut pg_sys::List) -> Vec<*mut T> {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let Some(list) = list.as_ref() else { return Vec::new() };
+        let len = usize::try_from(list.length).unwrap_or_default();
+        let cells = core::slice::from_raw_parts(list.elements, len);
+        cells.iter().map(|cell| cell.ptr_value.cast()).collect()
+    }
+}
+
+/// A text of the server's, for display.
+///
+/// # Safety
+///
+/// The text is a C string.
+pub(super) unsafe fn display(text: *const c_char) -> String {
+    // SAFETY: as the caller vouches.
+    ServerText::from_bytes(unsafe { CStr::from_ptr(text) }.to_bytes()).to_display()
 }

@@ -1,6 +1,6 @@
 //! The text of a pg_hba.conf as rules, read with the server's own code.
 
-use core::ffi::{CStr, c_char};
+use core::ffi::CStr;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::Read;
@@ -8,11 +8,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::SystemTime;
 
 use password_audit::HbaRule;
-use password_audit::hba::{AuthToken, Quoting, first_include, has_secret, redacted};
+use password_audit::hba::{AuthToken, Quoting, first_include, has_secret, redacted, shown_error};
 use pgrx::{PgMemoryContexts, pg_sys};
 
 use super::hba::last_change;
-use super::hba_server::{self, ClientAddress, Line, Token, TokenizedLine};
+use super::hba_line;
+use super::hba_server::{self, ClientAddress, Line, Token, TokenizedLine, display, elements};
 use super::interrupt;
 use super::text::ServerText;
 use crate::error::Error;
@@ -42,7 +43,8 @@ pub(crate) fn parse_proposed(text: &ServerText) -> Result<Vec<HbaRule>, Error> {
     if !may_include && let Some(line) = first_include(text.as_bytes(), directives) {
         return Err(Error::HbaInclude { line });
     }
-    let read = parse(text.as_bytes(), may_include, &|line| format!("line {line}"))?;
+    let place = |line| format!("line {line}");
+    let read = parse(text.as_bytes(), &Origin { may_include, looks_up: false, place: &place })?;
     match read.fault {
         Some(Fault { place, message }) => Err(Error::HbaText { place, message }),
         None if read.rules.is_empty() => Err(Error::HbaEmpty),
@@ -76,7 +78,8 @@ pub(crate) fn load_file() -> Result<LoadedFile, Error> {
     }
     let name = path.to_string_lossy();
     let name = name.rsplit('/').next().unwrap_or_default().to_owned();
-    let read = parse(&text, true, &|line| format!("{name}:{line}"))?;
+    let place = |line| format!("{name}:{line}");
+    let read = parse(&text, &Origin { may_include: true, looks_up: true, place: &place })?;
     match read.fault {
         Some(Fault { place, message }) => Err(fault(format!("{place}: {message}"))),
         None if read.rules.is_empty() => Err(fault("The file has no rules.".to_owned())),
@@ -104,16 +107,26 @@ struct Fault {
     message: String,
 }
 
-/// Reads a text in a memory context of its own. `place` names a line of the text.
-fn parse(text: &[u8], may_include: bool, place: &dyn Fn(i32) -> String) -> Result<ReadText, Error> {
+/// The source of a text, and what it may do.
+struct Origin<'a> {
+    /// Whether it may include files.
+    may_include: bool,
+    /// Whether the server looks up the names of RADIUS servers. The administrator chose those of the file on disk.
+    looks_up: bool,
+    /// Names a line of the text.
+    place: &'a dyn Fn(i32) -> String,
+}
+
+/// Reads a text in a memory context of its own.
+fn parse(text: &[u8], origin: &Origin<'_>) -> Result<ReadText, Error> {
     // The server reads the text as a C string.
     let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
     let file: CString = hba_file().to_owned();
     // SAFETY: what the server allocates is copied before the context is deleted.
     unsafe {
         PgMemoryContexts::new("scram_ext pg_hba.conf").switch_to(|_| {
-            let read = |lines| read_lines(lines, &file, place);
-            let read = hba_server::tokenize(&file, text, may_include, read);
+            let read = |lines| read_lines(lines, &file, origin);
+            let read = hba_server::tokenize(&file, text, origin.may_include, read);
             let message = || "The server could not open the text.".to_owned();
             read.ok_or_else(|| Error::HbaText { place: "text".to_owned(), message: message() })?
         })
@@ -123,7 +136,7 @@ fn parse(text: &[u8], may_include: bool, place: &dyn Fn(i32) -> String) -> Resul
 fn read_lines(
     lines: *mut pg_sys::List,
     file: &CStr,
-    place: &dyn Fn(i32) -> String,
+    origin: &Origin<'_>,
 ) -> Result<ReadText, Error> {
     let mut read = ReadText::default();
     // SAFETY: a list of lines, which the server has made in a context that is still there.
@@ -133,18 +146,17 @@ fn read_lines(
     }
     for line in lines {
         interrupt::check();
-        // SAFETY: as above. A line without fields has a message, and is not parsed.
+        // SAFETY: as above.
         unsafe {
-            let parsed = if (*line).fields.is_null() || !(*line).err_msg.is_null() {
-                core::ptr::null_mut()
-            } else {
-                hba_server::parse(line)
-            };
-            let place = place_of(&*line, file, place);
-            match parsed.as_ref() {
-                Some(parsed) => read.rules.push(rule(parsed, &*line, place)),
-                None if read.fault.is_none() => read.fault = Some(fault(&*line, place)),
-                None => (),
+            let place = place_of(&*line, file, origin.place);
+            let to_rule = |parsed: &Line| rule(parsed, &*line, place.clone());
+            match hba_line::parse(line, origin.looks_up, to_rule) {
+                Ok(rule) => read.rules.push(rule),
+                Err(message) if read.fault.is_none() => {
+                    let message = shown_error(may_hold_secret(&*line), message);
+                    read.fault = Some(Fault { place, message });
+                }
+                Err(_) => (),
             }
         }
     }
@@ -171,20 +183,9 @@ unsafe fn place_of(line: &TokenizedLine, file: &CStr, place: &dyn Fn(i32) -> Str
 /// # Safety
 ///
 /// The line is one that the server has made.
-unsafe fn fault(line: &TokenizedLine, place: String) -> Fault {
-    // SAFETY: as the caller vouches.
-    let message = unsafe {
-        let is_secret =
-            !line.raw_line.is_null() && has_secret(CStr::from_ptr(line.raw_line).to_bytes());
-        if is_secret {
-            "an error in a line with a secret".to_owned()
-        } else if line.err_msg.is_null() {
-            "an error that only the server's log names".to_owned()
-        } else {
-            display(line.err_msg)
-        }
-    };
-    Fault { place, message }
+unsafe fn may_hold_secret(line: &TokenizedLine) -> bool {
+    // SAFETY: as the caller vouches: NULL or a C string.
+    unsafe { !line.raw_line.is_null() && has_secret(CStr::from_ptr(line.raw_line).to_bytes()) }
 }
 
 /// # Safety
@@ -212,13 +213,14 @@ unsafe fn rule(parsed: &Line, line: &TokenizedLine, location: String) -> HbaRule
             ClientAddress::Masked { .. } if !has_slash(fields.get(3).copied()) => 5,
             _ => 4,
         };
+        let words = |index: usize| fields.get(index).map_or_else(Vec::new, |field| tokens(*field));
         let options = fields.iter().skip(method_at + 1);
         HbaRule {
             location,
             method: parsed.method(),
             connection: parsed.connection().to_owned(),
-            databases: tokens(parsed.databases),
-            users: tokens(parsed.roles),
+            databases: words(1),
+            users: words(2),
             address,
             netmask,
             options: options
@@ -258,27 +260,4 @@ unsafe fn tokens(list: *mut pg_sys::List) -> Vec<AuthToken> {
     };
     // SAFETY: as the caller vouches.
     unsafe { elements::<Token>(list) }.iter().map(token).collect()
-}
-
-/// The elements of a list of the server's; none of NIL.
-///
-/// # Safety
-///
-/// The list is NIL or a list of pointers to `T`.
-unsafe fn elements<T>(list: *mut pg_sys::List) -> Vec<*mut T> {
-    // SAFETY: as the caller vouches.
-    unsafe {
-        let Some(list) = list.as_ref() else { return Vec::new() };
-        let len = usize::try_from(list.length).unwrap_or_default();
-        let cells = core::slice::from_raw_parts(list.elements, len);
-        cells.iter().map(|cell| cell.ptr_value.cast()).collect()
-    }
-}
-
-/// # Safety
-///
-/// The text is a C string.
-unsafe fn display(text: *const c_char) -> String {
-    // SAFETY: as the caller vouches.
-    ServerText::from_bytes(unsafe { CStr::from_ptr(text) }.to_bytes()).to_display()
 }

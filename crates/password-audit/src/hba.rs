@@ -22,7 +22,7 @@ use address::{Addresses, Unmatched};
 pub use change::{Change, Credential, HbaChange, LoginRole, TooManyChanges, compare};
 pub use connection::{Condition, Connection, Decision, Interface};
 use names::Match;
-pub use text::{first_include, has_secret, redacted};
+pub use text::{first_include, has_secret, redacted, shown_error};
 pub use token::{AuthToken, Quoting, RawLine, RawToken, tokenize};
 
 /// A rule of pg_hba.conf.

@@ -1,6 +1,7 @@
 //! Settings of a server before its start.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use super::program::{Program, own};
 use super::{Cluster, SUPERUSER};
@@ -13,6 +14,7 @@ pub struct Builder {
     conf: Vec<String>,
     hba: Vec<String>,
     address_space: Option<u64>,
+    preload: Option<PathBuf>,
 }
 
 impl Builder {
@@ -35,6 +37,13 @@ impl Builder {
     #[must_use]
     pub fn address_space(mut self, bytes: u64) -> Self {
         self.address_space = Some(bytes);
+        self
+    }
+
+    /// Loads a library into each of the server's processes before the C library, whose functions it can replace.
+    #[must_use]
+    pub fn preload(mut self, library: &Path) -> Self {
+        self.preload = Some(library.to_owned());
         self
     }
 
@@ -73,8 +82,13 @@ impl Builder {
         hba.push("host all all 127.0.0.1/32 scram-sha-256".to_owned());
         fs::write(data.join("pg_hba.conf"), hba.join("\n") + "\n").expect("pg_hba.conf");
 
-        let mut cluster =
-            Cluster { dir, port: free_port(), server: None, address_space: self.address_space };
+        let mut cluster = Cluster {
+            dir,
+            port: free_port(),
+            server: None,
+            address_space: self.address_space,
+            preload: self.preload,
+        };
         cluster.start_server();
         cluster
     }

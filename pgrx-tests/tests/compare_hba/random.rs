@@ -12,6 +12,7 @@ const DATABASE_WORDS: &[&str] = &[
     "shop,ann",
     "\"all\"",
     "replication",
+    "all,replication",
     "staff",
 ];
 const USER_WORDS: &[&str] = &[
@@ -23,6 +24,8 @@ const USER_WORDS: &[&str] = &[
     "old,blank",
     "\"odd name\"",
     "expired,member",
+    "standby",
+    "standby,ann",
     "\"all\"",
     "old",
 ];

@@ -43,3 +43,25 @@ fn the_audit_says_that_the_guard_is_off_and_how_to_turn_it_on() {
         until(library, || (cell(&mut cluster.client(), found).is_some() == is_found).then_some(()));
     }
 }
+
+/// A session with another list of libraries reports the server's, as the files have it: the case of a name matters.
+#[test]
+fn the_servers_libraries_keep_their_case() {
+    let cluster = Cluster::start();
+    let mut client = cluster.client();
+    for statement in [
+        "CREATE EXTENSION scram_ext",
+        "ALTER SYSTEM SET session_preload_libraries = 'auto_explain', '$libdir/Passwordcheck'",
+        "SET session_preload_libraries = 'scram_ext'",
+    ] {
+        client.batch_execute(statement).expect(statement);
+    }
+    let found = "SELECT evidence FROM scram.audit() WHERE check_id = 'guard_off'";
+    let expected =
+        "scram.guard is off; session_preload_libraries is auto_explain, \"$libdir/Passwordcheck\"";
+    assert_eq!(cell(&mut client, found).as_deref(), Some(expected));
+    client.batch_execute("CALL scram.run_audit()").expect("a run");
+    let report = cell(&mut client, "SELECT scram.audit_report('html')").expect("a page");
+    let remedy = "ALTER SYSTEM SET session_preload_libraries = 'auto_explain', '$libdir/Passwordcheck', 'scram_ext';";
+    assert!(report.contains(remedy), "{report}");
+}

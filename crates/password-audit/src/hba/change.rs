@@ -5,7 +5,9 @@
 //! networks. Each class is evaluated once, so that the result holds for every connection in it.
 
 mod classes;
+mod condition;
 mod decision;
+mod evaluate;
 mod paint;
 mod ranges;
 mod rows;
@@ -99,6 +101,23 @@ pub struct HbaChange {
 #[derive(Debug)]
 pub struct TooManyChanges;
 
+/// The bytes that a part of a comparison may still take, so that no text takes the server's memory.
+struct Budget(usize);
+
+impl Default for Budget {
+    /// For the changes of one class.
+    fn default() -> Self {
+        Self(32 << 20)
+    }
+}
+
+impl Budget {
+    fn spend(&mut self, bytes: usize) -> Result<(), TooManyChanges> {
+        self.0 = self.0.checked_sub(bytes).ok_or(TooManyChanges)?;
+        Ok(())
+    }
+}
+
 /// Compares two files for these roles, which come in the order of their names. Calls `pause` between parts of the
 /// work, none of which is long.
 ///
@@ -119,14 +138,14 @@ pub fn compare(
     let destinations = classes::Destinations::new(&lists, listen, roles);
     let memberships = names::groups(&listen.memberships);
     let groups =
-        classes::role_groups(&lists, &destinations, listen.patterns, &memberships, roles, pause);
-    let (mut cells, mut rows) = (paint::Cells::new(&lists, offered), rows::Rows::default());
+        classes::role_groups(&lists, &destinations, listen.patterns, &memberships, roles, pause)?;
+    let (mut cells, mut rows) = (paint::Cells::new(&lists, offered), rows::Rows::new());
     for (number, group) in groups.iter().enumerate() {
         let of_users = files.of_users(&group.users);
         for index in destinations.of(group) {
             pause();
             let (group, destination) = ((group, &of_users), (&destinations, index));
-            let cells = cells.of(&files, group, destination, listen.patterns, pause);
+            let cells = cells.of(&files, group, destination, listen.patterns, pause)?;
             rows.add(number, index, cells)?;
         }
     }

@@ -22,6 +22,16 @@ pub fn has_secret(line: &[u8]) -> bool {
     [&b"secret"[..], b"passwd"].iter().any(|name| line.windows(6).any(|word| word == *name))
 }
 
+/// The server's message about a line that it cannot read. `has_secret` says that the line may hold a password, which
+/// the message may quote.
+pub fn shown_error(has_secret: bool, message: Option<String>) -> String {
+    match message {
+        _ if has_secret => "an error in a line with a secret".to_owned(),
+        Some(message) => message,
+        None => "an error that only the server's log names".to_owned(),
+    }
+}
+
 /// An option of a rule without the value of a password.
 pub fn redacted(option: String) -> String {
     match option.split_once('=') {

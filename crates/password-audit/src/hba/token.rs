@@ -34,6 +34,24 @@ impl AuthToken {
         Self { text: text.into(), quoting: Quoting::Plain }
     }
 
+    /// A word that stands for this name and no other, with quotes that make a keyword a name. From PostgreSQL 16 on
+    /// (`patterns`) each word that begins with a slash is a regular expression, also in quotes (`regcomp_auth_token` in
+    /// `hba.c`). So such a name becomes the expression that matches it alone.
+    pub fn of_name(name: &str, patterns: bool) -> Self {
+        let mut text = name.to_owned();
+        if patterns && name.starts_with('/') {
+            text = "/^".to_owned();
+            for character in name.chars() {
+                if character.is_ascii_punctuation() && !matches!(character, '/' | '_' | '-') {
+                    text.push('\\');
+                }
+                text.push(character);
+            }
+            text.push('$');
+        }
+        Self { text, quoting: Quoting::Quoted }
+    }
+
     /// The words of a field as the server lists them: each as shown, and its bytes. `field` is the
     /// same field of the file's text; `None` if it is not known.
     pub fn list(listed: Vec<(String, Vec<u8>)>, field: Option<&[RawToken]>) -> Vec<Self> {

@@ -33,7 +33,7 @@ pub(super) fn row(facts: &LoginFacts, decided: &Decided<'_>) -> Row {
                     failed(facts, rule),
                     format!("no line of map \"{map}\" in pg_ident.conf is for role \"{role}\""),
                 )
-                .with_line(format!("{} os_user \"{}\"", word(map), role.replace('"', "\"\"")))
+                .with_line(format!("{} os_user \"{}\"", word(map), word_of_role(facts)))
         }
         _ => {
             let secret = facts.role.as_ref().and_then(|role| role.secret.as_ref());
@@ -89,6 +89,12 @@ fn may_allow(facts: &LoginFacts, role: &str) -> bool {
 }
 
 /// A word as a file has it, in quotes where it needs them.
+/// The role in pg_ident.conf, to be put in quotation marks.
+fn word_of_role(facts: &LoginFacts) -> String {
+    let role = AuthToken::of_name(&facts.request.role.text, facts.major >= 16);
+    role.text.replace('"', "\"\"")
+}
+
 fn word(text: &str) -> String {
     AuthToken { text: text.to_owned(), quoting: Quoting::Quoted }.to_string()
 }

@@ -2,7 +2,7 @@
 
 use super::facts::{LoginFacts, SecretForm};
 use super::{Refusal, Row, Stage, Step};
-use crate::hba::{AuthToken, Condition, Connection, Decision, HbaRule, Quoting};
+use crate::hba::{AuthToken, Condition, Connection, Decision, HbaRule};
 
 /// The rules that may decide about the login, and how authentication ends by each.
 pub(super) struct Decided<'a> {
@@ -202,10 +202,9 @@ fn connection(facts: &LoginFacts) -> String {
 /// A line of pg_hba.conf that lets the login in.
 fn remedy(facts: &LoginFacts, above: Option<&HbaRule>) -> String {
     let request = &facts.request;
-    let quoted =
-        |text: &str| AuthToken { text: text.to_owned(), quoting: Quoting::Quoted }.to_string();
+    let word = |name: &str| AuthToken::of_name(name, facts.major >= 16).to_string();
     let database =
-        if request.replication { "replication".to_owned() } else { quoted(&request.database.text) };
+        if request.replication { "replication".to_owned() } else { word(&request.database.text) };
     let kind = match request.client {
         None => "local",
         Some(_) if request.tls => "hostssl",
@@ -216,5 +215,5 @@ fn remedy(facts: &LoginFacts, above: Option<&HbaRule>) -> String {
         .map(|client| format!(" {client}/{}", if client.is_ipv4() { 32 } else { 128 }))
         .unwrap_or_default();
     let place = above.map(|rule| format!(" # above {}", rule.location)).unwrap_or_default();
-    format!("{kind} {database} {}{address} scram-sha-256{place}", quoted(&request.role.text))
+    format!("{kind} {database} {}{address} scram-sha-256{place}", word(&request.role.text))
 }

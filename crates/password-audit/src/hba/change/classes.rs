@@ -1,11 +1,12 @@
 //! Classes of roles and of databases.
 
 use std::cell::RefCell;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::rules::Lists;
-use super::{Credential, LoginRole};
+use super::{Budget, Credential, LoginRole, TooManyChanges};
 use crate::hba::names::{Destination, Login, Match};
 use crate::hba::{AuthToken, ListenConfig, Quoting};
 
@@ -29,13 +30,16 @@ pub(super) struct RoleGroup<'a> {
     replication: bool,
     login: Login<'a>,
     /// The match of each list of users.
-    pub(super) users: Vec<Match>,
+    pub(super) users: Rc<[Match]>,
 }
+
+/// The bytes of matches in all groups of roles. More are refused.
+const MAX_MATCHES: usize = 64 << 20;
 
 /// Roles with the same key are of one group.
 #[derive(Eq, Hash, PartialEq)]
 struct Key<'a> {
-    users: Vec<Match>,
+    users: Rc<[Match]>,
     credential: Credential,
     replication: bool,
     /// Databases with the name of the role or of a group that it is in.
@@ -122,7 +126,8 @@ pub(super) fn role_groups<'a>(
     memberships: &'a HashMap<&'a str, HashSet<&'a str>>,
     roles: &'a [LoginRole],
     pause: &mut dyn FnMut(),
-) -> Vec<RoleGroup<'a>> {
+) -> Result<Vec<RoleGroup<'a>>, TooManyChanges> {
+    let mut budget = Budget(MAX_MATCHES);
     let mut known: HashMap<Key<'_>, usize> = HashMap::new();
     let mut found: Vec<RoleGroup<'a>> = Vec::new();
     for (index, role) in roles.iter().enumerate() {
@@ -134,27 +139,32 @@ pub(super) fn role_groups<'a>(
             is_unknown: false,
         };
         let this = login();
-        let users: Vec<Match> =
+        let users: Rc<[Match]> =
             lists.users.iter().map(|list| this.matches_users(list, patterns)).collect();
         let related = |name: &&'a str| this.is_in(name).then_some((*name, *name == role.name));
         let databases = if destinations.by_role { &destinations.named[..] } else { &[] };
         let key = Key {
-            users: users.clone(),
+            users: Rc::clone(&users),
             credential: role.credential,
             replication: role.replication,
             databases: databases.iter().filter_map(related).collect(),
         };
-        let number = *known.entry(key).or_insert_with(|| {
-            found.push(RoleGroup {
-                roles: Vec::new(),
-                credential: role.credential,
-                replication: role.replication,
-                login: login(),
-                users,
-            });
-            found.len() - 1
-        });
+        let number = match known.entry(key) {
+            Entry::Occupied(entry) => *entry.get(),
+            Entry::Vacant(entry) => {
+                budget.spend(users.len() + size_of_val(&*entry.key().databases))?;
+                let number = *entry.insert(found.len());
+                found.push(RoleGroup {
+                    roles: Vec::new(),
+                    credential: role.credential,
+                    replication: role.replication,
+                    login: login(),
+                    users,
+                });
+                number
+            }
+        };
         found[number].roles.push(index);
     }
-    found
+    Ok(found)
 }

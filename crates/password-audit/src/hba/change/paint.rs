@@ -1,14 +1,14 @@
 //! The changes for one class of roles and one of databases: kinds of connections and addresses.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use super::classes::{Destinations, RoleGroup};
-use super::decision::{Decision, changes};
-use super::ranges::{Family, Range, push};
-use super::rules::{Addresses, GSS, LOCAL, Lists, PLAIN, Rule, TLS};
-use super::{Change, Credential};
-use crate::hba::AuthToken;
+use super::condition::Condition;
+use super::evaluate::{Evaluation, Ranges};
+use super::ranges::{Family, Range};
+use super::rules::{GSS, LOCAL, Lists, PLAIN, Rule, TLS};
+use super::{Budget, Change, Credential, TooManyChanges};
 use crate::hba::names::Match;
 
 /// The rules before and after the change.
@@ -38,17 +38,22 @@ pub(super) struct Cell {
     pub(super) after: String,
 }
 
+impl Cell {
+    /// The bytes that it takes.
+    pub(super) fn size(&self) -> usize {
+        let network = self.network.as_ref().map_or(0, String::len);
+        size_of::<Self>() + network + self.before.len() + self.after.len()
+    }
+}
+
 /// A rule that may fit the class: its number, and what else must be true.
-type Fitting = (usize, Option<String>);
+pub(super) type Fitting = (u32, Option<Condition>);
 
 /// The rules that may fit, of both files.
-type FittingRules = [Vec<Fitting>; 2];
+pub(super) type FittingRules = [Vec<Fitting>; 2];
 
-/// Where something happens: ranges of IPv4 and of IPv6.
-type Ranges = [Vec<Range>; 2];
-
-/// More results are not kept for later classes.
-const KEPT: usize = 2000;
+/// Results of more bytes are not kept for later classes.
+const KEPT: usize = 32 << 20;
 
 /// More networks go into another row.
 const NETWORKS_IN_ROW: usize = 20;
@@ -58,11 +63,13 @@ pub(super) struct Cells<'a> {
     lists: &'a Lists<'a>,
     offered: u8,
     known: HashMap<(Credential, FittingRules), Rc<[Rc<Cell>]>>,
+    /// The bytes of `known`.
+    kept: usize,
 }
 
 impl<'a> Cells<'a> {
     pub(super) fn new(lists: &'a Lists<'a>, offered: u8) -> Self {
-        Self { lists, offered, known: HashMap::new() }
+        Self { lists, offered, known: HashMap::new(), kept: 0 }
     }
 
     /// The cells of a group of roles and a destination. `of_users` comes from [`Files::of_users`].
@@ -70,75 +77,68 @@ impl<'a> Cells<'a> {
         &mut self,
         files: &Files<'_>,
         (group, of_users): (&RoleGroup<'_>, &[Vec<usize>; 2]),
-        (destinations, index): (&Destinations<'_>, usize),
+        (destinations, index_of_database): (&Destinations<'_>, usize),
         patterns: bool,
         pause: &mut dyn FnMut(),
-    ) -> Rc<[Rc<Cell>]> {
-        let databases = destinations.matches(group, index, self.lists, patterns);
+    ) -> Result<Rc<[Rc<Cell>]>, TooManyChanges> {
+        let databases = destinations.matches(group, index_of_database, self.lists, patterns);
         let [before, after] = of_users;
-        let condition = |rule: &Rule<'_>| {
-            let is_maybe = |matched: Match| matched == Match::Maybe;
-            let mut conditions = Vec::new();
-            if is_maybe(group.users[rule.users]) {
-                let patterns = words(self.lists.users[rule.users]);
-                conditions.push(format!("the role matches {patterns}"));
-            }
-            if is_maybe(databases[rule.databases]) {
-                let patterns = words(self.lists.databases[rule.databases]);
-                conditions.push(format!("{} matches {patterns}", destinations.condition(index)));
-            }
-            if let Addresses::Unknown(condition) = &rule.addresses {
-                conditions.push(condition.clone());
-            }
-            (!conditions.is_empty()).then(|| conditions.join(" and "))
-        };
         let fitting = |rules: &[Rule<'_>], of_users: &[usize]| -> Vec<Fitting> {
-            let fits = |index: &&usize| databases[rules[**index].databases] != Match::No;
-            let fitting = of_users.iter().filter(fits);
-            fitting.map(|&index| (index, condition(&rules[index]))).collect()
+            let fitting = of_users.iter().filter_map(|&index| {
+                let rule = &rules[index];
+                let matches = (group.users[rule.users], databases[rule.databases]);
+                let condition = || Condition::new(rule, matches, index_of_database, self.lists);
+                (matches.1 != Match::No).then(|| (number(index), condition()))
+            });
+            fitting.collect()
         };
         let fitting = [fitting(&files.before, before), fitting(&files.after, after)];
         let credential = group.credential;
         let content = |(rules, fitting): (&'_ [Rule<'_>], &'_ [Fitting])| -> Vec<u32> {
-            fitting.iter().map(|(rule, _)| rules[*rule].content).collect()
+            fitting.iter().map(|(rule, _)| rules[*rule as usize].content).collect()
         };
         // Rules that are the same but for their places change nothing.
         let is_same = content((&files.before, &fitting[0])) == content((&files.after, &fitting[1]))
             && fitting[0].iter().map(|(_, when)| when).eq(fitting[1].iter().map(|(_, when)| when));
         if is_same {
-            return Rc::new([]);
+            return Ok(Rc::new([]));
         }
         let key = (credential, fitting);
         if let Some(cells) = self.known.get(&key) {
-            return Rc::clone(cells);
+            return Ok(Rc::clone(cells));
         }
-        let cells = cells(files, credential, &key.1, self.offered, pause);
+        let evaluation = Evaluation { files, lists: self.lists, destinations, credential, pause };
+        let cells = cells(evaluation, &key.1, self.offered)?;
         let cells: Rc<[Rc<Cell>]> = cells.into_iter().map(Rc::new).collect();
-        if self.known.len() >= KEPT {
+        let size = size_of_val(&*key.1[0])
+            + size_of_val(&*key.1[1])
+            + cells.iter().map(|cell| cell.size()).sum::<usize>();
+        if self.kept + size > KEPT {
             self.known.clear();
+            self.kept = 0;
         }
+        self.kept += size;
         self.known.insert(key, Rc::clone(&cells));
-        cells
+        Ok(cells)
     }
 }
 
-/// The patterns of a list.
-fn words(list: &[AuthToken]) -> String {
-    let patterns = list.iter().map(|word| &*word.text).filter(|word| word.starts_with('/'));
-    patterns.collect::<Vec<_>>().join(" or ")
+fn number(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 fn cells(
-    files: &Files<'_>,
-    credential: Credential,
+    mut evaluation: Evaluation<'_>,
     fitting: &FittingRules,
     offered: u8,
-    pause: &mut dyn FnMut(),
-) -> Vec<Cell> {
+) -> Result<Vec<Cell>, TooManyChanges> {
+    let files = evaluation.files;
+    let mut budget = Budget::default();
     let of_kind = |kind: u8| -> FittingRules {
         let [before, after] = fitting;
         let keep = |rules: &[Rule<'_>], list: &[Fitting]| {
-            list.iter().filter(|(rule, _)| rules[*rule].kinds & kind != 0).cloned().collect()
+            let of_kind = list.iter().filter(|(rule, _)| rules[*rule as usize].kinds & kind != 0);
+            of_kind.copied().collect()
         };
         [keep(&files.before, before), keep(&files.after, after)]
     };
@@ -153,7 +153,7 @@ fn cells(
     }
     let mut results: BTreeMap<(Change, String, String, Ranges), u8> = BTreeMap::new();
     for (rules, kinds) in &evaluated {
-        for ((change, before, after), ranges) in evaluate(files, credential, rules, pause) {
+        for ((change, before, after), ranges) in evaluation.changes(rules, &mut budget)? {
             if *kinds == LOCAL {
                 results.insert((change, before, after, [vec![], vec![]]), LOCAL);
             } else {
@@ -166,11 +166,13 @@ fn cells(
         for connection in connections(kinds, offered) {
             for network in networks(kinds, &ranges) {
                 let (before, after) = (before.clone(), after.clone());
-                cells.push(Cell { change, connection, network, before, after });
+                let cell = Cell { change, connection, network, before, after };
+                budget.spend(cell.size())?;
+                cells.push(cell);
             }
         }
     }
-    cells
+    Ok(cells)
 }
 
 /// The types of rules that name these kinds, of those that the server offers.
@@ -199,93 +201,4 @@ fn networks(kinds: u8, [v4, v6]: &Ranges) -> Vec<Option<String>> {
     }
     let networks = [Family::V4.networks(v4), Family::V6.networks(v6)].concat();
     networks.chunks(NETWORKS_IN_ROW).map(|some| Some(some.join(", "))).collect()
-}
-
-/// Each change with the addresses that it is for. On a socket, all of them.
-fn evaluate(
-    files: &Files<'_>,
-    credential: Credential,
-    fitting: &FittingRules,
-    pause: &mut dyn FnMut(),
-) -> BTreeMap<(Change, String, String), Ranges> {
-    let mut decisions: HashMap<(Decision, Decision), Ranges> = HashMap::new();
-    for (number, family) in [Family::V4, Family::V6].into_iter().enumerate() {
-        pause();
-        let mut bounds = vec![0];
-        for (rules, list) in [(&files.before, &fitting[0]), (&files.after, &fitting[1])] {
-            for (first, last) in
-                list.iter().filter_map(|(rule, _)| rules[*rule].addresses.range(family))
-            {
-                bounds.push(first);
-                bounds.extend(last.checked_add(1).filter(|next| *next <= family.last()));
-            }
-        }
-        bounds.sort_unstable();
-        bounds.dedup();
-        let before = decide(&files.before, &fitting[0], family, &bounds, pause);
-        let after = decide(&files.after, &fitting[1], family, &bounds, pause);
-        for (index, decided) in before.into_iter().zip(after).enumerate() {
-            let last = bounds.get(index + 1).map_or_else(|| family.last(), |next| next - 1);
-            push(&mut decisions.entry(decided).or_default()[number], (bounds[index], last));
-        }
-    }
-    let mut found: BTreeMap<_, Ranges> = BTreeMap::new();
-    for ((before, after), ranges) in decisions {
-        let (old, new) = ((&before, &*files.before), (&after, &*files.after));
-        for change in changes(old, new, credential, pause) {
-            let texts =
-                (before.text(&files.before, credential), after.text(&files.after, credential));
-            found.insert((change, texts.0, texts.1), ranges.clone());
-        }
-    }
-    found
-}
-
-/// The decision for each range between two bounds.
-fn decide(
-    rules: &[Rule<'_>],
-    fitting: &[Fitting],
-    family: Family,
-    bounds: &[u128],
-    pause: &mut dyn FnMut(),
-) -> Vec<Decision> {
-    let ranges_of = |rule: usize| {
-        let (first, last) = rules[rule].addresses.range(family)?;
-        let start = bounds.partition_point(|bound| *bound < first);
-        Some(start..bounds.partition_point(|bound| *bound <= last))
-    };
-    let mut decided: Vec<Option<usize>> = vec![None; bounds.len()];
-    // The next range that is not decided, for each range: what is decided is skipped.
-    let mut next: Vec<usize> = (0..=bounds.len()).collect();
-    for (rule, _) in fitting.iter().filter(|(_, condition)| condition.is_none()) {
-        let Some(ranges) = ranges_of(*rule) else { continue };
-        let mut index = undecided(&mut next, ranges.start);
-        while index < ranges.end {
-            decided[index] = Some(*rule);
-            next[index] = index + 1;
-            index = undecided(&mut next, index);
-        }
-    }
-    let mut found: Vec<Decision> =
-        decided.into_iter().map(|rule| Decision { conditional: Vec::new(), rule }).collect();
-    let mut known: Vec<HashSet<&str>> = vec![HashSet::new(); bounds.len()];
-    for (rule, condition) in fitting {
-        let (Some(condition), Some(ranges)) = (condition, ranges_of(*rule)) else { continue };
-        pause();
-        for (decision, known) in found[ranges.clone()].iter_mut().zip(&mut known[ranges]) {
-            // A condition that has come before has decided.
-            if decision.rule.is_none_or(|decider| *rule < decider) && known.insert(condition) {
-                decision.conditional.push((*rule, condition.clone()));
-            }
-        }
-    }
-    found
-}
-
-fn undecided(next: &mut [usize], mut index: usize) -> usize {
-    while next[index] != index {
-        next[index] = next[next[index]];
-        index = next[index];
-    }
-    index
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::classes::{Destinations, RoleGroup};
 use super::paint::Cell;
-use super::{HbaChange, LoginRole, TooManyChanges};
+use super::{Budget, HbaChange, LoginRole, TooManyChanges};
 
 /// More rows are refused.
 const MAX_ROWS: usize = 100_000;
@@ -13,17 +13,24 @@ const MAX_ROWS: usize = 100_000;
 /// Groups of roles in all rows together. More are refused.
 const MAX_ENTRIES: usize = 4_000_000;
 
+/// The bytes of texts in all rows. More are refused.
+const MAX_BYTES: usize = 48 << 20;
+
 /// Roles that a row names.
 const NAMED: usize = 20;
 
 /// Rows in the making: destination and change, with the groups of roles.
-#[derive(Default)]
 pub(super) struct Rows {
     groups: HashMap<(usize, Rc<Cell>), Vec<usize>>,
     entries: usize,
+    budget: Budget,
 }
 
 impl Rows {
+    pub(super) fn new() -> Self {
+        Self { groups: HashMap::new(), entries: 0, budget: Budget(MAX_BYTES) }
+    }
+
     pub(super) fn add(
         &mut self,
         group: usize,
@@ -31,7 +38,11 @@ impl Rows {
         cells: Rc<[Rc<Cell>]>,
     ) -> Result<(), TooManyChanges> {
         for cell in &*cells {
-            self.groups.entry((destination, Rc::clone(cell))).or_default().push(group);
+            let groups = self.groups.entry((destination, Rc::clone(cell))).or_default();
+            if groups.is_empty() {
+                self.budget.spend(cell.size())?;
+            }
+            groups.push(group);
         }
         self.entries += cells.len();
         if self.groups.len() > MAX_ROWS || self.entries > MAX_ENTRIES {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::condition::{Texts, patterns};
 use super::ranges::{Family, Range};
 use crate::hba::{AuthToken, HbaRule, ListenConfig, Quoting};
 
@@ -20,8 +21,8 @@ pub(super) enum Addresses {
     /// Each address, of both families. A rule for sockets has them too.
     All,
     Network(Family, Range),
-    /// Those that satisfy a condition, which only the server can test.
-    Unknown(String),
+    /// Those that satisfy a condition, which only the server can test: a number in [`Lists::texts`].
+    Unknown(u32),
 }
 
 /// A rule of one of the files.
@@ -35,6 +36,8 @@ pub(super) struct Rule<'a> {
     pub(super) databases: usize,
     /// The same number for rules that differ only in their place.
     pub(super) content: u32,
+    /// The same number for rules with the same method and options.
+    pub(super) outcome: u32,
 }
 
 /// Lists of words, each once, because many rules have the same ones.
@@ -42,8 +45,14 @@ pub(super) struct Rule<'a> {
 pub(super) struct Lists<'a> {
     pub(super) users: Vec<&'a [AuthToken]>,
     pub(super) databases: Vec<&'a [AuthToken]>,
+    /// The patterns of each list of users, in `texts`.
+    pub(super) user_patterns: Vec<u32>,
+    /// The patterns of each list of databases, in `texts`.
+    pub(super) database_patterns: Vec<u32>,
+    /// Parts of conditions.
+    pub(super) texts: Texts,
     known: HashMap<(bool, String), usize>,
-    contents: HashMap<String, u32>,
+    contents: Texts,
 }
 
 /// The kinds of connections that the server offers.
@@ -60,33 +69,34 @@ impl<'a> Lists<'a> {
             .map(|rule| {
                 let mut options: Vec<&String> = rule.options.iter().collect();
                 options.sort_unstable();
+                options.dedup();
                 let addresses = format!("{:?} {:?}", rule.address, rule.netmask);
                 let outcome = format!("{} {options:?}", rule.method);
                 let content = format!("{} {addresses} {outcome}", rule.connection);
-                let next = u32::try_from(self.contents.len()).unwrap_or(u32::MAX);
                 Rule {
                     rule,
                     kinds: kinds(&rule.connection) & offered,
-                    addresses: Addresses::new(rule),
-                    users: intern(&mut self.users, &mut self.known, true, &rule.users),
-                    databases: intern(&mut self.databases, &mut self.known, false, &rule.databases),
-                    content: *self.contents.entry(content).or_insert(next),
+                    addresses: Addresses::new(rule, &mut self.texts),
+                    users: self.list(true, &rule.users),
+                    databases: self.list(false, &rule.databases),
+                    content: self.contents.number(content),
+                    outcome: self.contents.number(outcome),
                 }
             })
             .collect()
     }
-}
 
-fn intern<'a>(
-    lists: &mut Vec<&'a [AuthToken]>,
-    known: &mut HashMap<(bool, String), usize>,
-    of_users: bool,
-    list: &'a [AuthToken],
-) -> usize {
-    *known.entry((of_users, format!("{list:?}"))).or_insert_with(|| {
-        lists.push(list);
-        lists.len() - 1
-    })
+    fn list(&mut self, of_users: bool, list: &'a [AuthToken]) -> usize {
+        let (lists, numbers) = match of_users {
+            true => (&mut self.users, &mut self.user_patterns),
+            false => (&mut self.databases, &mut self.database_patterns),
+        };
+        *self.known.entry((of_users, format!("{list:?}"))).or_insert_with(|| {
+            lists.push(list);
+            numbers.push(self.texts.number(patterns(list)));
+            lists.len() - 1
+        })
+    }
 }
 
 fn kinds(connection: &str) -> u8 {
@@ -102,17 +112,19 @@ fn kinds(connection: &str) -> u8 {
 }
 
 impl Addresses {
-    fn new(rule: &HbaRule) -> Self {
+    fn new(rule: &HbaRule, texts: &mut Texts) -> Self {
         let Some(address) = &rule.address else { return Self::All };
         let is_keyword = address.quoting == Quoting::Plain;
         match (&*address.text, rule.netmask.as_deref()) {
             ("all", None) if is_keyword => Self::All,
             (keyword @ ("samehost" | "samenet"), None) if is_keyword => {
-                Self::Unknown(format!("the client's address is in {keyword}"))
+                Self::Unknown(texts.number(format!("the client's address is in {keyword}")))
             }
-            (host, None) => Self::Unknown(format!("the client's host name is {host}")),
+            (host, None) => {
+                Self::Unknown(texts.number(format!("the client's host name is {host}")))
+            }
             (address, Some(mask)) => Self::network(address, mask).unwrap_or_else(|| {
-                Self::Unknown(format!("the client's address is in {address} {mask}"))
+                Self::Unknown(texts.number(format!("the client's address is in {address} {mask}")))
             }),
         }
     }
