@@ -13,7 +13,8 @@ main() {
     # A warning is printed; an error fails.
     lintian --fail-on error "$package"
     echo "lintian: no error"
-    dpkg-deb --contents "$package" | awk '{ print $1, $3, $6 }'
+    dpkg-deb --contents "$package" | awk '{ print $1, $3, $6 } / \.\/.*\/scram_ext\.so$/ && $3 > 5000000 { exit 1 }' ||
+        { echo 'The library has more than 5 MB.' >&2; exit 1; }
 
     release=${releases[$PG]-}
     if [ -z "$release" ]; then
