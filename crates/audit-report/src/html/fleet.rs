@@ -105,10 +105,12 @@ fn checks(fleet: &Fleet) -> Markup {
         @if !fleet.checks.is_empty() {
             section aria-labelledby="checks" {
                 h2 #checks { "Open findings by check" }
-                table {
-                    caption.sr { "Open findings of all servers by check, the worst first" }
-                    thead { (columns(&["Severity", "Check", "Meaning", "Findings", "Servers"])) }
-                    tbody { @for row in rows.iter().flatten() { (PreEscaped(row)) } }
+                div.scroll tabindex="0" {
+                    table {
+                        caption.sr { "Open findings of all servers by check, the worst first" }
+                        thead { (columns(&["Severity", "Check", "Meaning", "Findings", "Servers"])) }
+                        tbody { @for row in rows.iter().flatten() { (PreEscaped(row)) } }
+                    }
                 }
             }
         }
@@ -136,10 +138,12 @@ fn findings(fleet: &Fleet) -> Markup {
         @if all > 0 {
             section aria-labelledby="critical" {
                 h2 #critical { "Critical findings " span.count { (count(all)) } }
-                table {
-                    caption.sr { "Open critical findings" }
-                    thead { (columns(&["Server", "Check", "Source", "Subject", "Evidence"])) }
-                    tbody { @for row in rows.iter().flatten() { (PreEscaped(row)) } }
+                div.scroll tabindex="0" {
+                    table {
+                        caption.sr { "Open critical findings" }
+                        thead { (columns(&["Server", "Check", "Source", "Subject", "Evidence"])) }
+                        tbody { @for row in rows.iter().flatten() { (PreEscaped(row)) } }
+                    }
                 }
                 @if shown < all { (more(all - shown, "critical", listing)) }
             }
@@ -164,10 +168,12 @@ fn shared(fleet: &Fleet) -> Markup {
         @if all > 0 {
             section aria-labelledby="shared" {
                 h2 #shared { "Secrets that clusters share " span.count { (count(all)) } }
-                table {
-                    caption.sr { "Stored secrets that more than one cluster has" }
-                    thead { (columns(&["Kind", "Clusters", "Roles, each as server/role"])) }
-                    tbody { @for row in rows.iter().flatten() { (PreEscaped(row)) } }
+                div.scroll tabindex="0" {
+                    table {
+                        caption.sr { "Stored secrets that more than one cluster has" }
+                        thead { (columns(&["Kind", "Clusters", "Roles, each as server/role"])) }
+                        tbody { @for row in rows.iter().flatten() { (PreEscaped(row)) } }
+                    }
                 }
                 @if shown < all { (more(all - shown, "secrets", "SELECT * FROM scram.fleet_shared;")) }
             }
