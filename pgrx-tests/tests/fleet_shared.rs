@@ -206,6 +206,30 @@ fn the_key_and_the_digests_are_the_administrators() {
     }
 }
 
+/// The bounds on an answer leave room for as many findings and digests as a server is asked for.
+#[test]
+fn a_large_server_is_collected_with_its_digests() {
+    let server = audited();
+    give_key(&server, KEY);
+    let large = "
+        INSERT INTO scram.audit_finding (finding_id, source, subject, check_id, severity, evidence, facts, first_run,
+            last_run, status, decided_by)
+        SELECT 1000 + g, 'role', rpad('role' || g, 63, 'x'), 'shared_salt', 'warning', repeat('e', 350), '', 1, 1, 'open', 'role'
+        FROM generate_series(1, 10000) g;
+        CREATE OR REPLACE FUNCTION scram.fleet_digests() RETURNS TABLE (subject text, kind text, digest bytea)
+        LANGUAGE sql AS $$
+            SELECT rpad('role' || g, 63, 'x'), 'scram-sha-256', substr(sha256(g::text::bytea), 1, 16)
+            FROM generate_series(1, 20001) g $$";
+    server.client().batch_execute(large).expect("findings and digests");
+    let collector = collector(&[&server]);
+    let mut client = collector.client();
+    client.batch_execute("SET scram.fleet_timeout = 60").expect("a setting");
+    assert_eq!(refresh(&mut client), [State::seen("a")]);
+    let counts = "SELECT (SELECT count(*) FROM scram.fleet_findings),
+        (SELECT count(*) FROM scram_internal.fleet_digest)";
+    assert_eq!(rows(&mut client, counts), [[text("10000"), text("20000")]]);
+}
+
 /// A server of another owner sends what it likes.
 #[test]
 fn hostile_digests() {
