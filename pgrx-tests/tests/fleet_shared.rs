@@ -206,6 +206,22 @@ fn the_key_and_the_digests_are_the_administrators() {
     }
 }
 
+/// A reader of digests who has no key stores hashes of guesses as its own, to compare its digest with another role's.
+#[test]
+fn digests_answer_no_guess_of_another_roles_password() {
+    let server = audited();
+    give_key(&server, KEY);
+    let victim = "SET password_encryption = 'md5'; CREATE ROLE victim LOGIN PASSWORD 'summer'";
+    server.client().batch_execute(victim).expect("a role");
+    let mut auditor = server.client_as("fleet_auditor", "postgres");
+    let guess = "DO $$ BEGIN
+        EXECUTE format('ALTER ROLE fleet_auditor PASSWORD %L', 'md5' || md5('summer' || 'victim')); END $$";
+    auditor.batch_execute(guess).expect("a hash of its own");
+    let same = "SELECT count(*), count(DISTINCT digest) FROM scram.fleet_digests()
+        WHERE kind = 'md5' AND subject IN ('victim', 'fleet_auditor')";
+    assert_eq!(rows(&mut auditor, same), [[text("2"), text("2")]]);
+}
+
 /// The bounds on an answer leave room for as many findings and digests as a server is asked for.
 #[test]
 fn a_large_server_is_collected_with_its_digests() {
