@@ -74,6 +74,8 @@ impl Gateway {
         let fields: Vec<_> = startup[4..].split(|byte| *byte == 0).collect();
         let name = fields.chunks_exact(2).rfind(|field| field[0] == b"user").map_or(&b""[..], |field| field[1]);
         *user = text(name)?.to_owned();
+        // The server would cut it, so that each end after these bytes would have failures of its own.
+        require(user.len() < 64)?;
         let new = || Arc::new(Peer { failures: AtomicU32::new(0), places: Semaphore::new(MAX_PARALLEL) });
         let peer = Arc::clone(self.peers.lock().await.entry((address, user.clone())).or_insert_with(new));
         let place = peer.places.acquire().await?;
