@@ -1,5 +1,7 @@
 //! What a client, a certificate or a server without an answer may cost a gateway of contrib/gateway.
 
+use std::process::{Command, Stdio};
+
 use scram_ext_client_tests::foreign::{Foreign, Login};
 use scram_ext_client_tests::gateway::{Gateway, Program, cluster};
 
@@ -17,3 +19,41 @@ fn a_name_with_more_bytes_than_a_role_is_refused() {
         assert_eq!(login(&format!("{name}x")), Login::Refused, "{program:?}");
     }
 }
+
+/// A client may know the root alone: the gateway sends the certificate of the authority between.
+#[test]
+fn the_certificate_comes_with_its_chain() {
+    let cluster = cluster();
+    let dir = cluster.dir().display().to_string();
+    let made = Command::new("sh")
+        .args(["-ec", CHAIN, "sh", &dir])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    assert!(made.expect("openssl").success());
+    for program in Program::ALL {
+        let gateway = Gateway::start(program, &cluster, Some(&format!("{dir}/chain.pem")));
+        let target = format!(
+            "host=localhost hostaddr=127.0.0.1 port={} user=ann dbname=postgres sslmode=verify-full
+             sslrootcert={dir}/root.crt channel_binding=require",
+            gateway.port
+        );
+        let psql = Command::new("psql")
+            .args(["-XAtwc", "SELECT 42", &target])
+            .env("PGPASSWORD", "correct horse battery staple")
+            .output()
+            .expect("psql");
+        let error = String::from_utf8_lossy(&psql.stderr);
+        assert_eq!(psql.stdout, b"42\n", "{program:?}: {error}");
+    }
+}
+
+/// A root, an authority below it, and the gateway's certificate.
+const CHAIN: &str = "cd \"$1\"
+    new() { openssl req -newkey rsa:2048 -nodes -sha256 -subj \"/CN=$1\" -keyout $1.key -out $1.csr; }
+    sign() { openssl x509 -req -sha256 -days 2 -in $1.csr -CA $2.crt -CAkey $2.key -CAcreateserial -extfile $1.ext -out $1.crt; }
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -sha256 -subj /CN=root -keyout root.key -out root.crt
+    echo basicConstraints=critical,CA:TRUE >middle.ext
+    echo subjectAltName=DNS:localhost >leaf.ext
+    new middle; sign middle root; new leaf; sign leaf middle
+    cat leaf.key leaf.crt middle.crt >chain.pem";

@@ -118,11 +118,12 @@ async fn main() -> Login<()> {
     };
     let mut tls = None;
     if let [file] = certificate {
-        let certificate = CertificateDer::from_pem_file(file)?;
+        // With the certificates of the authorities between it and the root, which no client has.
+        let chain = CertificateDer::pem_file_iter(file)?.collect::<Result<Vec<_>, _>>()?;
         // For a certificate that is signed with SHA-384 or SHA-512, that hash.
-        let binding = Sha256::digest(&certificate).to_vec();
+        let binding = Sha256::digest(chain.first().ok_or("the file has no certificate")?).to_vec();
         let config = ServerConfig::builder().with_no_client_auth();
-        let config = config.with_single_cert(vec![certificate], PrivateKeyDer::from_pem_file(file)?)?;
+        let config = config.with_single_cert(chain, PrivateKeyDer::from_pem_file(file)?)?;
         tls = Some((TlsAcceptor::from(Arc::new(config)), binding));
     }
     let server = (host.clone(), server_port.parse()?);
