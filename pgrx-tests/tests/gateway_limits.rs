@@ -1,9 +1,13 @@
 //! What a client, a certificate or a server without an answer may cost a gateway of contrib/gateway.
 
+use std::fs;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use scram_ext_client_tests::foreign::{Foreign, Login};
 use scram_ext_client_tests::gateway::{Gateway, Program, cluster};
+use scram_ext_client_tests::until;
 
 /// The server cuts long names, and each of those that mean one role would have failures of its own.
 #[test]
@@ -57,3 +61,43 @@ const CHAIN: &str = "cd \"$1\"
     echo subjectAltName=DNS:localhost >leaf.ext
     new middle; sign middle root; new leaf; sign leaf middle
     cat leaf.key leaf.crt middle.crt >chain.pem";
+
+/// A client that has vanished says nothing; its session ends when the server ends it.
+#[test]
+fn a_session_that_the_server_ends_is_closed() {
+    let cluster = cluster();
+    for program in Program::ALL {
+        let gateway = Gateway::start(program, &cluster, None);
+        let files = format!("/proc/{}/fd", gateway.pid());
+        let sockets = || {
+            let files = fs::read_dir(&files).expect("its files").flatten();
+            let links = files.filter_map(|file| fs::read_link(file.path()).ok());
+            links.filter(|link| link.display().to_string().starts_with("socket")).count()
+        };
+        // What is left of the check that the gateway listens goes first, and the calls may open connections.
+        let login =
+            || Foreign::Psql.login(gateway.port, "ann", "correct horse battery staple", false);
+        assert_eq!(login(), Login::In);
+        thread::sleep(Duration::from_secs(1));
+        let before = sockets();
+
+        let mut vanished = Command::new("psql")
+            .args(["-XAtwc", "SELECT pg_sleep(600)"])
+            .arg(format!("host=127.0.0.1 port={} user=ann dbname=postgres", gateway.port))
+            .env("PGPASSWORD", "correct horse battery staple")
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("psql");
+        until("it sleeps", || (sockets() == before + 2).then_some(()));
+        let stopped = Command::new("kill").args(["-STOP", &vanished.id().to_string()]).status();
+        assert!(stopped.expect("kill").success());
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ann'";
+        until("the server ends it", || {
+            let ended = !cluster.client().query(end, &[]).expect("sessions").is_empty();
+            (ended || sockets() == before).then_some(())
+        });
+        until("the gateway closes it", || (sockets() == before).then_some(()));
+        vanished.kill().expect("psql ends");
+        vanished.wait().expect("psql ended");
+    }
+}

@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::{collections::HashMap, env, mem, net::IpAddr, sync::Arc, time::Duration};
 
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncWriteExt as _, copy_bidirectional, empty};
+use tokio::io::{AsyncWriteExt as _, empty};
 use tokio::{net::TcpListener, net::TcpStream, sync::Mutex, sync::Semaphore, time};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use functions::{Accepted, Functions};
 use protocol::{GSS_REQUEST, Login, OK, PROTOCOL_3_0, Refused, SASL, SASL_CONTINUE, SASL_FINAL, SSL_REQUEST, Stream};
-use protocol::{log_in, read, read_body, require, text, write};
+use protocol::{log_in, read, read_body, relay, require, text, write};
 
 mod functions;
 mod protocol;
@@ -85,9 +85,7 @@ impl Gateway {
         drop(place);
         let accepted = accepted.ok_or(Refused(None))?;
         write(client, b"R", &[&SASL_FINAL, accepted.server_final.as_bytes()]).await?;
-        let mut server = TcpStream::connect(&self.server).await?;
-        server.set_nodelay(true)?;
-        log_in(&mut server, &startup, &accepted.client_key, &accepted.server_key).await?;
+        let server = log_in(&self.server, &startup, &accepted.client_key, &accepted.server_key).await?;
         write(client, b"R", &[&OK]).await?;
         Ok(server)
     }
@@ -97,8 +95,7 @@ impl Gateway {
         let mut client: Box<dyn Stream> = Box::new(client);
         let mut user = String::new();
         match time::timeout(LOGIN_TIME, self.session(&mut client, address, &mut user)).await? {
-            // The session ends, however it ends.
-            Ok(mut server) => drop(copy_bidirectional(&mut client, &mut server).await),
+            Ok(server) => relay(client, server).await,
             Err(error) => {
                 let Refused(reason) = *error.downcast()?;
                 let error = format!("SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user \"{user}\"\0\0");
