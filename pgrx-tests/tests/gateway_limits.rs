@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use scram_ext_client_tests::foreign::{Foreign, Login};
-use scram_ext_client_tests::gateway::{Gateway, Program, cluster};
+use scram_ext_client_tests::gateway::{Gateway, Program, STARTUP, answer, cluster, message};
 use scram_ext_client_tests::until;
 
 /// The server cuts long names, and each of those that mean one role would have failures of its own.
@@ -100,4 +100,36 @@ fn a_session_that_the_server_ends_is_closed() {
         vanished.kill().expect("psql ends");
         vanished.wait().expect("psql ended");
     }
+}
+
+/// A call that the server does not answer costs the logins that wait for it, and none after them.
+#[test]
+fn a_call_without_an_answer_stops_no_later_login() {
+    thread::scope(|scope| {
+        for program in Program::ALL {
+            scope.spawn(move || {
+                let cluster = cluster();
+                let gateway = Gateway::start(program, &cluster, None);
+                let backends = "SELECT pid FROM pg_stat_activity WHERE usename = 'gateway'";
+                let login = || {
+                    Foreign::Psql.login(gateway.port, "ann", "correct horse battery staple", false)
+                };
+                assert_eq!(login(), Login::In);
+                for backend in cluster.client().query(backends, &[]).expect("backends") {
+                    let pid: i32 = backend.get(0);
+                    let stopped = Command::new("kill").args(["-STOP", &pid.to_string()]).status();
+                    assert!(stopped.expect("kill").success());
+                }
+                answer(gateway.port, &waiting());
+                thread::sleep(Duration::from_secs(60));
+                assert_eq!(login(), Login::In, "{program:?}");
+            });
+        }
+    });
+}
+
+/// What a client sends that then waits for the first call.
+fn waiting() -> Vec<u8> {
+    let first = b"SCRAM-SHA-256\0\0\0\0\x0bn,,n=,r=abc";
+    [message(b"", STARTUP), message(b"p", first)].concat()
 }
