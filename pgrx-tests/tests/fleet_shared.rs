@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use postgres::Client;
-use scram_ext_client_tests::fleet::{State, audited, collector, refresh};
+use scram_ext_client_tests::fleet::{State, audited, audited_with, collector, refresh};
 use scram_ext_client_tests::{Cluster, Raised, cell, rows, text};
 
 const KEY: &str = "a key of the fleet, of 32 bytes or more";
@@ -220,6 +220,18 @@ fn digests_answer_no_guess_of_another_roles_password() {
     let same = "SELECT count(*), count(DISTINCT digest) FROM scram.fleet_digests()
         WHERE kind = 'md5' AND subject IN ('victim', 'fleet_auditor')";
     assert_eq!(rows(&mut auditor, same), [[text("2"), text("2")]]);
+}
+
+/// A standby has the roles and the settings of its primary, so that it makes digests too.
+#[test]
+fn a_standby_makes_digests() {
+    let primary = audited_with(Cluster::builder().hba("local replication all trust"));
+    give_key(&primary, KEY);
+    let standby = primary.standby();
+    let digests = "SELECT subject, kind, digest FROM scram.fleet_digests() ORDER BY subject";
+    let there = rows(&mut standby.client_as("fleet_auditor", "postgres"), digests);
+    assert!(!there.is_empty());
+    assert_eq!(there, rows(&mut primary.client_as("fleet_auditor", "postgres"), digests));
 }
 
 /// The bounds on an answer leave room for as many findings and digests as a server is asked for.

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::guc;
 use crate::pg::interrupt;
 use crate::pg::row_set::RowSet;
-use crate::pg::security_context::as_owner;
+use crate::pg::security_context::read_as_owner;
 use crate::pg::text::ServerText;
 
 /// Bytes of the key.
@@ -52,7 +52,7 @@ ORDER BY a.rolname COLLATE "C""#;
             return Ok(());
         };
         let rows: Vec<(ServerText, ServerText, ServerText)> =
-            as_owner(OWNED, SECRETS, &[], |row| {
+            read_as_owner(OWNED, SECRETS, |row| {
                 Ok((row.value("subject")?, row.value("kind")?, row.value("secret")?))
             })?;
         for (subject, kind, secret) in rows {
