@@ -593,7 +593,8 @@ BEGIN
         RAISE undefined_object USING MESSAGE = format('run %s does not exist', run);
     END IF;
     RETURN QUERY
-    SELECT DISTINCT ON (f.source, f.subject, f.check_id)
+    -- Two roles have had one name if the second one was renamed after the first one was dropped.
+    SELECT DISTINCT ON (f.source, f.subject, f.check_id, f.role)
         f.source, f.subject, f.check_id, coalesce(e.severity, f.severity), coalesce(e.evidence, f.evidence),
         coalesce(e.fact, left(f.evidence, length(f.evidence) - length(f.context))), f.is_off, f.system_identifier, f.role
     FROM scram.audit_finding f
@@ -605,7 +606,7 @@ BEGIN
         LIMIT 1
     ) e ON true
     WHERE run BETWEEN f.first_run AND f.last_run
-    ORDER BY f.source, f.subject, f.check_id, f.finding_id DESC;
+    ORDER BY f.source, f.subject, f.check_id, f.role, f.finding_id DESC;
 END
 $$;
 COMMENT ON FUNCTION scram_internal.findings_of(bigint) IS 'internal to scram.audit_diff(): the findings of a run as they were';
@@ -621,25 +622,23 @@ BEGIN
         RAISE null_value_not_allowed USING MESSAGE = '"run_a" and "run_b" must not be null';
     END IF;
     RETURN QUERY
-    SELECT d.change, source, subject, check_id, d.severity, d.evidence
-    FROM scram_internal.findings_of(run_a) a
-    FULL JOIN scram_internal.findings_of(run_b) b USING (source, subject, check_id)
-    CROSS JOIN LATERAL (
-        -- A role that was dropped, and another one of its name. OIDs of two clusters tell nothing.
-        SELECT a.role <> b.role AND a.system_identifier = b.system_identifier
-    ) r (is_replaced)
-    CROSS JOIN LATERAL (
-        SELECT 'fixed', a.severity, a.evidence
-        WHERE b.check_id IS NULL AND NOT a.is_off OR r.is_replaced
-      UNION ALL
-        SELECT 'new', b.severity, b.evidence
-        WHERE a.check_id IS NULL AND NOT b.is_off OR r.is_replaced
-      UNION ALL
-        SELECT 'changed', b.severity, b.evidence
-        WHERE a.check_id IS NOT NULL AND b.check_id IS NOT NULL AND r.is_replaced IS NOT TRUE
-            AND (a.severity, a.fact) IS DISTINCT FROM (b.severity, b.fact)
-    ) d (change, severity, evidence)
-    ORDER BY d.change, array_position(ARRAY['critical', 'warning', 'notice'], d.severity), check_id, source, subject;
+    SELECT d.change, d.source, d.subject, d.check_id, d.severity, d.evidence
+    FROM (
+        SELECT CASE WHEN a.check_id IS NULL THEN 'new' WHEN b.check_id IS NULL THEN 'fixed' ELSE 'changed' END AS change,
+               coalesce(b.source, a.source) AS source, coalesce(b.subject, a.subject) AS subject,
+               coalesce(b.check_id, a.check_id) AS check_id,
+               coalesce(b.severity, a.severity) AS severity, coalesce(b.evidence, a.evidence) AS evidence,
+               (a.severity, a.fact) IS DISTINCT FROM (b.severity, b.fact)
+                   AND (a.check_id IS NOT NULL OR NOT b.is_off) AND (b.check_id IS NOT NULL OR NOT a.is_off) AS differs
+        FROM scram_internal.findings_of(run_a) a
+        FULL JOIN scram_internal.findings_of(run_b) b
+            ON (a.source, a.subject, a.check_id) = (b.source, b.subject, b.check_id)
+            -- A role that was dropped, and another one of its name, have different findings. OIDs of two clusters tell
+            -- nothing.
+            AND (a.role <> b.role AND a.system_identifier = b.system_identifier) IS NOT TRUE
+    ) d
+    WHERE d.differs
+    ORDER BY d.change, array_position(ARRAY['critical', 'warning', 'notice'], d.severity), d.check_id, d.source, d.subject;
 END
 $$;
 

@@ -115,7 +115,7 @@ async def serve(reader, writer, gateway):
             user = text(dict(zip(fields[::2], fields[1::2])).get(b"user", b""))
             peer = (writer.get_extra_info("peername")[0], user)
             async with places[peer]:
-                if failures[peer] >= MAX_FAILURES:
+                if failures[peer] >= MAX_FAILURES or len(user.encode()) > 63:  # the server would cut a longer name
                     raise Refused
                 keys = await authenticate(reader, writer, peer, binding, gateway.pool)
             server = await asyncio.open_connection(*gateway.server)

@@ -27,6 +27,7 @@ pub mod expected;
 pub mod fixtures;
 pub mod fleet;
 pub mod foreign;
+pub mod gateway;
 pub mod odyssey;
 pub mod port;
 pub mod repeat;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use postgres::Client;
-use scram_ext_client_tests::fleet::{State, audited, collector, refresh};
+use scram_ext_client_tests::fleet::{State, audited, audited_with, collector, refresh};
 use scram_ext_client_tests::{Cluster, Raised, cell, rows, text};
 
 const KEY: &str = "a key of the fleet, of 32 bytes or more";
@@ -204,6 +204,58 @@ fn the_key_and_the_digests_are_the_administrators() {
         let raised = Raised::by(&mut eve, "SET scram.fleet_key_file = '/tmp/x'");
         assert_eq!(raised.code, "42501", "{raised:?}");
     }
+}
+
+/// A reader of digests who has no key stores hashes of guesses as its own, to compare its digest with another role's.
+#[test]
+fn digests_answer_no_guess_of_another_roles_password() {
+    let server = audited();
+    give_key(&server, KEY);
+    let victim = "SET password_encryption = 'md5'; CREATE ROLE victim LOGIN PASSWORD 'summer'";
+    server.client().batch_execute(victim).expect("a role");
+    let mut auditor = server.client_as("fleet_auditor", "postgres");
+    let guess = "DO $$ BEGIN
+        EXECUTE format('ALTER ROLE fleet_auditor PASSWORD %L', 'md5' || md5('summer' || 'victim')); END $$";
+    auditor.batch_execute(guess).expect("a hash of its own");
+    let same = "SELECT count(*), count(DISTINCT digest) FROM scram.fleet_digests()
+        WHERE kind = 'md5' AND subject IN ('victim', 'fleet_auditor')";
+    assert_eq!(rows(&mut auditor, same), [[text("2"), text("2")]]);
+}
+
+/// A standby has the roles and the settings of its primary, so that it makes digests too.
+#[test]
+fn a_standby_makes_digests() {
+    let primary = audited_with(Cluster::builder().hba("local replication all trust"));
+    give_key(&primary, KEY);
+    let standby = primary.standby();
+    let digests = "SELECT subject, kind, digest FROM scram.fleet_digests() ORDER BY subject";
+    let there = rows(&mut standby.client_as("fleet_auditor", "postgres"), digests);
+    assert!(!there.is_empty());
+    assert_eq!(there, rows(&mut primary.client_as("fleet_auditor", "postgres"), digests));
+}
+
+/// The bounds on an answer leave room for as many findings and digests as a server is asked for.
+#[test]
+fn a_large_server_is_collected_with_its_digests() {
+    let server = audited();
+    give_key(&server, KEY);
+    let large = "
+        INSERT INTO scram.audit_finding (finding_id, source, subject, check_id, severity, evidence, facts, first_run,
+            last_run, status, decided_by)
+        SELECT 1000 + g, 'role', rpad('role' || g, 63, 'x'), 'shared_salt', 'warning', repeat('e', 350), '', 1, 1, 'open', 'role'
+        FROM generate_series(1, 10000) g;
+        CREATE OR REPLACE FUNCTION scram.fleet_digests() RETURNS TABLE (subject text, kind text, digest bytea)
+        LANGUAGE sql AS $$
+            SELECT rpad('role' || g, 63, 'x'), 'scram-sha-256', substr(sha256(g::text::bytea), 1, 16)
+            FROM generate_series(1, 20001) g $$";
+    server.client().batch_execute(large).expect("findings and digests");
+    let collector = collector(&[&server]);
+    let mut client = collector.client();
+    client.batch_execute("SET scram.fleet_timeout = 60").expect("a setting");
+    assert_eq!(refresh(&mut client), [State::seen("a")]);
+    let counts = "SELECT (SELECT count(*) FROM scram.fleet_findings),
+        (SELECT count(*) FROM scram_internal.fleet_digest)";
+    assert_eq!(rows(&mut client, counts), [[text("10000"), text("20000")]]);
 }
 
 /// A server of another owner sends what it likes.

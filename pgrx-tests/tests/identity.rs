@@ -157,6 +157,30 @@ fn findings_follow_a_role_that_is_renamed() {
     assert_eq!(column(&mut client, &diff(3, 5)), [""; 0]);
 }
 
+/// A role that gets the name of a dropped one keeps its findings, and only those of the dropped one end.
+#[test]
+fn a_renamed_role_is_not_taken_for_the_dropped_one() {
+    for (dropped, renamed) in [("ann", "bob"), ("bob", "ann")] {
+        let cluster = Cluster::with_extension();
+        let mut client = cluster.client();
+        let roles = "CREATE ROLE ann LOGIN PASSWORD 'Xq8-ann' VALID UNTIL '2020-01-01';
+            CREATE ROLE bob LOGIN PASSWORD 'Xq8-bob' VALID UNTIL '2020-01-01'";
+        client.batch_execute(roles).expect("roles");
+        run(&mut client);
+        let rename = format!("DROP ROLE {dropped}; ALTER ROLE {renamed} RENAME TO {dropped}");
+        client.batch_execute(&rename).expect("another name");
+        run(&mut client);
+        let diff = |a: i32, b: i32| {
+            format!(
+                "SELECT concat_ws(' ', change, subject) FROM scram.audit_diff({a}, {b})
+                 WHERE check_id = 'password_expired' ORDER BY 1"
+            )
+        };
+        assert_eq!(column(&mut client, &diff(1, 2)), [format!("fixed {dropped}")]);
+        assert_eq!(column(&mut client, &diff(2, 1)), [format!("new {dropped}")]);
+    }
+}
+
 /// A user with CREATEROLE chooses the names of roles, and none of them keeps a run from following another role.
 #[test]
 fn no_name_of_a_role_stops_a_run() {

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::guc;
 use crate::pg::interrupt;
 use crate::pg::row_set::RowSet;
-use crate::pg::security_context::as_owner;
+use crate::pg::security_context::read_as_owner;
 use crate::pg::text::ServerText;
 
 /// Bytes of the key.
@@ -29,7 +29,8 @@ const DIGEST: usize = 16;
 /// `scram.fleet_digests() returns table (subject text, kind text, digest bytea)`
 ///
 /// A digest of 16 bytes for each role with a SCRAM verifier or an MD5 hash: HMAC-SHA-256 under a key that HKDF
-/// derives from the file of `scram.fleet_key_file`. No row where that setting is empty.
+/// derives from the file of `scram.fleet_key_file`, of the verifier, or of the hash and the role's name. No row where
+/// that setting is empty.
 ///
 /// Raises 58030 where the file cannot be read, and 42501 where other users of the system can.
 #[pg_extern(sql = "
@@ -51,12 +52,15 @@ ORDER BY a.rolname COLLATE "C""#;
             return Ok(());
         };
         let rows: Vec<(ServerText, ServerText, ServerText)> =
-            as_owner(OWNED, SECRETS, &[], |row| {
+            read_as_owner(OWNED, SECRETS, |row| {
                 Ok((row.value("subject")?, row.value("kind")?, row.value("secret")?))
             })?;
         for (subject, kind, secret) in rows {
             interrupt::check();
-            let digest = key.hmac(&[secret.as_bytes()]);
+            // An MD5 hash is bound to its role: otherwise the caller could store hashes of guesses for another role as
+            // its own, and compare digests without the key. Equal hashes of two servers are of equal names.
+            let name: &[u8] = if kind.as_bytes() == b"md5" { subject.as_bytes() } else { b"" };
+            let digest = key.hmac(&[secret.as_bytes(), name]);
             let digest = digest.as_bytes()[..DIGEST].to_vec();
             sink.push([subject.into_datum(), kind.into_datum(), digest.into_datum()]);
         }

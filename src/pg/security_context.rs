@@ -6,7 +6,7 @@ use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use super::query::{Row, update};
+use super::query::{Row, query, update};
 
 /// Runs code as another user until dropped (`SetUserIdAndSecContext`). SET ROLE fails meanwhile.
 pub(crate) struct SwitchedUser {
@@ -46,6 +46,16 @@ pub(crate) fn as_owner<T>(
 ) -> Result<Vec<T>, ErrorReport> {
     let _owner = SwitchedUser::new(Table::open(table).owner());
     update(statement, arguments, read)
+}
+
+/// The same for a query that only reads. It takes no transaction ID, so that a standby can run it.
+pub(crate) fn read_as_owner<T>(
+    table: TableName,
+    statement: &str,
+    read: impl Fn(&Row<'_>) -> Result<T, ErrorReport>,
+) -> Result<Vec<T>, ErrorReport> {
+    let _owner = SwitchedUser::new(Table::open(table).owner());
+    query(statement, &[], read)
 }
 
 /// A table of the extension: schema and name.

@@ -1,7 +1,7 @@
 //! The two functions of scram_ext, called on one connection.
 
-use tokio::sync::Mutex;
-use tokio_postgres::{Client, Config, NoTls, Row, types::ToSql};
+use tokio::{sync::Mutex, task::JoinSet};
+use tokio_postgres::{Client, Config, Error, NoTls, Row, types::ToSql};
 
 use crate::protocol::{Login, require};
 
@@ -20,8 +20,11 @@ pub(crate) struct Accepted {
 
 pub(crate) struct Functions {
     dsn: Config,
-    connection: Mutex<Option<Client>>,
+    connection: Mutex<Option<Connection>>,
 }
+
+/// A connection and its task, which ends when it is dropped.
+type Connection = (Client, JoinSet<Result<(), Error>>);
 
 impl Functions {
     /// Connects, so that a wrong address shows at once.
@@ -56,14 +59,18 @@ impl Functions {
 
     async fn call(&self, query: &str, parameters: &[&(dyn ToSql + Sync)]) -> Login<Row> {
         let mut connection = self.connection.lock().await;
-        let client = match connection.take().filter(|client| !client.is_closed()) {
-            Some(client) => client,
+        let (client, task) = match connection.take().filter(|(client, _)| !client.is_closed()) {
+            Some(connected) => connected,
             None => {
-                let (client, task) = self.dsn.connect(NoTls).await?;
-                tokio::spawn(task);
-                client
+                let (client, connected) = self.dsn.connect(NoTls).await?;
+                let mut task = JoinSet::new();
+                task.spawn(connected);
+                (client, task)
             }
         };
-        Ok(connection.insert(client).query_one(query, parameters).await?)
+        let row = client.query_one(query, parameters).await;
+        // A call that took too long ends before this and closes its connection, because no later one would be answered.
+        *connection = Some((client, task));
+        Ok(row?)
     }
 }

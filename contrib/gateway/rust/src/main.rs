@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::{collections::HashMap, env, mem, net::IpAddr, sync::Arc, time::Duration};
 
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncWriteExt as _, copy_bidirectional, empty};
+use tokio::io::{AsyncWriteExt as _, empty};
 use tokio::{net::TcpListener, net::TcpStream, sync::Mutex, sync::Semaphore, time};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use functions::{Accepted, Functions};
 use protocol::{GSS_REQUEST, Login, OK, PROTOCOL_3_0, Refused, SASL, SASL_CONTINUE, SASL_FINAL, SSL_REQUEST, Stream};
-use protocol::{log_in, read, read_body, require, text, write};
+use protocol::{log_in, read, read_body, relay, require, text, write};
 
 mod functions;
 mod protocol;
@@ -74,6 +74,8 @@ impl Gateway {
         let fields: Vec<_> = startup[4..].split(|byte| *byte == 0).collect();
         let name = fields.chunks_exact(2).rfind(|field| field[0] == b"user").map_or(&b""[..], |field| field[1]);
         *user = text(name)?.to_owned();
+        // The server would cut it, so that each end after these bytes would have failures of its own.
+        require(user.len() < 64)?;
         let new = || Arc::new(Peer { failures: AtomicU32::new(0), places: Semaphore::new(MAX_PARALLEL) });
         let peer = Arc::clone(self.peers.lock().await.entry((address, user.clone())).or_insert_with(new));
         let place = peer.places.acquire().await?;
@@ -83,9 +85,7 @@ impl Gateway {
         drop(place);
         let accepted = accepted.ok_or(Refused(None))?;
         write(client, b"R", &[&SASL_FINAL, accepted.server_final.as_bytes()]).await?;
-        let mut server = TcpStream::connect(&self.server).await?;
-        server.set_nodelay(true)?;
-        log_in(&mut server, &startup, &accepted.client_key, &accepted.server_key).await?;
+        let server = log_in(&self.server, &startup, &accepted.client_key, &accepted.server_key).await?;
         write(client, b"R", &[&OK]).await?;
         Ok(server)
     }
@@ -95,8 +95,7 @@ impl Gateway {
         let mut client: Box<dyn Stream> = Box::new(client);
         let mut user = String::new();
         match time::timeout(LOGIN_TIME, self.session(&mut client, address, &mut user)).await? {
-            // The session ends, however it ends.
-            Ok(mut server) => drop(copy_bidirectional(&mut client, &mut server).await),
+            Ok(server) => relay(client, server).await,
             Err(error) => {
                 let Refused(reason) = *error.downcast()?;
                 let error = format!("SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user \"{user}\"\0\0");
@@ -116,11 +115,12 @@ async fn main() -> Login<()> {
     };
     let mut tls = None;
     if let [file] = certificate {
-        let certificate = CertificateDer::from_pem_file(file)?;
+        // With the certificates of the authorities between it and the root, which no client has.
+        let chain = CertificateDer::pem_file_iter(file)?.collect::<Result<Vec<_>, _>>()?;
         // For a certificate that is signed with SHA-384 or SHA-512, that hash.
-        let binding = Sha256::digest(&certificate).to_vec();
+        let binding = Sha256::digest(chain.first().ok_or("the file has no certificate")?).to_vec();
         let config = ServerConfig::builder().with_no_client_auth();
-        let config = config.with_single_cert(vec![certificate], PrivateKeyDer::from_pem_file(file)?)?;
+        let config = config.with_single_cert(chain, PrivateKeyDer::from_pem_file(file)?)?;
         tls = Some((TlsAcceptor::from(Arc::new(config)), binding));
     }
     let server = (host.clone(), server_port.parse()?);

@@ -5,7 +5,7 @@ use std::error::Error;
 use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, split};
 use tokio::net::TcpStream;
 
 pub(crate) const PROTOCOL_3_0: [u8; 4] = 196_608_u32.to_be_bytes();
@@ -60,7 +60,15 @@ pub(crate) fn text(bytes: &[u8]) -> Login<&str> {
 }
 
 /// Logs in to the server. It is on this host or in a trusted network: this part has no TLS.
-pub(crate) async fn log_in(server: &mut TcpStream, startup: &[u8], client_key: &[u8], server_key: &[u8]) -> Login<()> {
+pub(crate) async fn log_in(
+    address: &(String, u16),
+    startup: &[u8],
+    client_key: &[u8],
+    server_key: &[u8],
+) -> Login<TcpStream> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let server = &mut stream;
     write(server, b"", &[startup]).await?;
     let (mut kind, mut body) = read(server).await?;
     if kind == b'R' && body.starts_with(&SASL) {
@@ -83,5 +91,15 @@ pub(crate) async fn log_in(server: &mut TcpStream, startup: &[u8], client_key: &
         require(mac(server_key)?.verify_slice(&verifier).is_ok())?;
         (kind, body) = read(server).await?;
     }
-    if kind == b'R' && body == OK { Ok(()) } else { Err(Refused((kind == b'E').then_some(body)).into()) }
+    if kind == b'R' && body == OK { Ok(stream) } else { Err(Refused((kind == b'E').then_some(body)).into()) }
+}
+
+/// Relays until either side ends: a client that has vanished would keep its session, and the connection to the server,
+/// after the server has ended the session.
+pub(crate) async fn relay(client: impl Stream, server: TcpStream) {
+    let ((mut from_client, mut to_client), (mut from_server, mut to_server)) = (split(client), server.into_split());
+    tokio::select! {
+        _ = copy(&mut from_client, &mut to_server) => {}
+        _ = copy(&mut from_server, &mut to_client) => drop(to_client.shutdown().await),
+    }
 }
