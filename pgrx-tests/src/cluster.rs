@@ -10,7 +10,7 @@ use postgres::{Client, Config, NoTls};
 use tempfile::TempDir;
 
 use crate::port::free as free_port;
-use crate::until;
+use crate::{cell, until};
 use process::{children, is_gone, kill};
 use program::{Program, own};
 
@@ -165,9 +165,14 @@ impl Cluster {
         fs::write(self.dir.path().join("data/pg_hba.conf"), rules).expect("pg_hba.conf");
         let reloads = |log: &str| log.matches("received SIGHUP").count();
         let before = reloads(&self.log());
+        let loaded = cell(client, "SELECT pg_conf_load_time()");
         client.batch_execute("SELECT pg_reload_conf()").expect("a reload");
         // The postmaster takes no connection between this line and the end of its reload.
         until("the server reloads", || (reloads(&self.log()) > before).then_some(()));
+        // The postmaster passes the signal on, and until it has come the session takes the file for one that is not loaded.
+        until("the session reloads", || {
+            (cell(client, "SELECT pg_conf_load_time()") != loaded).then_some(())
+        });
     }
 
     /// The output of `psql` for a script that the superuser runs. `psql` splits it into statements,
