@@ -3,10 +3,11 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use postgres::{Config, NoTls};
 
+use crate::cluster::program::Running;
 use crate::port::free as free_port;
 use crate::{Cluster, until};
 
@@ -184,7 +185,7 @@ pub fn promtool(folder: &Path, arguments: &[&str]) -> String {
 /// A running exporter of metrics for Prometheus; it ends when dropped.
 #[derive(Debug)]
 pub struct Exporter {
-    child: Child,
+    _program: Running,
     port: u16,
 }
 
@@ -221,7 +222,7 @@ impl Exporter {
         set(&mut command).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child =
             command.spawn().unwrap_or_else(|error| panic!("{program}: {error} (make clients)"));
-        Self { child, port }
+        Self { _program: Running::new(child), port }
     }
 
     /// The metrics of the extension that it tells now; waits until each of its queries has run.
@@ -237,13 +238,6 @@ impl Exporter {
             let has = |name: &str| told.iter().any(|line| line.contains(name));
             (has("open_findings") && has("next_expiry")).then_some(told)
         })
-    }
-}
-
-impl Drop for Exporter {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

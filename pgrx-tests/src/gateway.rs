@@ -4,10 +4,11 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use crate::cluster::program::Running;
 use crate::{Cluster, docs, port, until};
 
 /// A gateway's program. Each test runs with all of them.
@@ -64,7 +65,7 @@ fn built() -> PathBuf {
 pub struct Gateway {
     /// Its port.
     pub port: u16,
-    program: Child,
+    program: Running,
 }
 
 impl Gateway {
@@ -82,7 +83,7 @@ impl Gateway {
         command.env("GATEWAY_DSN", dsn).stdin(Stdio::null());
         let program = command.spawn().expect("the gateway (make clients)");
         until("the gateway listens", || TcpStream::connect(("127.0.0.1", port)).ok());
-        Self { port, program }
+        Self { port, program: Running::new(program) }
     }
 }
 
@@ -90,13 +91,6 @@ impl Gateway {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.program.id()
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        self.program.kill().unwrap_or(());
-        self.program.wait().map(|_| ()).unwrap_or(());
     }
 }
 

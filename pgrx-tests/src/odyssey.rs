@@ -2,11 +2,10 @@
 
 use std::fs::{self, File};
 use std::net::TcpStream;
-use std::process::Child;
 
 use tempfile::TempDir;
 
-use crate::cluster::program::Program;
+use crate::cluster::program::{Program, Running};
 use crate::port::free as free_port;
 use crate::unpacked::{self, libraries};
 use crate::{Cluster, until};
@@ -14,10 +13,11 @@ use crate::{Cluster, until};
 /// A running Odyssey; stopped and removed when dropped.
 #[derive(Debug)]
 pub struct Odyssey {
+    /// Dropped before the folder.
+    _program: Running,
     // Removed with all files when dropped.
     _dir: TempDir,
     port: u16,
-    child: Child,
 }
 
 impl Odyssey {
@@ -64,20 +64,13 @@ impl Odyssey {
         let mut program = Program::new(&loader.display().to_string());
         program.arg("--library-path").arg(libraries(&usr)).arg(usr.join("bin/odyssey")).arg(file);
         let log = File::create(dir.path().join("log")).expect("a log");
-        let child = program.spawn_logging_to(log);
+        let program = Running::new(program.spawn_logging_to(log));
         until("Odyssey listens", || TcpStream::connect(("127.0.0.1", port)).ok());
-        Self { _dir: dir, port, child }
+        Self { _program: program, _dir: dir, port }
     }
 
     /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
-    }
-}
-
-impl Drop for Odyssey {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -5,11 +5,10 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Child;
 
 use tempfile::TempDir;
 
-use crate::cluster::program::{Program, own};
+use crate::cluster::program::{Program, Running, own};
 use crate::port::free as free_port;
 use crate::unpacked::{self, libraries};
 use crate::{Cluster, until};
@@ -17,9 +16,10 @@ use crate::{Cluster, until};
 /// Prosody with accounts in files, on host `localhost`.
 #[derive(Debug)]
 pub struct Prosody {
+    /// Dropped before the folder.
+    _server: Option<Running>,
     dir: TempDir,
     port: u16,
-    child: Option<Child>,
 }
 
 impl Prosody {
@@ -57,7 +57,7 @@ impl Prosody {
             fs::create_dir(&folder).expect("a folder");
             own(&folder);
         }
-        Self { dir, port, child: None }
+        Self { _server: None, dir, port }
     }
 
     /// Makes an account as `prosodyctl register` does, and returns its file.
@@ -74,7 +74,7 @@ impl Prosody {
     /// Runs the server, and returns its port.
     pub fn start(&mut self) -> u16 {
         let log = File::create(self.dir.path().join("stderr")).expect("a log");
-        self.child = Some(self.program("prosody").arg("-F").spawn_logging_to(log));
+        self._server = Some(Running::new(self.program("prosody").arg("-F").spawn_logging_to(log)));
         until("Prosody listens", || TcpStream::connect(("127.0.0.1", self.port)).ok());
         self.port
     }
@@ -97,22 +97,14 @@ impl Prosody {
     }
 }
 
-impl Drop for Prosody {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
 /// A running ejabberd. Its hosts `sha`, `sha256` and `sha512` keep their users in table `users` of a cluster, in the
 /// database `postgres`, and host `mnesia` keeps them in Erlang's own.
 #[derive(Debug)]
 pub struct Ejabberd {
+    /// Dropped before the folder.
+    _server: Running,
     dir: TempDir,
     port: u16,
-    child: Child,
 }
 
 impl Ejabberd {
@@ -148,9 +140,9 @@ impl Ejabberd {
             settings += &format!("  {hash}: {{auth_method: sql, auth_scram_hash: {hash}}}\n");
         }
         fs::write(dir.path().join("ejabberd.yml"), settings).expect("ejabberd.yml");
-        let child = run(dir.path(), registered, password);
+        let server = run(dir.path(), registered, password);
         until("ejabberd has started", || dir.path().join("started").exists().then_some(()));
-        Self { dir, port, child }
+        Self { _server: server, dir, port }
     }
 
     /// Its port.
@@ -174,15 +166,8 @@ impl Ejabberd {
     }
 }
 
-impl Drop for Ejabberd {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// Erlang's virtual machine with ejabberd, without the network between nodes.
-fn run(dir: &Path, registered: &str, password: &str) -> Child {
+fn run(dir: &Path, registered: &str, password: &str) -> Running {
     let usr = dir.join("usr");
     let erlang = usr.join("lib/erlang");
     let machine = fs::read_dir(&erlang).expect("Erlang").flatten().map(|entry| entry.path());
@@ -216,5 +201,5 @@ fn run(dir: &Path, registered: &str, password: &str) -> Child {
     );
     program.args(["-noshell", "-noinput", "-mnesia", "dir"]).arg(format!("\"{place}/mnesia\""));
     program.args(["-s", "ejabberd", "-eval"]).arg(register);
-    program.spawn_logging_to(File::create(path("stderr")).expect("a log"))
+    Running::new(program.spawn_logging_to(File::create(path("stderr")).expect("a log")))
 }

@@ -4,20 +4,20 @@
 use std::fs::{self, File};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Child;
 
 use tempfile::TempDir;
 
-use super::program::{Program, own};
+use super::program::{Program, Running, own};
 use super::{Cluster, SUPERUSER};
 use crate::until;
 
 /// A running PgBouncer; stopped and removed when dropped.
 #[derive(Debug)]
 pub struct Pooler {
+    /// Dropped before the folder.
+    _program: Running,
     dir: TempDir,
     port: u16,
-    child: Child,
 }
 
 impl Pooler {
@@ -84,8 +84,8 @@ impl Pooler {
         let file = dir.path().join("pgbouncer.ini");
         fs::write(&file, settings).expect("pgbouncer.ini");
         let log = File::create(dir.path().join("log")).expect("the log");
-        let child = Program::new("/usr/sbin/pgbouncer").arg(&file).spawn_logging_to(log);
-        let pooler = Self { dir, port, child };
+        let program = Program::new("/usr/sbin/pgbouncer").arg(&file).spawn_logging_to(log);
+        let pooler = Self { _program: Running::new(program), dir, port };
         until("the pooler accepts connections", || UnixStream::connect(pooler.socket()).ok());
         pooler
     }
@@ -102,12 +102,5 @@ impl Pooler {
     /// The number in its socket's name; its port on 127.0.0.1, if it listens there.
     pub fn port(&self) -> u16 {
         self.port
-    }
-}
-
-impl Drop for Pooler {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -75,6 +75,27 @@ impl Program {
     }
 }
 
+/// A program that runs until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Running(Child);
+
+impl Running {
+    pub(crate) fn new(child: Child) -> Self {
+        Self(child)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Hands a folder of ours to the server's user.
 pub(crate) fn own(dir: &Path) {
     if *IS_ROOT {
