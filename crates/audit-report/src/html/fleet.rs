@@ -48,6 +48,19 @@ fn verdict(fleet: &Fleet) -> String {
     format!("{open}, {} critical, on {servers}{failed}.", number(counts.critical))
 }
 
+/// A table that scrolls where it is wider than the page, with rows that [`fitting`] has made.
+fn table(caption: &str, headings: &[&str], rows: &[Vec<String>]) -> Markup {
+    html! {
+        div.scroll tabindex="0" {
+            table {
+                caption.sr { (caption) }
+                thead { (columns(headings)) }
+                tbody { @for row in rows.iter().flatten() { (PreEscaped(row)) } }
+            }
+        }
+    }
+}
+
 fn servers(fleet: &Fleet) -> Markup {
     let mut servers = fleet.worst_first();
     // A server that does not answer comes first, because its numbers are old.
@@ -57,13 +70,7 @@ fn servers(fleet: &Fleet) -> Markup {
     html! {
         section aria-labelledby="servers" {
             h2 #servers { "Servers " span.count { (count(servers.len())) } }
-            div.scroll tabindex="0" {
-                table {
-                    caption.sr { "Servers of the fleet, those with errors first" }
-                    thead { (columns(&["Server", "Critical", "Warning", "Notice", "Accepted", "Last run", "Last seen", "Error"])) }
-                    tbody { @for row in rows.iter().flatten() { (PreEscaped(row)) } }
-                }
-            }
+            (table("Servers of the fleet, those with errors first", &["Server", "Critical", "Warning", "Notice", "Accepted", "Last run", "Last seen", "Error"], &rows))
             @if shown < servers.len() {
                 (more(servers.len() - shown, "servers", "SELECT * FROM scram.fleet_server;"))
             }
@@ -105,13 +112,7 @@ fn checks(fleet: &Fleet) -> Markup {
         @if !fleet.checks.is_empty() {
             section aria-labelledby="checks" {
                 h2 #checks { "Open findings by check" }
-                div.scroll tabindex="0" {
-                    table {
-                        caption.sr { "Open findings of all servers by check, the worst first" }
-                        thead { (columns(&["Severity", "Check", "Meaning", "Findings", "Servers"])) }
-                        tbody { @for row in rows.iter().flatten() { (PreEscaped(row)) } }
-                    }
-                }
+                (table("Open findings of all servers by check, the worst first", &["Severity", "Check", "Meaning", "Findings", "Servers"], &rows))
             }
         }
     }
@@ -138,13 +139,7 @@ fn findings(fleet: &Fleet) -> Markup {
         @if all > 0 {
             section aria-labelledby="critical" {
                 h2 #critical { "Critical findings " span.count { (count(all)) } }
-                div.scroll tabindex="0" {
-                    table {
-                        caption.sr { "Open critical findings" }
-                        thead { (columns(&["Server", "Check", "Source", "Subject", "Evidence"])) }
-                        tbody { @for row in rows.iter().flatten() { (PreEscaped(row)) } }
-                    }
-                }
+                (table("Open critical findings", &["Server", "Check", "Source", "Subject", "Evidence"], &rows))
                 @if shown < all { (more(all - shown, "critical", listing)) }
             }
         }
@@ -168,13 +163,7 @@ fn shared(fleet: &Fleet) -> Markup {
         @if all > 0 {
             section aria-labelledby="shared" {
                 h2 #shared { "Secrets that clusters share " span.count { (count(all)) } }
-                div.scroll tabindex="0" {
-                    table {
-                        caption.sr { "Stored secrets that more than one cluster has" }
-                        thead { (columns(&["Kind", "Clusters", "Roles, each as server/role"])) }
-                        tbody { @for row in rows.iter().flatten() { (PreEscaped(row)) } }
-                    }
-                }
+                (table("Stored secrets that more than one cluster has", &["Kind", "Clusters", "Roles, each as server/role"], &rows))
                 @if shown < all { (more(all - shown, "secrets", "SELECT * FROM scram.fleet_shared;")) }
             }
         }
