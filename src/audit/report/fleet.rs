@@ -62,22 +62,16 @@ const SEES_SHARED: &str =
 
 /// Secrets that clusters share, those of most clusters first, with as many roles as a line has room for.
 const SHARED: &str = r#"
-SELECT h.kind, h.clusters, h.members[:20] AS members, cardinality(h.members)::bigint AS roles
+SELECT h.kind, h.clusters, h.members[:20] AS members, cardinality(h.members)::bigint AS roles, count(*) OVER () AS secrets
 FROM scram.fleet_shared h
 ORDER BY h.clusters DESC, roles DESC, h.members[1] COLLATE "C"
 LIMIT 100"#;
-
-const SHARED_SECRETS: &str = "SELECT count(*) AS secrets FROM scram.fleet_shared h";
 
 /// The report on the servers in `scram.fleet_server`.
 pub(super) fn fleet() -> Result<Fleet, ErrorReport> {
     let (collector, generated_at) = place()?;
     let sees_shared = one_row(query(SEES_SHARED, &[], |row| row.value("sees_shared"))?)?;
-    let (shared, shared_secrets) = if sees_shared {
-        (shared()?, one_row(query(SHARED_SECRETS, &[], |row| row.value("secrets"))?)?)
-    } else {
-        (Vec::new(), 0)
-    };
+    let (shared, shared_secrets) = if sees_shared { shared()? } else { (Vec::new(), 0) };
     Ok(Fleet {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         generated_at,
@@ -139,13 +133,17 @@ fn critical() -> Result<Vec<FleetFinding>, ErrorReport> {
     })
 }
 
-fn shared() -> Result<Vec<SharedSecret>, ErrorReport> {
-    query(SHARED, &[], |row| {
-        Ok(SharedSecret {
+/// The first of them, and how many there are.
+fn shared() -> Result<(Vec<SharedSecret>, i64), ErrorReport> {
+    let rows = query(SHARED, &[], |row| {
+        let secret = SharedSecret {
             kind: row.text("kind")?,
             clusters: row.value("clusters")?,
             members: row.optional_texts("members")?.unwrap_or_default(),
             roles: row.value("roles")?,
-        })
-    })
+        };
+        Ok((secret, row.value("secrets")?))
+    })?;
+    let secrets = rows.first().map_or(0, |(_, secrets)| *secrets);
+    Ok((rows.into_iter().map(|(secret, _)| secret).collect(), secrets))
 }
