@@ -2,7 +2,7 @@
 //!
 //! It knows no password and no verifier.
 //! Usage: scram-gateway PORT SERVER_HOST SERVER_PORT [CERTIFICATE.pem]    (certificate and key in one file)
-//! Environment: GATEWAY_DSN, the connection of a role that may execute the two functions below.
+//! Environment: GATEWAY_DSN, the connection of a role that may execute the two functions in functions.rs.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::{collections::HashMap, env, mem, net::IpAddr, sync::Arc, time::Duration};
