@@ -61,7 +61,7 @@ python() {
 }
 
 node() {
-    echo "Installing node-pg"
+    echo "Installing node-pg and the driver of MongoDB"
     rm -rf "$target/node"
     mkdir "$target/node"
     cp "$clients/package.json" "$target/node"

@@ -163,12 +163,6 @@ pub fn dovecot_accepts(stored: &str, password: &str) -> bool {
     command.output().expect("doveadm (make clients)").status.success()
 }
 
-/// A MongoDB user with these credentials, written by pymongo's classes: `relaxed` or `canonical`.
-pub fn mongodb_user(form: &str, credentials: &str) -> String {
-    let mut command = Command::new(target().join("python/bin/python"));
-    stdout(command.arg(script("mongodb_user.py")).args([form, credentials]))
-}
-
 /// A login at an XMPP server, by scramp.
 pub fn xmpp(port: u16, host: &str, user: &str, mechanism: &str, password: &str) -> Login {
     let mut command = Command::new(target().join("python/bin/python"));
@@ -242,7 +236,7 @@ impl Exporter {
 }
 
 /// The output of a program, without the newline.
-fn stdout(command: &mut Command) -> String {
+pub(crate) fn stdout(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error} (make clients)"));
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -251,7 +245,7 @@ fn stdout(command: &mut Command) -> String {
 }
 
 /// Exit status 0 is a login, 1 a refusal; anything else is a defect of the test.
-fn run(command: &mut Command) -> Login {
+pub(crate) fn run(command: &mut Command) -> Login {
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error} (make clients)"));
     match output.status.code() {
@@ -297,11 +291,11 @@ fn rust_postgres(port: u16, user: &str, password: &str) -> Login {
     }
 }
 
-fn script(name: &str) -> String {
+pub(crate) fn script(name: &str) -> String {
     format!("{}/clients/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The folder in which `tools/clients.sh` installs the programs' packages.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/clients")
 }

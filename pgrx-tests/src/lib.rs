@@ -28,6 +28,7 @@ pub mod fixtures;
 pub mod fleet;
 pub mod foreign;
 pub mod gateway;
+pub mod mongodb;
 pub mod odyssey;
 pub mod port;
 pub mod repeat;

@@ -1,9 +1,9 @@
-//! Credentials go to other systems and come from them: Kafka's own classes, Dovecot's doveadm and
-//! pymongo write what is imported and read what is exported.
+//! Credentials go to other systems and come from them: Kafka's own classes and Dovecot's doveadm
+//! write what is imported and read what is exported.
 
 use postgres::Client;
 use scram_ext_client_tests::foreign::{
-    Login, dovecot_accepts, dovecot_password, kafka_accepts, kafka_credential, mongodb_user,
+    Login, dovecot_accepts, dovecot_password, kafka_accepts, kafka_credential,
 };
 use scram_ext_client_tests::{Cluster, Raised, cell};
 
@@ -54,31 +54,6 @@ fn dovecot_reads_and_writes_it() {
         let ours: String = client.query_one(sql, &[&ODD, &mechanism]).expect("Dovecot's").get(0);
         assert!(dovecot_accepts(&ours, ODD), "{ours}");
         assert!(!dovecot_accepts(&ours, "pencil"), "{ours}");
-    }
-}
-
-/// A user with both credentials, in the two forms of Extended JSON that mongoexport writes.
-#[test]
-fn mongodbs_users_are_read_in_both_forms() {
-    let cluster = Cluster::with_extension();
-    let mut client = cluster.client();
-    let credentials = cell(
-        &mut client,
-        "SELECT scram.export_verifier(scram.generate(md5('ann:mongo:pencil'), 10000, mechanism => 'SCRAM-SHA-1'), 'mongodb')::jsonb
-             || scram.export_verifier(scram.generate('pencil', 15000, salt_length => 28, preparation => 'saslprep'), 'mongodb')::jsonb",
-    )
-    .expect("credentials");
-    for form in ["relaxed", "canonical"] {
-        let user = mongodb_user(form, &credentials);
-        assert_eq!(user.contains("$numberInt"), form == "canonical", "{user}");
-        assert_eq!(identify(&mut client, &user), "mongodb", "{user}");
-        let sql = "SELECT scram.verify('pencil', scram.import_verifier($1)),
-            scram.verify('pencil', scram.import_verifier($1, 'SCRAM-SHA-256')),
-            scram.verify(md5('ann:mongo:pencil'), scram.import_verifier($1, 'SCRAM-SHA-1')),
-            scram.verify('pencil', scram.import_verifier($1, 'SCRAM-SHA-1'))";
-        let row = client.query_one(sql, &[&user]).expect("verifiers");
-        let verdicts: Vec<bool> = (0..4).map(|column| row.get(column)).collect();
-        assert_eq!(verdicts, [true, true, true, false], "{user}");
     }
 }
 
