@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs the packages that the client tests need, with pinned versions, into target/clients; also promtool,
-# exporters for Prometheus, PgBouncer, Odyssey, pgaudit, Dovecot, Prosody and ejabberd. It is quick if they are there.
+# exporters for Prometheus, PgBouncer, Odyssey, pgaudit, Dovecot, Cyrus SASL, Prosody and ejabberd. It is quick if they are there.
 # Called by make, which sets PG and PG_CONFIG.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -42,6 +42,7 @@ main() {
     tools/unpack.sh prometheus promtool "$target/promtool"
     tools/unpack.sh prometheus-postgres-exporter prometheus-postgres-exporter "$target/exporters"
     tools/unpack.sh prometheus-sql-exporter prometheus-sql-exporter "$target/exporters"
+    tools/unpack.sh --whole "$target/cyrus" sasl2-bin libsasl2-modules libsasl2-modules-sql libmariadb3
     tools/unpack.sh --whole "$target/prosody" "${prosody[@]}"
     tools/unpack.sh --whole "$target/ejabberd" "${ejabberd[@]}"
     [ "$(cat "$target/odyssey/complete" 2>/dev/null)" = "${odyssey[*]}" ] || odyssey

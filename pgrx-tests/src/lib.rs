@@ -21,6 +21,7 @@
 pub mod bridge;
 pub mod browser;
 pub mod cluster;
+pub mod cyrus;
 pub mod docs;
 pub mod errors;
 pub mod expected;
