@@ -51,8 +51,8 @@ demo: install ## the main job on a throwaway server, shown step by step (KEEP=1 
 
 test: setup core pgtest install order clienttest ## set-up, then every test; PG=16, PG=17, PG=18 for another version
 
-test-all: ## every test with each of PostgreSQL 15 to 18, and a table at the end (VERSIONS="16 17": only these; CHOICE=newest: a choice with 18)
-	@tools/test-all.sh $(CHOICE)
+test-all: ## every test with each of PostgreSQL 15 to 18, and a table at the end (VERSIONS="16 17": only these; CHOICE=1: a choice with 16 and later)
+	@tools/test-all.sh $(if $(CHOICE),choice)
 
 install: setup ## release build into this machine's PostgreSQL
 	@tools/install.sh
