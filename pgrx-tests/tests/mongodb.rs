@@ -1,9 +1,9 @@
 //! The drivers of MongoDB, each with BSON and a SCRAM client of its own: they write users that are imported, read
 //! credentials that are exported, and log in with them.
 
-use scram_ext_client_tests::Cluster;
 use scram_ext_client_tests::foreign::Login::{In, Refused};
 use scram_ext_client_tests::mongodb::{Driver, Server};
+use scram_ext_client_tests::{Cluster, rows};
 
 /// SASLprep changes it.
 const PASSWORD: &str = "\u{2163} pencil\u{AD}";
@@ -94,4 +94,33 @@ fn drivers_log_in_with_exported_credentials() {
     let other = "UPDATE mongodb_user SET name = 'other' WHERE name = 'old'";
     assert_eq!(client.execute(other, &[]).expect("a renamed user"), 1);
     assert_eq!(Driver::Node.login(&server, "other", PASSWORD, "SCRAM-SHA-1"), Refused);
+}
+
+/// MongoDB's SCRAM-SHA-1 alone, in documents whose rows are named by `_id`.
+#[test]
+fn weak_passwords_are_found() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    client.batch_execute(CREDENTIALS).expect("the functions");
+    client
+        .batch_execute(
+            "CREATE TABLE users (id text, document text);
+             INSERT INTO users SELECT 'admin.' || name, jsonb_build_object('user', name, 'credentials', sha1(name, password))
+             FROM (VALUES ('ann', 'Ann' || extract(year FROM now())), ('bob', 'pass phrase'), ('eve', 'a long password of eve'), ('joe', '')) u (name, password);
+             INSERT INTO users SELECT 'mia', sha1('mia', 'pass phrase')::text;
+             SELECT scram.add_audit_source('mongodb', 'users', 'id', 'document');
+             INSERT INTO scram.wordlist VALUES ('pass phrase')",
+        )
+        .expect("a source");
+    let expected = [
+        ["admin.ann", "password_is_name"],
+        ["admin.bob", "password_in_wordlist"],
+        ["admin.joe", "password_empty"],
+        ["mia", "password_in_wordlist"],
+    ];
+    let expected = expected.map(|row| row.map(|text| Some(text.to_owned())).to_vec());
+    client.batch_execute("CALL scram.run_audit()").expect("a run");
+    let found = "SELECT subject, check_id FROM scram.audit_finding
+        WHERE source = 'mongodb' AND check_id LIKE 'password%' ORDER BY 1";
+    assert_eq!(rows(&mut client, found), expected);
 }

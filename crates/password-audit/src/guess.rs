@@ -3,14 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{AuditCheck, CHECKS, CheckKind, Policy, StoredSecret, Subject};
+use super::{AuditCheck, CHECKS, CheckKind, ClientKind, Origin, Policy, Subject};
 use crate::identify::Kind;
 use scram_core::keys::{HmacKey, Key};
 use scram_core::mechanism::Mechanism;
 use scram_core::search::{Md5Hash, Search, Target, Trial};
 
 /// Increase it when [`candidates_by_name`] changes its result for the same subject and year.
-const REVISION: i32 = 2;
+const REVISION: i32 = 3;
 
 /// A password to try, and the check that a hit belongs to.
 #[derive(Clone)]
@@ -78,21 +78,30 @@ pub fn guess_version(policy: &Policy) -> i32 {
 }
 
 /// Whether candidates are tried on a subject's secret. They are not if the secret is neither SCRAM
-/// nor MD5, if it is MongoDB's SCRAM-SHA-1, or if its iteration count is above
-/// [`Policy::max_iterations`].
+/// nor MD5, or if its iteration count is above [`Policy::max_iterations`].
 pub fn is_tried(subject: &Subject, policy: &Policy) -> bool {
     subject.secret.as_ref().is_some_and(|secret| match secret.verifier() {
-        Some(verifier) => {
-            verifier.iterations().get() <= policy.max_iterations && takes_passwords(secret)
-        }
+        Some(verifier) => verifier.iterations().get() <= policy.max_iterations,
         None => secret.kind() == Kind::Md5,
     })
 }
 
-/// False for MongoDB's SCRAM-SHA-1, because it hashes a digest of user and password.
-fn takes_passwords(secret: &StoredSecret) -> bool {
-    secret.kind() != Kind::Mongodb
-        || secret.verifier().is_some_and(|v| v.mechanism() != Mechanism::ScramSha1)
+/// What candidates are tried on; `None` where none are. `md5` is the subject's MD5 hash, if it has one.
+fn target<'a>(
+    subject: &'a Subject,
+    policy: &Policy,
+    md5: Option<&'a Md5Hash>,
+) -> Option<Target<'a>> {
+    let secret = subject.secret.as_ref().filter(|_| is_tried(subject, policy))?;
+    let Some(verifier) = secret.verifier() else { return md5.map(Target::Md5) };
+    let is_mongodbs = secret.kind() == Kind::Mongodb
+        || matches!(subject.origin, Origin::Registered { client: Some(ClientKind::Mongodb), .. });
+    if is_mongodbs && verifier.mechanism() == Mechanism::ScramSha1 {
+        // A document is named by something else than its user, such as its _id.
+        let user = secret.user().map_or(&*subject.name_bytes, str::as_bytes);
+        return Some(Target::Mongodb { verifier, user });
+    }
+    Some(Target::Scram(verifier))
 }
 
 /// A subject, and the candidates to try on its secret.
@@ -123,10 +132,7 @@ pub fn guess<C: AsRef<[u8]>, E>(
     let mut trials = Vec::with_capacity(guesses.len());
     let mut subjects = Vec::with_capacity(guesses.len());
     for ((number, guess), hash) in guesses.iter().enumerate().zip(&hashes) {
-        let secret = guess.subject.secret.as_ref().filter(|_| is_tried(guess.subject, policy));
-        let scram = secret.and_then(|secret| secret.verifier().map(Target::Scram));
-        let md5 = || secret.and_then(|_| hash.as_ref().map(Target::Md5));
-        if let Some(target) = scram.or_else(md5) {
+        if let Some(target) = target(guess.subject, policy, hash.as_ref()) {
             trials.push(Trial { target, candidates: guess.candidates });
             subjects.push(number);
         }

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::ClientKind;
 use super::hba::{HbaFile, HbaRule, MatchedRule};
 use crate::identify::{Kind, credential, identify_other};
+use scram_core::formats::mongodb_user;
 use scram_core::keys::Key;
 use scram_core::mechanism::Mechanism;
 use scram_core::verifier::{Parameters, ParseError, Verifier};
@@ -140,6 +141,7 @@ pub struct StoredSecret {
     served: Option<ParsedSecret>,
     text: Zeroizing<String>,
     flaw: Option<ParseError>,
+    user: Option<String>,
     verifier: Option<Verifier>,
     unread: Option<usize>,
 }
@@ -178,7 +180,8 @@ impl StoredSecret {
                 (kind, Some(flaw), verifier.or_else(|| credential(&text, kind)))
             }
         };
-        Self { kind, served, text, flaw, verifier, unread: None }
+        let user = (kind == Kind::Mongodb).then(|| mongodb_user(&text)).flatten();
+        Self { kind, served, text, flaw, user, verifier, unread: None }
     }
 
     /// A stored value of so many bytes that it was not read: no form of a secret is as long.
@@ -188,6 +191,7 @@ impl StoredSecret {
             served: None,
             text: Zeroizing::default(),
             flaw: None,
+            user: None,
             verifier: None,
             unread: Some(bytes),
         }
@@ -211,6 +215,11 @@ impl StoredSecret {
     /// Why it isn't a verifier in the strict form.
     pub(super) fn flaw(&self) -> Option<ParseError> {
         self.flaw
+    }
+
+    /// The name of its user, if the text holds it.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.user.as_deref()
     }
 
     /// The verifier as the server reads it; `None` if no key can be derived for it.

@@ -3,9 +3,11 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 
 use password_audit::{
-    self, CHECKS, CheckKind, Policy, ServerConfig, Severity, StoredSecret, Subject,
+    self, CHECKS, CheckKind, ClientKind, Guesses, Policy, ServerConfig, Severity, StoredSecret,
+    Subject,
 };
 use scram_core::keys::{HmacKey, Key};
 use scram_core::{Mechanism, Password};
@@ -88,6 +90,50 @@ fn names_in_another_encoding() {
         let subject = Subject { name_bytes: latin_1.to_vec(), ..role("\u{E9}lan", Some(secret)) };
         assert_eq!(found(&[subject], &ServerConfig::default()), ["password_is_name"]);
     }
+}
+
+/// Credentials of SCRAM-SHA-1 that MongoDB would make for `user` with `pencil`, in each form that a row can hold them
+/// in. Its name is that of the document, or else of the row.
+#[test]
+fn mongodbs_digests_are_tried() {
+    let credentials = r#"{"SCRAM-SHA-1": {"iterationCount": 10000, "salt": "O9rxC4kSwjMvCjP3iq4HNg==",
+        "storedKey": "i1Bvf345utyOqbNnnyIFRNNYQ6o=", "serverKey": "3S0CKuR0H93PxYClPHV6YkGNco8="}}"#;
+    let document = format!(r#"{{"_id": "db.user", "user": "user", "credentials": {credentials}}}"#);
+    let verifier = "SCRAM-SHA-1$10000:O9rxC4kSwjMvCjP3iq4HNg==$i1Bvf345utyOqbNnnyIFRNNYQ6o=:3S0CKuR0H93PxYClPHV6YkGNco8=";
+    let mongodb = Some(ClientKind::Mongodb);
+    let policy = Policy { max_iterations: 10_000, ..policy() };
+    for (subject, is_found) in [
+        (row("user", None, plain(credentials)), true),
+        (row("User", None, plain(credentials)), false),
+        (row("db.user", None, plain(&document)), true),
+        (row("user", mongodb, plain(verifier)), true),
+        (row("user", None, plain(verifier)), false),
+    ] {
+        let guesses = [Guesses { subject: &subject, candidates: &["pen", "pencil"] }];
+        let hits = password_audit::guess(&guesses, &policy, |search| -> Result<(), Infallible> {
+            search.work(|| ());
+            Ok(())
+        });
+        let expected = if is_found { vec![1] } else { Vec::new() };
+        assert_eq!(hits, Ok(vec![expected]), "{}", subject.name);
+    }
+}
+
+/// The name of a document's user suggests passwords, where the row is named otherwise.
+#[test]
+fn names_of_documents() {
+    let document = r#"{"_id": "db.user", "user": "user", "credentials": {"SCRAM-SHA-1": {"iterationCount": 4096,
+        "salt": "O9rxC4kSwjMvCjP3iq4HNg==", "storedKey": "i1Bvf345utyOqbNnnyIFRNNYQ6o=", "serverKey": "3S0CKuR0H93PxYClPHV6YkGNco8="}}}"#;
+    let tried = |subject: Subject| {
+        let candidates = password_audit::candidates_by_name(&subject, &policy());
+        ["db.user1", "user1", "USER"]
+            .map(|text| candidates.iter().any(|c| c.as_ref() == text.as_bytes()))
+    };
+    assert_eq!(tried(row("db.user", None, plain(document))), [true, true, true]);
+    assert_eq!(
+        tried(row("db.user", None, plain("md50123456789abcdef0123456789abcdef"))),
+        [true, false, false]
+    );
 }
 
 /// A failing `search` ends the run.

@@ -172,6 +172,11 @@ pub fn import(text: &str, mechanism: Option<Mechanism>) -> Result<Verifier, Impo
     verifiers.into_iter().rfind(wanted).ok_or(ImportError::Mechanism)
 }
 
+/// The name of the user that a whole document of MongoDB is about; `None` for another text.
+pub fn mongodb_user(text: &str) -> Option<String> {
+    mongodb::user(text)
+}
+
 /// Writes a verifier in the form of a system.
 ///
 /// # Errors

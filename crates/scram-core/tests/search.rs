@@ -59,6 +59,36 @@ fn every_place_of_every_count() {
     }
 }
 
+/// `mongo-sha1-u_ser` and `mongo-sha1-user` of `testdata/vectors.json`.
+#[test]
+fn mongodbs_digest_of_name_and_password() {
+    for (user, password, text) in [
+        (
+            "u:ser",
+            "p\u{E4}ss",
+            "SCRAM-SHA-1$10000:btrDxb03WzIuH3plODCQlg==$4zZLyUVKWvQOHLGUIYiZQRBy2bE=:HxnE6t+ToUM8EB5y3zgtUBB7quY=",
+        ),
+        (
+            "user",
+            "pencil",
+            "SCRAM-SHA-1$10000:O9rxC4kSwjMvCjP3iq4HNg==$i1Bvf345utyOqbNnnyIFRNNYQ6o=:3S0CKuR0H93PxYClPHV6YkGNco8=",
+        ),
+    ] {
+        let verifier: Verifier = text.parse().expect("a verifier");
+        let target =
+            |user: &'static str| Target::Mongodb { verifier: &verifier, user: user.as_bytes() };
+        for threads in [1, 2] {
+            assert_eq!(
+                found(target(user), &["", "pen", password, "paper"], threads),
+                Some(2),
+                "{user}"
+            );
+            assert_eq!(found(target("other"), &["", password], threads), None, "{user}");
+            assert_eq!(found(Target::Scram(&verifier), &["", password], threads), None, "{user}");
+        }
+    }
+}
+
 #[test]
 fn the_lowest_place_wins() {
     let verifier = verifier(Mechanism::ScramSha256, "pencil", 50);

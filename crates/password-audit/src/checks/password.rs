@@ -1,6 +1,6 @@
 //! Candidates that one subject's own data suggest.
 
-use crate::{Policy, Subject};
+use crate::{Policy, StoredSecret, Subject};
 
 pub(super) fn none(_: &Policy) -> Vec<Vec<u8>> {
     Vec::new()
@@ -18,8 +18,14 @@ pub(super) fn empty(_: &Subject, _: &Policy) -> Vec<Vec<u8>> {
 ///
 /// If the server's encoding is not UTF-8, ALTER ROLE hashed the name's bytes in that encoding, but
 /// most clients hash UTF-8. So both forms are candidates.
+///
+/// The user that a document is about can have another name than its row.
 pub(super) fn like_the_name(subject: &Subject, policy: &Policy) -> Vec<Vec<u8>> {
-    distinct(variations(&subject.name, &subject.name_bytes, policy.year))
+    let mut candidates = variations(&subject.name, &subject.name_bytes, policy.year);
+    if let Some(user) = subject.secret.as_ref().and_then(StoredSecret::user) {
+        candidates.extend(variations(user, user.as_bytes(), policy.year));
+    }
+    distinct(candidates)
 }
 
 /// The same with the names of the server's databases and of its host.

@@ -20,6 +20,15 @@ pub(super) fn read(text: &str) -> Option<Parts> {
     Some(sha_1.into_iter().chain(sha_256).collect())
 }
 
+/// The user's name, if the text is a whole document.
+pub(super) fn user(text: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        user: String,
+    }
+    serde_json::from_str::<Named>(text).ok().map(|named| named.user)
+}
+
 /// MongoDB insists on a salt of the hash's length less four bytes (`SCRAMSecrets::saltLength`).
 fn salt_len(mechanism: Mechanism) -> usize {
     mechanism.key_len() - 4

@@ -1,10 +1,12 @@
-//! PostgreSQL's MD5 secrets.
+//! PostgreSQL's MD5 secrets, and the MD5 digests that MongoDB makes of passwords.
 
 use std::fmt;
 
 use md5::{Digest, Md5};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
+
+use crate::saslprep::Password;
 
 /// A role's stored MD5 hash.
 #[derive(Clone)]
@@ -37,6 +39,22 @@ impl Md5Hash {
         let hash = Md5::new().chain_update(password).chain_update(&self.role).finalize();
         Zeroizing::new(<[u8; 16]>::from(hash)).ct_eq(&self.hash).into()
     }
+}
+
+/// What MongoDB derives the keys of SCRAM-SHA-1 from: the MD5 digest of `user:mongo:password`, in 32 lower-case
+/// hexadecimal digits.
+///
+/// Source: `createPasswordDigest` in MongoDB's `src/mongo/util/password_digest.cpp`.
+pub(super) fn mongodb_password(user: &[u8], password: &[u8]) -> Password {
+    let digest = Md5::new().chain_update(user).chain_update(b":mongo:").chain_update(password);
+    let digest = Zeroizing::new(<[u8; 16]>::from(digest.finalize()));
+    let mut digits = Zeroizing::new([0; 32]);
+    for (digit, half) in
+        digits.iter_mut().zip(digest.iter().flat_map(|byte| [byte >> 4, byte & 15]))
+    {
+        *digit = b"0123456789abcdef"[usize::from(half)];
+    }
+    Password::unprepared(&*digits)
 }
 
 /// Never prints the hash.

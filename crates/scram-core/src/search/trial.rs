@@ -11,6 +11,13 @@ use crate::verifier::Verifier;
 pub enum Target<'a> {
     /// `md5(password ‖ role)`. Candidates aren't prepared, as in the server.
     Md5(&'a Md5Hash),
+    /// A verifier of MongoDB's SCRAM-SHA-1, which hashes a digest of name and password in place of the password.
+    Mongodb {
+        /// Both keys must match.
+        verifier: &'a Verifier,
+        /// The user's name as MongoDB has it.
+        user: &'a [u8],
+    },
     /// A verifier: both keys must match. Candidates are prepared as the server does it.
     Scram(&'a Verifier),
 }
@@ -42,7 +49,7 @@ pub(super) struct Work {
     pub(super) md5: usize,
     /// Candidates for SCRAM-SHA-256, which are derived in lanes.
     pub(super) sha256: usize,
-    /// Candidates for the other mechanisms, which are derived one by one.
+    /// Candidates for the other mechanisms and for MongoDB's SCRAM-SHA-1, which are derived one by one.
     pub(super) others: usize,
     /// Iterations of all derivations together.
     pub(super) iterations: usize,
@@ -54,19 +61,22 @@ impl Work {
     pub(super) fn add<C>(&mut self, trial: &Trial<'_, C>) {
         let count = trial.candidates.len();
         self.candidates += count;
-        let Target::Scram(verifier) = trial.target else {
-            self.md5 += count;
-            return;
+        let (verifier, in_lanes) = match trial.target {
+            Target::Md5(_) => {
+                self.md5 += count;
+                return;
+            }
+            Target::Mongodb { verifier, .. } => (verifier, false),
+            Target::Scram(verifier) => (verifier, verifier.mechanism() == Mechanism::ScramSha256),
         };
         let iterations = usize::try_from(verifier.iterations().get()).unwrap_or(usize::MAX);
         let iterations = iterations.saturating_mul(count);
         self.iterations = self.iterations.saturating_add(iterations);
-        match verifier.mechanism() {
-            Mechanism::ScramSha256 => {
-                self.sha256 += count;
-                self.sha256_iterations = self.sha256_iterations.saturating_add(iterations);
-            }
-            Mechanism::ScramSha1 | Mechanism::ScramSha512 => self.others += count,
+        if in_lanes {
+            self.sha256 += count;
+            self.sha256_iterations = self.sha256_iterations.saturating_add(iterations);
+        } else {
+            self.others += count;
         }
     }
 }

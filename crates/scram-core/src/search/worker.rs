@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use sha256_lanes::{Batch, Pbkdf2};
 
+use super::md5::mongodb_password;
 use super::{Md5Hash, Search, Target};
 use crate::keys::{SaltedPassword, TICK_EVERY};
 use crate::mechanism::Mechanism;
@@ -81,6 +82,10 @@ impl<'s, 'a, C: AsRef<[u8]>, F: FnMut()> Worker<'s, 'a, C, F> {
         let candidate = trial.candidates[position - search.starts[number]].as_ref();
         match trial.target {
             Target::Md5(hash) => self.try_md5(position, hash, candidate),
+            Target::Mongodb { verifier, user } => {
+                self.go_on()?;
+                self.try_alone(position, verifier, &mongodb_password(user, candidate))?;
+            }
             Target::Scram(verifier) => {
                 // Preparing a very long candidate takes its time too.
                 self.go_on()?;
@@ -128,7 +133,7 @@ impl<'s, 'a, C: AsRef<[u8]>, F: FnMut()> Worker<'s, 'a, C, F> {
         while let Some((position, key)) = self.batch.pop() {
             let is_hit = match search.trials[search.trial_of(position)].target {
                 Target::Scram(verifier) => verifier.matches(&SaltedPassword::from_sha256(&key)),
-                Target::Md5(_) => false,
+                Target::Md5(_) | Target::Mongodb { .. } => false,
             };
             self.note(position, is_hit);
         }
