@@ -1,16 +1,16 @@
 #!/bin/bash
-# Cost by size: runs of the audit over roles and over rows of a source, a partitioned source, the pure functions in a
+# Cost by size: runs of the audit over roles and over rows of a source, comparisons of pg_hba.conf, a partitioned source, the pure functions in a
 # parallel plan, and a refresh of a fleet. Prints tables for docs/scale.md and judges nothing.
 # Needs `make install` and postgres_fdw; PG_CONFIG says which server, as make does.
 #
 #   SIZES    numbers of roles and rows (100 1000 10000 100000)
 #   SERVERS  how many servers of a fleet (200)
-#   PARTS    which tables (roles rows partitions parallel fleet)
+#   PARTS    which tables (roles hba rows partitions parallel fleet)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/server.sh
 
-readonly SIZES=${SIZES:-100 1000 10000 100000} SERVERS=${SERVERS:-200} PARTS=${PARTS:-roles rows partitions parallel fleet}
+readonly SIZES=${SIZES:-100 1000 10000 100000} SERVERS=${SERVERS:-200} PARTS=${PARTS:-roles hba rows partitions parallel fleet}
 readonly SECRET="'SCRAM-SHA-256\$4096:' || encode(substr(sha256((n || 's')::bytea), 1, 16), 'base64')
     || '\$' || encode(sha256((n || 'k')::bytea), 'base64') || ':' || encode(sha256((n || 'v')::bytea), 'base64')"
 
@@ -47,6 +47,37 @@ roles() {
         compared=$(seconds "SELECT count(*) FROM scram.compare_hba(E'local all all trust\\nhost all all 10.0.0.0/8 scram-sha-256')")
         findings=$(query "SELECT count(*) FROM scram.audit_finding")
         echo "| $size | $first | $second | $findings | $(($(stored) / 1024)) kB | ${now% *} | ${compared% *} |" | row
+    done
+    echo
+}
+
+# The file has rules for one role or for all, and for one database and network; in the proposed text every tenth has
+# changed, and half of these are for all roles.
+hba() {
+    echo "## Comparisons"
+    echo
+    echo "| rules | roles | databases | differences | \`compare_hba()\` | peak memory |"
+    echo "|---|---|---|---|---|---|"
+    local size rules roles databases text changed
+    for size in 50:100:5 500:2000:5 500:2000:50 500:10000:50 4999:2000:50; do
+        IFS=: read -r rules roles databases <<<"$size"
+        # Without CREATE ROLE and CREATE DATABASE, which take longer than the comparison.
+        sql "DELETE FROM pg_authid WHERE rolname LIKE 'bench\\_%'" "DELETE FROM pg_database WHERE datname LIKE 'bench\\_%'" \
+            "INSERT INTO pg_authid SELECT (jsonb_populate_record(a, jsonb_build_object(
+                 'oid', (1000000 + i)::text, 'rolname', n, 'rolsuper', false, 'rolpassword', $SECRET))).*
+             FROM pg_authid a, (SELECT i, 'bench_' || i AS n FROM generate_series(1, $roles) i) u
+             WHERE a.rolname = 'postgres'" \
+            "INSERT INTO pg_database SELECT (jsonb_populate_record(d, jsonb_build_object(
+                 'oid', (2000000 + i)::text, 'datname', 'bench_' || i))).*
+             FROM pg_database d, generate_series(1, $databases) i WHERE d.datname = 'postgres'"
+        text="SELECT E'local all all trust\\n' || string_agg(format(E'host bench_%s %s 10.%s.%s.0/24 %s\\n',
+                  1 + i % $databases, CASE WHEN i % 20 = 0 THEN 'all' ELSE 'bench_' || 1 + i % $roles END, i / 256, i % 256,
+                  CASE WHEN i % 10 = 0 THEN METHOD ELSE 'scram-sha-256' END), '' ORDER BY i) FROM generate_series(1, $rules) i"
+        query "${text/METHOD/\'scram-sha-256\'}" >"$dir/data/pg_hba.conf"
+        sql "SELECT pg_reload_conf()"
+        changed=$(query "SELECT count(*) FROM scram.compare_hba((${text/METHOD/\'md5\'}))")
+        echo "| $rules | $roles | $databases | $changed | $(seconds "SELECT count(*) FROM scram.compare_hba((${text/METHOD/\'md5\'}))" |
+            sed 's/ / s | /') MB |"
     done
     echo
 }
