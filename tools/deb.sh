@@ -37,7 +37,11 @@ extension() {
 }
 
 documentation() {
-    install -m 644 README.md docs/*.md "$doc"
+    # In the same places as in the sources, because the pages link to each other and to the examples.
+    install -m 644 README.md SECURITY.md "$doc"
+    install -D -m 644 -t "$doc/docs" docs/*.md
+    install -D -m 644 -t "$doc/docs/decisions" docs/decisions/*.md
+    find contrib -name target -prune -o -type f -exec install -D -m 644 {} "$doc/{}" \;
     {
         printf 'scram_ext %s\n\n' "$version"
         cat LICENSE
