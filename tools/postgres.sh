@@ -55,7 +55,8 @@ folder() {
         local name
         name=/var/tmp/scram_ext.$(pwd | sha256sum | cut -c1-16)
         [ -d "$name" ] || mkdir -m 755 "$name" || exit
-        [ -O "$name" ] || stop "$name belongs to another user."
+        # A link would lead to a folder of the user's own, which fetch empties.
+        [ -O "$name" ] && [ ! -L "$name" ] || stop "$name belongs to another user."
         echo "$name"
     else
         echo "$PWD/target/postgres"
