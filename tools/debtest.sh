@@ -38,7 +38,7 @@ bootstrap() {
     mkdir -p "$root"
     local mirror log=$root.log
     mirror=$({ cat /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null || true; } |
-        awk '$1 == "URIs:" { print $2; exit } $1 == "deb" { print ($2 ~ /^\[/ ? $3 : $2); exit }')
+        awk '$1 == "URIs:" { print $2; exit } $1 == "deb" { sub(/\[[^]]*\]/, ""); print $2; exit }')
     # A release that this debootstrap does not know is made like the newest one.
     debootstrap --variant=minbase "$release" "$root" "$mirror" "$(script)" >"$log" 2>&1 || { tail "$log" >&2; exit 1; }
     cp /etc/resolv.conf "$root/etc/"
