@@ -61,8 +61,10 @@ control() {
     local libraries
     mkdir -p target/deb/shlibs/debian
     printf 'Source: %s\n\nPackage: %s\nArchitecture: any\n' "$name" "$name" >target/deb/shlibs/debian/control
+    # Its warnings are shown only if it fails: they are about symbols that the server brings.
     libraries=$(cd target/deb/shlibs &&
-        dpkg-shlibdeps -O -e"../$name/usr/lib/postgresql/$PG/lib/scram_ext.so" 2>/dev/null | sed 's/^shlibs:Depends=//')
+        dpkg-shlibdeps -O -e"../$name/usr/lib/postgresql/$PG/lib/scram_ext.so" 2>log | sed 's/^shlibs:Depends=//') ||
+        { cat target/deb/shlibs/log >&2; exit 1; }
     rm -r target/deb/shlibs
     cat >"$root/DEBIAN/control" <<CONTROL
 Package: $name
