@@ -41,7 +41,7 @@ endif
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: advisories all baseline coexistence freeze ha upgradetest deb debtest dist disttest help demo test test-all install check installcheck order bench fuzz clean setup core pgtest clients clienttest expected
+.PHONY: advisories all uninstall baseline coexistence freeze ha upgradetest deb debtest dist disttest help demo test test-all install check installcheck order bench fuzz clean setup core pgtest clients clienttest expected
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,9 @@ test-all: ## every test with each of PostgreSQL 15 to 18, and a table at the end
 
 install: setup ## release build into this machine's PostgreSQL
 	@tools/install.sh
+
+uninstall: ## remove what install copied; first read docs/install.md
+	@tools/uninstall.sh
 
 check: setup ## format, lints, docs, core tests: no server needed
 	cargo fmt --all --check

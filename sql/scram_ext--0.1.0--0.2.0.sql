@@ -1,6 +1,10 @@
 -- Run by ALTER EXTENSION scram_ext UPDATE.
 \echo Use "ALTER EXTENSION scram_ext UPDATE TO '0.2.0'" to load this file. \quit
 
+-- Each step of a run locks this table before all others. So the update waits for the step in progress, and the next step waits
+-- for the update; otherwise each would wait for a table that the other one has locked.
+LOCK TABLE scram_internal.stored_run IN ACCESS EXCLUSIVE MODE;
+
 CREATE FUNCTION scram_internal.read_hba(hba text)
 RETURNS TABLE (place text, type text, database text[], user_name text[], address text, netmask text, auth_method text)
 STABLE

@@ -57,7 +57,7 @@ python() {
     echo "Installing psycopg, asyncpg, pg8000, pymongo, scramp and prometheus_client"
     rm -rf "$target/python"
     python3 -m venv "$target/python"
-    "$target/python/bin/pip" install --quiet --disable-pip-version-check -r "$clients/requirements.txt" </dev/null
+    "$target/python/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: -r "$clients/requirements.txt" </dev/null
     cp "$clients/requirements.txt" "$target/python.made"
 }
 
@@ -66,7 +66,8 @@ node() {
     rm -rf "$target/node"
     mkdir "$target/node"
     cp "$clients/package.json" "$target/node"
-    npm install --silent --no-audit --no-fund --prefix "$target/node" </dev/null
+    # No package needs a script of its own, and make may run as root.
+    npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$target/node" </dev/null
     cp "$clients/package.json" "$target/node.made"
 }
 

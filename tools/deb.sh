@@ -37,7 +37,11 @@ extension() {
 }
 
 documentation() {
-    install -m 644 README.md docs/*.md "$doc"
+    # In the same places as in the sources, because the pages link to each other and to the examples.
+    install -m 644 README.md SECURITY.md "$doc"
+    install -D -m 644 -t "$doc/docs" docs/*.md
+    install -D -m 644 -t "$doc/docs/decisions" docs/decisions/*.md
+    find contrib -name target -prune -o -type f -exec install -D -m 644 {} "$doc/{}" \;
     {
         printf 'scram_ext %s\n\n' "$version"
         cat LICENSE
@@ -57,8 +61,10 @@ control() {
     local libraries
     mkdir -p target/deb/shlibs/debian
     printf 'Source: %s\n\nPackage: %s\nArchitecture: any\n' "$name" "$name" >target/deb/shlibs/debian/control
+    # Its warnings are shown only if it fails: they are about symbols that the server brings.
     libraries=$(cd target/deb/shlibs &&
-        dpkg-shlibdeps -O -e"../$name/usr/lib/postgresql/$PG/lib/scram_ext.so" 2>/dev/null | sed 's/^shlibs:Depends=//')
+        dpkg-shlibdeps -O -e"../$name/usr/lib/postgresql/$PG/lib/scram_ext.so" 2>log | sed 's/^shlibs:Depends=//') ||
+        { cat target/deb/shlibs/log >&2; exit 1; }
     rm -r target/deb/shlibs
     cat >"$root/DEBIAN/control" <<CONTROL
 Package: $name

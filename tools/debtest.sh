@@ -8,7 +8,9 @@ cd "$(dirname "$0")/.."
 declare -rA releases=([15]=bookworm [17]=trixie [18]=forky)
 
 main() {
-    package=$(echo target/deb/postgresql-"$PG"-scram-ext_*.deb)
+    local version
+    version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+    package=$(echo target/deb/postgresql-"$PG"-scram-ext_"$version"-*.deb)
     command -v lintian >/dev/null || tools/packages.sh lintian
     # A warning is printed; an error fails.
     lintian --fail-on error "$package"
@@ -36,7 +38,7 @@ bootstrap() {
     mkdir -p "$root"
     local mirror log=$root.log
     mirror=$({ cat /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null || true; } |
-        awk '$1 == "URIs:" { print $2; exit } $1 == "deb" { print ($2 ~ /^\[/ ? $3 : $2); exit }')
+        awk '$1 == "URIs:" { print $2; exit } $1 == "deb" { sub(/\[[^]]*\]/, ""); print $2; exit }')
     # A release that this debootstrap does not know is made like the newest one.
     debootstrap --variant=minbase "$release" "$root" "$mirror" "$(script)" >"$log" 2>&1 || { tail "$log" >&2; exit 1; }
     cp /etc/resolv.conf "$root/etc/"
@@ -62,6 +64,9 @@ in_chroot() {
 inside() {
     local bin=/usr/lib/postgresql/$1/bin before after
     ! command -v cargo rustc || return 1
+    # What a test that failed has left in the chroot.
+    dpkg --purge "postgresql-$1-scram-ext" 2>/dev/null
+    rm -rf /tmp/data /tmp/log
     before=$(files)
     dpkg -i /package.deb
     as_postgres "$bin/initdb" -D /tmp/data --no-sync --auth=trust -E UTF8 >/dev/null

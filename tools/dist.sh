@@ -15,7 +15,10 @@ main() {
     mkdir -p "$folder"
     git archive HEAD | tar -x -C "$folder"
     mkdir "$folder/.cargo"
-    (cd "$folder" && cargo vendor --locked --versioned-dirs vendor >.cargo/config.toml 2>/dev/null)
+    # Cargo also prints each crate there.
+    (cd "$folder" && cargo vendor --locked --versioned-dirs vendor >.cargo/config.toml 2>../vendor.log) ||
+        { tail -n 20 target/dist/vendor.log >&2; exit 1; }
+    rm target/dist/vendor.log
     tools/prune_vendor.py "$folder"
     (cd target/dist && find "$name" -type f | LC_ALL=C sort | TZ=UTC zip -q -X -9 "$name.zip" -@)
     echo "target/dist/$name.zip: $(du -h "target/dist/$name.zip" | cut -f1)"

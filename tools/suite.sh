@@ -18,7 +18,11 @@ touch "$apt/status"
 { cat /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null || true; } | awk -v release="$release" '
     $1 == "URIs:" && !mirror { mirror = $2 }
     $1 == "Signed-By:" && !key { key = " [signed-by=" $2 "]" }
-    $1 == "deb" && !mirror { mirror = $2 ~ /^\[/ ? $3 : $2 }
+    $1 == "deb" && !mirror {
+        if (match($0, /signed-by=[^] ]+/)) key = " [" substr($0, RSTART, RLENGTH) "]"
+        sub(/\[[^]]*\]/, "")
+        mirror = $2
+    }
     END { print "deb" key, mirror, release, "main" }' >"$apt/sources.list"
 options=(-o "Dir::State::lists=$apt/lists" -o "Dir::State::status=$apt/status"
     -o "Dir::Cache::archives=$apt/archives" -o "Dir::Cache::pkgcache=" -o "Dir::Cache::srcpkgcache="

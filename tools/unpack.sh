@@ -20,8 +20,12 @@ program() {
     echo "Unpacking $2"
     mkdir -p "$3"
     cd "$3"
+    # Moved into place, because an interrupted call leaves a part of the program, and the package.
+    rm -f "$1"_*.deb
     download "$1"
-    dpkg-deb --fsys-tarfile "$1"_*.deb | tar -x --strip-components=3 "./usr/bin/$2"
+    dpkg-deb --fsys-tarfile "$1"_*.deb | tar -x --to-stdout "./usr/bin/$2" >"$2.new"
+    chmod 755 "$2.new"
+    mv "$2.new" "$2"
     rm "$1"_*.deb
 }
 

@@ -6,10 +6,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs};
+use std::{env, fs, thread};
 
 use postgres::Client;
-use scram_ext_client_tests::{Cluster, Raised, Run, cell, docs, rows};
+use scram_ext_client_tests::{Cluster, Raised, Run, cell, docs, rows, until};
 
 /// Members with all that a script can get wrong; [`MORE`] has what that query leaves out.
 const CATALOG: &str = include_str!("catalog.sql");
@@ -103,6 +103,33 @@ fn an_update_gives_a_fresh_installation_with_the_old_contents() {
         let back = format!("ALTER EXTENSION scram_ext UPDATE TO '{from}'");
         let raised = Raised::by(&mut client, &back);
         assert_eq!(raised.code, "22023", "{raised:?}");
+    }
+}
+
+/// A step and the update lock the same tables. The step is held where it has locked some of those that the update changes.
+#[test]
+fn an_update_waits_for_the_step_of_a_run() {
+    let current = current();
+    for from in released().into_iter().filter(|version| *version != current) {
+        let cluster = Cluster::start();
+        let mut client = cluster.client();
+        let create = format!("CREATE EXTENSION scram_ext VERSION '{from}'");
+        client.batch_execute(&create).expect("the old version");
+        client.batch_execute("BEGIN; LOCK scram_internal.source_slice").expect("a lock");
+        let mut waits_for = |waiting: &str| {
+            let locks = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+            until("a session waits", || (cell(&mut client, locks)? == waiting).then_some(()));
+        };
+        let mut auditor = cluster.client();
+        let run = thread::spawn(move || auditor.batch_execute("CALL scram.run_audit()"));
+        waits_for("1");
+        let mut admin = cluster.client();
+        let update = thread::spawn(move || admin.batch_execute("ALTER EXTENSION scram_ext UPDATE"));
+        waits_for("2");
+        client.batch_execute("ROLLBACK").expect("the lock is gone");
+        run.join().expect("the thread").expect("the run");
+        update.join().expect("the thread").expect("the update");
+        assert_eq!(Run::all(&mut client).pop().expect("a run").status, "done", "from {from}");
     }
 }
 
