@@ -92,10 +92,11 @@ coexistence: install ## with the other extensions that Debian has for this versi
 ha: install ## Patroni with three nodes and etcd: handshakes and audits across switch-overs (SWITCHOVERS=3: fewer than ten)
 	@tools/ha.sh
 
-upgradetest: ## pg_upgrade of a cluster with the extension, from 15 to 17 and from 16 to 18
+upgradetest: ## a cluster with the extension, by pg_upgrade from 15 to 17 and from 16 to 18, and by pg_dump from 15 to 18
 	@for version in 15 16 17 18; do $(MAKE) --no-print-directory install PG=$$version PG_CONFIG=$$(tools/postgres.sh pg_config $$version) || exit; done
-	@tools/upgradetest.sh 15 17
-	@tools/upgradetest.sh 16 18
+	@tools/upgradetest.sh pg_upgrade 15 17
+	@tools/upgradetest.sh pg_upgrade 16 18
+	@tools/upgradetest.sh pg_dump 15 18
 
 freeze: setup ## at a release: makes the SQL of this version a script that never changes again
 	@tools/freeze.sh

@@ -1,10 +1,11 @@
 #!/bin/bash
-# pg_upgrade of a cluster with the extension, from version to version, each with the extension installed:
+# A cluster with the extension goes from version to version, each with the extension installed. Called by make.
 #
-#   tools/upgradetest.sh 15 17
+#   tools/upgradetest.sh pg_upgrade 15 17
+#   tools/upgradetest.sh pg_dump 15 18      with pg_restore, and pg_dumpall for the roles
 #
 # A cluster of the first version gets runs, findings, an acceptance, a source, a password history and a rotation. After
-# each pg_upgrade all of it must be there, and the next run must find nothing new. Called by make.
+# each step all of it must be there, and the next run must find nothing new.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/server.sh
@@ -25,17 +26,18 @@ readonly kept=(
 main() {
     trap 'server_stop' EXIT
     trap 'exit 130' INT TERM
-    local version=$1
-    PG_CONFIG=$(tools/postgres.sh pg_config "$version")
+    readonly way=$1
+    local version
+    PG_CONFIG=$(tools/postgres.sh pg_config "$2")
     server_start scram_ext_upgrade
     seed
     local before after
     before=$(values)
-    shift
+    shift 2
     for version in "$@"; do
-        upgrade "$version"
+        move_to "$version"
         after=$(values)
-        diff <(echo "$before") <(echo "$after") || fail "pg_upgrade to $version has lost or changed something"
+        diff <(echo "$before") <(echo "$after") || fail "$way to $version has lost or changed something"
         query "CALL scram.run_audit()" >/dev/null
         # The digests depend on a secret of the old cluster: guesses begin again without an error.
         local run
@@ -43,10 +45,10 @@ main() {
         [ "$run" = 'done|0|t' ] || {
             query "SELECT source, subject, check_id, evidence FROM scram.audit_finding
                 WHERE first_run = (SELECT max(run_id) FROM scram.audit_run)" >&2
-            fail "the run after pg_upgrade to $version: $run"
+            fail "the run after $way to $version: $run"
         }
         [ "$(query "SELECT count(*) > 0 FROM scram.audit_finding WHERE status = 'accepted'")" = t ] || fail 'no acceptance'
-        echo "upgradetest: everything is kept after pg_upgrade to $version"
+        echo "upgradetest: everything is kept after $way to $version"
     done
 }
 
@@ -69,9 +71,10 @@ values() {
     for sql in "${kept[@]}"; do query "SET TimeZone = 'UTC'" "$sql"; done
 }
 
-# Stops the server and starts it again as one of this version.
-upgrade() {
+# Ends with a server of this version in place of the present one.
+move_to() {
     local old_bin=$bin new=$dir/new$1 options=(--locale=C.UTF-8)
+    [ "$way" = pg_upgrade ] || dump "$1"
     as_server "$bin/pg_ctl" -D "$dir/data" -m fast -w stop >/dev/null
     PG_CONFIG=$(tools/postgres.sh pg_config "$1")
     bin=$("$PG_CONFIG" --bindir)
@@ -79,14 +82,12 @@ upgrade() {
     [ "$1" -lt 18 ] || options+=(--no-data-checksums)
     as_server "$bin/initdb" -D "$new" -U postgres -E UTF8 "${options[@]}" --no-sync --auth-local=trust \
         --auth-host=scram-sha-256 >"$dir/initdb.log"
-    as_server mkdir "$dir/work$1"
-    (cd / && as_server bash -c 'cd "$1" && shift && exec "$@"' - "$dir/work$1" "$bin/pg_upgrade" -U postgres \
-        -b "$old_bin" -B "$bin" -d "$dir/data" -D "$new" --socketdir "$dir/work$1" >"$dir/pg_upgrade.log" 2>&1) || {
-        tail -n 20 "$dir/pg_upgrade.log" >&2
-        grep -h -B 2 -A 8 -e "ERROR: " -e "error: " "$new"/pg_upgrade_output.d/*/log/*.log >&2 || true
-        fail "pg_upgrade to $1"
-    }
-    # pg_upgrade leaves configuration files to the administrator.
+    if [ "$way" = pg_upgrade ]; then
+        # Roles with weak passwords come along all the same.
+        printf '%s\n' "shared_preload_libraries = 'scram_ext'" 'scram.guard = enforce' >>"$new/postgresql.conf"
+        upgrade "$1"
+    fi
+    # Both ways leave configuration files to the administrator.
     as_server cp "$dir/data/pg_hba.conf" "$new/pg_hba.conf"
     {
         echo "listen_addresses = '127.0.0.1'"
@@ -96,6 +97,30 @@ upgrade() {
     as_server rm -rf "$dir/data"
     as_server mv "$new" "$dir/data"
     as_server "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 60 -o "-p $port" start >"$dir/pg_ctl.log" || { cat "$dir/log" >&2; fail start; }
+    [ "$way" = pg_upgrade ] || restore
+}
+
+upgrade() {
+    as_server mkdir "$dir/work$1"
+    (cd / && as_server bash -c 'cd "$1" && shift && exec "$@"' - "$dir/work$1" "$bin/pg_upgrade" -U postgres \
+        -b "$old_bin" -B "$bin" -d "$dir/data" -D "$new" --socketdir "$dir/work$1" >"$dir/pg_upgrade.log" 2>&1) || {
+        tail -n 20 "$dir/pg_upgrade.log" >&2
+        grep -h -B 2 -A 8 -e "ERROR: " -e "error: " "$new"/pg_upgrade_output.d/*/log/*.log >&2 || true
+        fail "pg_upgrade to $1"
+    }
+}
+
+# By the programs of the new version, as PostgreSQL's documentation advises.
+dump() {
+    local new_bin
+    new_bin=$("$(tools/postgres.sh pg_config "$1")" --bindir)
+    "$new_bin/pg_dumpall" -h "$dir" -p "$port" -U postgres --globals-only | grep -v '^CREATE ROLE postgres;$' >"$dir/globals.sql"
+    "$new_bin/pg_dump" -h "$dir" -p "$port" -U postgres -Fc -f "$dir/postgres.dump" postgres
+}
+
+restore() {
+    psql -f "$dir/globals.sql" >/dev/null
+    "$bin/pg_restore" -h "$dir" -p "$port" -U postgres -d postgres --exit-on-error "$dir/postgres.dump"
 }
 
 fail() {

@@ -1,7 +1,7 @@
 //! The server's values of settings. A session, role, database or function can have a value of its own; then the
 //! configuration files have the server's.
 
-use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::pg_sys::{self, panic::ErrorReport};
 
 use super::query::query;
 
@@ -25,4 +25,10 @@ WHERE s.name = ANY ($1)";
 pub(crate) fn load(names: &[&str]) -> Result<Vec<(String, String)>, ErrorReport> {
     let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<String>>();
     query(SETTINGS, &[names.into()], |row| Ok((row.text("name")?, row.text("setting")?)))
+}
+
+/// Whether `pg_upgrade` has started this server, with `-b`: then no other client is connected.
+pub(crate) fn is_binary_upgrade() -> bool {
+    // SAFETY: the postmaster has set it before it started this process, and nothing changes it.
+    unsafe { pg_sys::IsBinaryUpgrade }
 }
