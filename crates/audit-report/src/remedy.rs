@@ -242,7 +242,9 @@ fn guard(evidence: &str) -> Vec<String> {
             lines.push("LOAD 'scram_ext';".to_owned());
             lines.push("ALTER SYSTEM SET scram.guard = 'warn';".to_owned());
         } else if let Some(list) = part.strip_prefix("session_preload_libraries is ") {
-            let names = library_names(list).into_iter().filter(|name| name != "empty");
+            // A list with an empty name keeps every session out.
+            let names = library_names(list).into_iter();
+            let names = names.filter(|name| !name.is_empty() && name != "empty");
             let names = names.chain(["scram_ext".to_owned()]).map(|name| literal(&name));
             let names: Vec<String> = names.collect();
             lines.push(format!(
