@@ -61,6 +61,7 @@ fn roles_that_get_there_by_set_role_are_found() {
             "CREATE ROLE readers; GRANT SELECT ON pg_authid TO readers;
              CREATE ROLE inherits IN ROLE readers;
              CREATE ROLE sets NOINHERIT IN ROLE readers;
+             CREATE ROLE doubly IN ROLE readers; GRANT SELECT (rolpassword) ON pg_authid TO doubly;
              CREATE ROLE admin NOINHERIT IN ROLE postgres;
              CREATE ROLE neither NOINHERIT;
              CREATE ROLE others; GRANT SELECT (rolname) ON pg_authid TO others; CREATE ROLE member NOINHERIT IN ROLE others",
@@ -78,7 +79,8 @@ fn roles_that_get_there_by_set_role_are_found() {
                  WHERE check_id = 'hash_readable' AND source = 'role' ORDER BY 1";
     let expected = [
         ["admin", "SET ROLE postgres"],
-        ["inherits", "SELECT on pg_authid"],
+        ["doubly", "SELECT on pg_authid"],
+        ["inherits", "SELECT on pg_authid through readers"],
         ["readers", "SELECT on pg_authid"],
         ["sets", "SET ROLE readers"],
     ];

@@ -30,16 +30,24 @@ use crate::pg::text::ServerText;
 /// that is asked about, the server collects its memberships, which takes 50 µs.
 const ROLES: &str = r"
 WITH grantee AS MATERIALIZED (
-    SELECT unnest(array_agg(g.grantee) || c.relowner) AS role
+    SELECT c.oid::regclass AS relation, unnest(array_agg(g.grantee) || c.relowner) AS role
     FROM pg_class c
     LEFT JOIN LATERAL (
-        SELECT x.grantee FROM aclexplode(c.relacl) x
+        SELECT x.grantee FROM aclexplode(c.relacl) x WHERE x.privilege_type = 'SELECT'
         UNION ALL
-        SELECT x.grantee FROM pg_attribute t CROSS JOIN aclexplode(t.attacl) x WHERE t.attrelid = c.oid
+        SELECT x.grantee
+        FROM pg_attribute t
+        CROSS JOIN aclexplode(t.attacl) x
+        WHERE t.attrelid = c.oid AND x.privilege_type = 'SELECT'
+            AND (t.attname IN ('rolpassword', 'passwd') OR c.relnamespace <> 'pg_catalog'::regnamespace)
     ) g ON true
     WHERE c.oid IN ('pg_authid'::regclass, 'pg_shadow'::regclass, 'scram_internal.password_history'::regclass,
                     'scram_internal.stored_secret'::regclass)
     GROUP BY c.oid, c.relowner
+), way AS MATERIALIZED (
+    SELECT 'SELECT on ' || g.relation AS access, g.role FROM grantee g WHERE g.role IS NOT NULL
+    UNION ALL
+    SELECT 'member of pg_read_all_data', t.member FROM pg_auth_members t WHERE t.roleid = 'pg_read_all_data'::regrole
 ), reader AS MATERIALIZED (
     SELECT o.oid, o.rolname
     FROM pg_authid o
@@ -69,25 +77,15 @@ SELECT a.rolname::text AS name,
         LEFT JOIN pg_database d ON d.oid = s.setdatabase
         WHERE s.setrole = a.oid
           AND lower(split_part(c, '=', 1)) IN ('password_encryption', 'scram_iterations')) AS overrides,
-       CASE WHEN a.rolsuper OR a.oid < 16384
-                OR NOT m.is_member AND a.oid NOT IN (SELECT g.role FROM grantee g WHERE g.role IS NOT NULL)
-                    AND NOT EXISTS (SELECT FROM grantee g WHERE g.role = 0)
-            THEN NULL
-            WHEN pg_has_role(a.oid, 'pg_read_all_data', 'MEMBER') THEN 'member of pg_read_all_data'
-            WHEN has_column_privilege(a.oid, 'pg_authid', 'rolpassword', 'SELECT')
-            THEN 'SELECT on pg_authid'
-            WHEN has_column_privilege(a.oid, 'pg_shadow', 'passwd', 'SELECT')
-            THEN 'SELECT on pg_shadow'
-            WHEN has_any_column_privilege(a.oid, 'scram_internal.password_history'::regclass, 'SELECT')
-            THEN 'SELECT on scram_internal.password_history'
-            WHEN has_any_column_privilege(a.oid, 'scram_internal.stored_secret'::regclass, 'SELECT')
-            THEN 'SELECT on scram_internal.stored_secret'
-            -- A role without INHERIT gets there by SET ROLE. From 16 on a membership can forbid that.
-            ELSE (SELECT format('SET ROLE %I', min(o.rolname))
-                  FROM reader o
-                  WHERE pg_has_role(a.oid, o.oid, CASE WHEN current_setting('server_version_num')::integer < 160000
-                                                       THEN 'MEMBER' ELSE 'SET' END)
-                  HAVING count(*) > 0)
+       -- Where another role has the right, or PUBLIC, a REVOKE from this one would change nothing.
+       access.found || CASE WHEN EXISTS (SELECT FROM way w WHERE w.access = access.found AND w.role = a.oid) THEN ''
+           ELSE coalesce((SELECT ' through ' || min(CASE WHEN w.role = 0 THEN 'PUBLIC' ELSE quote_ident(g.rolname) END)
+                          FROM way w
+                          LEFT JOIN pg_authid g ON g.oid = w.role
+                          WHERE w.access = access.found
+                              AND CASE WHEN w.role = 0 THEN true
+                                       WHEN access.found LIKE 'member of%' THEN pg_has_role(a.oid, w.role, 'MEMBER')
+                                       ELSE pg_has_role(a.oid, w.role, 'USAGE') END), '')
        END AS hash_access,
        a.oid,
        s.digest,
@@ -115,6 +113,29 @@ CROSS JOIN LATERAL (
     SELECT a.oid IN (SELECT t.member FROM pg_auth_members t)
         OR a.oid = (SELECT d.datdba FROM pg_database d WHERE d.datname = current_database()) AS is_member
 ) m
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN a.rolsuper OR a.oid < 16384
+                OR NOT m.is_member AND a.oid NOT IN (SELECT g.role FROM grantee g WHERE g.role IS NOT NULL)
+                    AND NOT EXISTS (SELECT FROM grantee g WHERE g.role = 0)
+            THEN NULL
+            WHEN pg_has_role(a.oid, 'pg_read_all_data', 'MEMBER') THEN 'member of pg_read_all_data'
+            WHEN has_column_privilege(a.oid, 'pg_authid', 'rolpassword', 'SELECT')
+            THEN 'SELECT on pg_authid'
+            WHEN has_column_privilege(a.oid, 'pg_shadow', 'passwd', 'SELECT')
+            THEN 'SELECT on pg_shadow'
+            WHEN has_any_column_privilege(a.oid, 'scram_internal.password_history'::regclass, 'SELECT')
+            THEN 'SELECT on scram_internal.password_history'
+            WHEN has_any_column_privilege(a.oid, 'scram_internal.stored_secret'::regclass, 'SELECT')
+            THEN 'SELECT on scram_internal.stored_secret'
+            -- A role without INHERIT gets there by SET ROLE. From 16 on a membership can forbid that.
+            ELSE (SELECT format('SET ROLE %I', min(o.rolname))
+                  FROM reader o
+                  WHERE pg_has_role(a.oid, o.oid, CASE WHEN current_setting('server_version_num')::integer < 160000
+                                                       THEN 'MEMBER' ELSE 'SET' END)
+                  HAVING count(*) > 0)
+       END AS found
+    OFFSET 0 -- Otherwise the planner would copy the expression to each place that uses it.
+) access
 LEFT JOIN scram_internal.role_secret s ON s.role = a.oid
 WHERE $1 IS NULL OR s.digest = ANY ($1)
 ORDER BY a.rolname";
