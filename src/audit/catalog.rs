@@ -4,7 +4,7 @@
 //! secret, and none is passed as a parameter: statement loggers write both down.
 
 use password_audit::{
-    FirstSeen, HashFunction, Origin, Policy, RoleFacts, ServerConfig, Subject, ValidUntil,
+    FirstSeen, HashPath, Origin, Policy, RoleFacts, ServerConfig, Subject, ValidUntil,
     secret_digest,
 };
 use pgrx::pg_sys::panic::ErrorReport;
@@ -177,11 +177,14 @@ WHERE s.setrole = 0
 GROUP BY d.datname
 ORDER BY d.datname NULLS FIRST";
 
-/// Functions of this database that look like they return stored hashes: their owner can read them, and the
-/// body names both the catalog and the column, or all columns. `readers` are the roles that may call the
-/// function and could not read the hashes themselves. A function of an extension is left out.
-const HASH_FUNCTIONS: &str = r"
-SELECT format('function %I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) AS function,
+/// Functions and views of this database that look like they return stored hashes: their owner can read them, and
+/// the body names both the catalog and the column, or all columns. `readers` are the roles that may use them and
+/// could not read the hashes themselves. Those of an extension are left out.
+///
+/// The text of a view is made only where its rule has one of the catalogs, because the server locks all relations
+/// of a view for that. A column that is only compared with NULL is not returned.
+const HASH_PATHS: &str = r"
+SELECT format('function %I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) AS name,
        o.rolname::text AS owner,
        has_function_privilege('public', p.oid, 'EXECUTE')
            AND has_schema_privilege('public', n.oid, 'USAGE') AS is_public,
@@ -204,6 +207,32 @@ WHERE p.prosecdef AND p.oid >= 16384
         OR has_column_privilege(o.oid, 'pg_shadow', 'passwd', 'SELECT'))
     AND NOT EXISTS (SELECT FROM pg_depend d
                     WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+UNION ALL
+SELECT format('%s %I.%I', CASE c.relkind WHEN 'v' THEN 'view' ELSE 'materialized view' END, n.nspname, c.relname),
+       o.rolname::text,
+       has_any_column_privilege('public', c.oid, 'SELECT') AND has_schema_privilege('public', n.oid, 'USAGE'),
+       ARRAY(SELECT r.rolname::text
+             FROM pg_authid r
+             WHERE r.oid >= 16384 AND NOT r.rolsuper AND r.oid <> c.relowner
+                 AND has_any_column_privilege(r.oid, c.oid, 'SELECT') AND has_schema_privilege(r.oid, n.oid, 'USAGE')
+                 AND NOT has_column_privilege(r.oid, 'pg_authid', 'rolpassword', 'SELECT')
+                 AND NOT has_column_privilege(r.oid, 'pg_shadow', 'passwd', 'SELECT')
+             ORDER BY r.rolname)
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_authid o ON o.oid = c.relowner
+WHERE c.relkind IN ('v', 'm') AND c.oid >= 16384
+    AND CASE WHEN EXISTS (SELECT FROM pg_rewrite w
+                          WHERE w.ev_class = c.oid
+                              AND w.ev_action::text ~ format(':relid (%s|%s) ', 'pg_authid'::regclass::oid,
+                                                             'pg_shadow'::regclass::oid))
+             THEN pg_get_viewdef(c.oid) ~* '\m(rolpassword|passwd)\M(?! IS (NOT )?NULL)|\.\*' END
+    AND NOT EXISTS (SELECT FROM pg_options_to_table(c.reloptions) x
+                    WHERE x.option_name = 'security_invoker' AND x.option_value::boolean)
+    AND (o.rolsuper OR has_column_privilege(o.oid, 'pg_authid', 'rolpassword', 'SELECT')
+        OR has_column_privilege(o.oid, 'pg_shadow', 'passwd', 'SELECT'))
+    AND NOT EXISTS (SELECT FROM pg_depend d
+                    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 ORDER BY 1";
 
 /// The current year.
@@ -263,9 +292,9 @@ fn config() -> Result<ServerConfig, ErrorReport> {
     let (hba_file, hba) = hba::load()?;
     Ok(ServerConfig {
         overrides: query(OVERRIDES, &[], |row| Ok((row.text("owner")?, row.text("setting")?)))?,
-        hash_functions: query(HASH_FUNCTIONS, &[], |row| {
-            Ok(HashFunction {
-                name: row.text("function")?,
+        hash_paths: query(HASH_PATHS, &[], |row| {
+            Ok(HashPath {
+                name: row.text("name")?,
                 owner: row.text("owner")?,
                 is_public: row.value("is_public")?,
                 readers: row.optional_texts("readers")?.unwrap_or_default(),

@@ -132,6 +132,12 @@ fn server(report: &Report, id: &str, finding: &Finding, width: usize) -> Vec<Str
             .map(|function| format!("REVOKE EXECUTE ON ROUTINE {function} FROM PUBLIC;"))
             .into_iter()
             .collect(),
+        "hash_readable" if finding.evidence.ends_with("and PUBLIC may read it") => subject
+            .strip_prefix("view ")
+            .or_else(|| subject.strip_prefix("materialized view "))
+            .map(|view| format!("REVOKE SELECT ON {view} FROM PUBLIC;"))
+            .into_iter()
+            .collect(),
         "hba_not_loaded" => vec!["SELECT pg_reload_conf();".to_owned()],
         "hba_trust" | "hba_password" | "hba_md5" => {
             rule(finding, id.trim_start_matches("hba_"), width)

@@ -217,6 +217,13 @@ fn commands_have_the_real_name() {
             "REVOKE EXECUTE ON ROUTINE public.look(u text) FROM PUBLIC;",
         ),
         (
+            "hash_readable",
+            "server",
+            "view public.\"My View\"",
+            "view public.\"My View\" looks like it returns stored hashes with the rights of \"postgres\", and PUBLIC may read it",
+            "REVOKE SELECT ON public.\"My View\" FROM PUBLIC;",
+        ),
+        (
             "password_encryption_md5",
             "server",
             "password_encryption",
