@@ -40,6 +40,8 @@ CREATE ROLE broken LOGIN;
 UPDATE pg_authid SET rolpassword = 'SCRAM-SHA-256$4096:broken' WHERE rolname = 'broken';
 CREATE ROLE preloads LOGIN PASSWORD 'Xq8-secret-9';
 ALTER ROLE preloads SET session_preload_libraries = 'no_such_library';
+CREATE ROLE preloads_empty LOGIN PASSWORD 'Xq8-secret-9';
+ALTER ROLE preloads_empty SET session_preload_libraries = '';
 CREATE ROLE preloads_local LOGIN PASSWORD 'Xq8-secret-9';
 ALTER ROLE preloads_local SET local_preload_libraries = 'no_such_library';
 CREATE ROLE preloads_path LOGIN PASSWORD 'Xq8-secret-9';
@@ -72,6 +74,7 @@ const NAMES: &[&str] = &[
     "lax",
     "broken",
     "preloads",
+    "preloads_empty",
     "preloads_local",
     "preloads_path",
     "becomes",

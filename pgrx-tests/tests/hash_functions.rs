@@ -1,4 +1,5 @@
-//! Ways to stored hashes: grants, memberships, and SECURITY DEFINER functions, as poolers use them for `auth_query`.
+//! Ways to stored hashes: grants, memberships, and SECURITY DEFINER functions and views, as poolers use them for
+//! `auth_query`.
 
 use scram_ext_client_tests::{Cluster, Feature, rows, text};
 
@@ -51,6 +52,47 @@ fn functions_that_return_hashes_are_found() {
     assert_eq!(rows(&mut client, found), expected);
 }
 
+#[test]
+fn views_that_return_hashes_are_found() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    client
+        .batch_execute(
+            r#"CREATE ROLE pooler LOGIN;
+               CREATE ROLE reader LOGIN;
+               GRANT SELECT ON pg_shadow TO reader;
+               CREATE VIEW login AS SELECT usename, passwd AS secret FROM pg_shadow;
+               CREATE VIEW "Whole row" AS SELECT a FROM pg_authid a;
+               CREATE MATERIALIZED VIEW copied AS SELECT rolname, rolpassword FROM pg_authid;
+               GRANT SELECT ON login TO pooler, reader;
+               GRANT SELECT (a) ON "Whole row" TO PUBLIC;
+               GRANT SELECT ON copied TO pooler;
+               -- Harmless: for no other role, without hashes, as the caller, by a role that cannot read them.
+               CREATE VIEW closed AS SELECT passwd FROM pg_shadow;
+               CREATE VIEW has_password AS SELECT rolname, rolpassword IS NOT NULL AS yes FROM pg_authid;
+               CREATE VIEW names AS SELECT usename FROM pg_shadow;
+               CREATE VIEW masked AS SELECT rolpassword FROM pg_roles;
+               CREATE VIEW as_caller WITH (security_invoker) AS SELECT passwd FROM pg_shadow;
+               CREATE VIEW powerless AS SELECT passwd FROM pg_shadow;
+               ALTER VIEW powerless OWNER TO pooler;
+               GRANT SELECT ON has_password, names, masked, as_caller, powerless TO PUBLIC"#,
+        )
+        .expect("views");
+    let looks = "looks like it returns stored hashes with the rights of \"postgres\", and";
+    let expected = [
+        ["materialized view public.copied", "notice", "\"pooler\" may read it"],
+        ["view public.\"Whole row\"", "warning", "PUBLIC may read it"],
+        ["view public.login", "notice", "\"pooler\" may read it"],
+    ]
+    .map(|[view, severity, readers]| {
+        let evidence = format!("{view} {looks} {readers}");
+        [view, severity, &evidence].map(|text| Some(text.to_owned())).to_vec()
+    });
+    let found = "SELECT subject, severity, evidence FROM scram.audit()
+                 WHERE source = 'server' AND check_id = 'hash_readable' ORDER BY subject COLLATE \"C\"";
+    assert_eq!(rows(&mut client, found), expected);
+}
+
 /// Each role that is found can read the hashes, perhaps after SET ROLE; the others cannot.
 #[test]
 fn roles_that_get_there_by_set_role_are_found() {
@@ -61,6 +103,7 @@ fn roles_that_get_there_by_set_role_are_found() {
             "CREATE ROLE readers; GRANT SELECT ON pg_authid TO readers;
              CREATE ROLE inherits IN ROLE readers;
              CREATE ROLE sets NOINHERIT IN ROLE readers;
+             CREATE ROLE doubly IN ROLE readers; GRANT SELECT (rolpassword) ON pg_authid TO doubly;
              CREATE ROLE admin NOINHERIT IN ROLE postgres;
              CREATE ROLE neither NOINHERIT;
              CREATE ROLE others; GRANT SELECT (rolname) ON pg_authid TO others; CREATE ROLE member NOINHERIT IN ROLE others",
@@ -78,7 +121,8 @@ fn roles_that_get_there_by_set_role_are_found() {
                  WHERE check_id = 'hash_readable' AND source = 'role' ORDER BY 1";
     let expected = [
         ["admin", "SET ROLE postgres"],
-        ["inherits", "SELECT on pg_authid"],
+        ["doubly", "SELECT on pg_authid"],
+        ["inherits", "SELECT on pg_authid through readers"],
         ["readers", "SELECT on pg_authid"],
         ["sets", "SET ROLE readers"],
     ];

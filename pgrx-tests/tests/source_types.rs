@@ -69,6 +69,24 @@ fn subjects_of_every_type_of_the_server_are_shown() {
     }
 }
 
+/// A document that is JSON's null holds no password; the text `null` in quotes is one.
+#[test]
+fn a_null_of_json_is_no_secret() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    for type_name in ["json", "jsonb"] {
+        client
+            .batch_execute(&format!(
+                "CREATE TABLE t_{type_name} (who text, secret {type_name});
+                 INSERT INTO t_{type_name} VALUES ('none', ' null '), ('word', '\"null\"');
+                 SELECT scram.add_audit_source('{type_name}', 't_{type_name}', 'who', 'secret')"
+            ))
+            .expect("a source");
+        let found = format!("SELECT subject FROM scram.audit() WHERE source = '{type_name}'");
+        assert_eq!(cell(&mut client, &found).as_deref(), Some("word"), "{type_name}");
+    }
+}
+
 /// `{}` is a verifier of the password `pencil`.
 const SECRETS: &[(&str, &str)] = &[
     ("text", "{}"),

@@ -4,7 +4,7 @@
 //! secret, and none is passed as a parameter: statement loggers write both down.
 
 use password_audit::{
-    FirstSeen, HashFunction, Origin, Policy, RoleFacts, ServerConfig, Subject, ValidUntil,
+    FirstSeen, HashPath, Origin, Policy, RoleFacts, ServerConfig, Subject, ValidUntil,
     secret_digest,
 };
 use pgrx::pg_sys::panic::ErrorReport;
@@ -30,16 +30,24 @@ use crate::pg::text::ServerText;
 /// that is asked about, the server collects its memberships, which takes 50 µs.
 const ROLES: &str = r"
 WITH grantee AS MATERIALIZED (
-    SELECT unnest(array_agg(g.grantee) || c.relowner) AS role
+    SELECT c.oid::regclass AS relation, unnest(array_agg(g.grantee) || c.relowner) AS role
     FROM pg_class c
     LEFT JOIN LATERAL (
-        SELECT x.grantee FROM aclexplode(c.relacl) x
+        SELECT x.grantee FROM aclexplode(c.relacl) x WHERE x.privilege_type = 'SELECT'
         UNION ALL
-        SELECT x.grantee FROM pg_attribute t CROSS JOIN aclexplode(t.attacl) x WHERE t.attrelid = c.oid
+        SELECT x.grantee
+        FROM pg_attribute t
+        CROSS JOIN aclexplode(t.attacl) x
+        WHERE t.attrelid = c.oid AND x.privilege_type = 'SELECT'
+            AND (t.attname IN ('rolpassword', 'passwd') OR c.relnamespace <> 'pg_catalog'::regnamespace)
     ) g ON true
     WHERE c.oid IN ('pg_authid'::regclass, 'pg_shadow'::regclass, 'scram_internal.password_history'::regclass,
                     'scram_internal.stored_secret'::regclass)
     GROUP BY c.oid, c.relowner
+), way AS MATERIALIZED (
+    SELECT 'SELECT on ' || g.relation AS access, g.role FROM grantee g WHERE g.role IS NOT NULL
+    UNION ALL
+    SELECT 'member of pg_read_all_data', t.member FROM pg_auth_members t WHERE t.roleid = 'pg_read_all_data'::regrole
 ), reader AS MATERIALIZED (
     SELECT o.oid, o.rolname
     FROM pg_authid o
@@ -69,25 +77,15 @@ SELECT a.rolname::text AS name,
         LEFT JOIN pg_database d ON d.oid = s.setdatabase
         WHERE s.setrole = a.oid
           AND lower(split_part(c, '=', 1)) IN ('password_encryption', 'scram_iterations')) AS overrides,
-       CASE WHEN a.rolsuper OR a.oid < 16384
-                OR NOT m.is_member AND a.oid NOT IN (SELECT g.role FROM grantee g WHERE g.role IS NOT NULL)
-                    AND NOT EXISTS (SELECT FROM grantee g WHERE g.role = 0)
-            THEN NULL
-            WHEN pg_has_role(a.oid, 'pg_read_all_data', 'MEMBER') THEN 'member of pg_read_all_data'
-            WHEN has_column_privilege(a.oid, 'pg_authid', 'rolpassword', 'SELECT')
-            THEN 'SELECT on pg_authid'
-            WHEN has_column_privilege(a.oid, 'pg_shadow', 'passwd', 'SELECT')
-            THEN 'SELECT on pg_shadow'
-            WHEN has_any_column_privilege(a.oid, 'scram_internal.password_history'::regclass, 'SELECT')
-            THEN 'SELECT on scram_internal.password_history'
-            WHEN has_any_column_privilege(a.oid, 'scram_internal.stored_secret'::regclass, 'SELECT')
-            THEN 'SELECT on scram_internal.stored_secret'
-            -- A role without INHERIT gets there by SET ROLE. From 16 on a membership can forbid that.
-            ELSE (SELECT format('SET ROLE %I', min(o.rolname))
-                  FROM reader o
-                  WHERE pg_has_role(a.oid, o.oid, CASE WHEN current_setting('server_version_num')::integer < 160000
-                                                       THEN 'MEMBER' ELSE 'SET' END)
-                  HAVING count(*) > 0)
+       -- Where another role has the right, or PUBLIC, a REVOKE from this one would change nothing.
+       access.found || CASE WHEN EXISTS (SELECT FROM way w WHERE w.access = access.found AND w.role = a.oid) THEN ''
+           ELSE coalesce((SELECT ' through ' || min(CASE WHEN w.role = 0 THEN 'PUBLIC' ELSE quote_ident(g.rolname) END)
+                          FROM way w
+                          LEFT JOIN pg_authid g ON g.oid = w.role
+                          WHERE w.access = access.found
+                              AND CASE WHEN w.role = 0 THEN true
+                                       WHEN access.found LIKE 'member of%' THEN pg_has_role(a.oid, w.role, 'MEMBER')
+                                       ELSE pg_has_role(a.oid, w.role, 'USAGE') END), '')
        END AS hash_access,
        a.oid,
        s.digest,
@@ -115,6 +113,29 @@ CROSS JOIN LATERAL (
     SELECT a.oid IN (SELECT t.member FROM pg_auth_members t)
         OR a.oid = (SELECT d.datdba FROM pg_database d WHERE d.datname = current_database()) AS is_member
 ) m
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN a.rolsuper OR a.oid < 16384
+                OR NOT m.is_member AND a.oid NOT IN (SELECT g.role FROM grantee g WHERE g.role IS NOT NULL)
+                    AND NOT EXISTS (SELECT FROM grantee g WHERE g.role = 0)
+            THEN NULL
+            WHEN pg_has_role(a.oid, 'pg_read_all_data', 'MEMBER') THEN 'member of pg_read_all_data'
+            WHEN has_column_privilege(a.oid, 'pg_authid', 'rolpassword', 'SELECT')
+            THEN 'SELECT on pg_authid'
+            WHEN has_column_privilege(a.oid, 'pg_shadow', 'passwd', 'SELECT')
+            THEN 'SELECT on pg_shadow'
+            WHEN has_any_column_privilege(a.oid, 'scram_internal.password_history'::regclass, 'SELECT')
+            THEN 'SELECT on scram_internal.password_history'
+            WHEN has_any_column_privilege(a.oid, 'scram_internal.stored_secret'::regclass, 'SELECT')
+            THEN 'SELECT on scram_internal.stored_secret'
+            -- A role without INHERIT gets there by SET ROLE. From 16 on a membership can forbid that.
+            ELSE (SELECT format('SET ROLE %I', min(o.rolname))
+                  FROM reader o
+                  WHERE pg_has_role(a.oid, o.oid, CASE WHEN current_setting('server_version_num')::integer < 160000
+                                                       THEN 'MEMBER' ELSE 'SET' END)
+                  HAVING count(*) > 0)
+       END AS found
+    OFFSET 0 -- Otherwise the planner would copy the expression to each place that uses it.
+) access
 LEFT JOIN scram_internal.role_secret s ON s.role = a.oid
 WHERE $1 IS NULL OR s.digest = ANY ($1)
 ORDER BY a.rolname";
@@ -156,11 +177,14 @@ WHERE s.setrole = 0
 GROUP BY d.datname
 ORDER BY d.datname NULLS FIRST";
 
-/// Functions of this database that look like they return stored hashes: their owner can read them, and the
-/// body names both the catalog and the column, or all columns. `readers` are the roles that may call the
-/// function and could not read the hashes themselves. A function of an extension is left out.
-const HASH_FUNCTIONS: &str = r"
-SELECT format('function %I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) AS function,
+/// Functions and views of this database that look like they return stored hashes: their owner can read them, and
+/// the body names both the catalog and the column, or all columns. `readers` are the roles that may use them and
+/// could not read the hashes themselves. Those of an extension are left out.
+///
+/// The text of a view is made only where its rule has one of the catalogs, because the server locks all relations
+/// of a view for that. A column that is only compared with NULL is not returned.
+const HASH_PATHS: &str = r"
+SELECT format('function %I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) AS name,
        o.rolname::text AS owner,
        has_function_privilege('public', p.oid, 'EXECUTE')
            AND has_schema_privilege('public', n.oid, 'USAGE') AS is_public,
@@ -183,6 +207,32 @@ WHERE p.prosecdef AND p.oid >= 16384
         OR has_column_privilege(o.oid, 'pg_shadow', 'passwd', 'SELECT'))
     AND NOT EXISTS (SELECT FROM pg_depend d
                     WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+UNION ALL
+SELECT format('%s %I.%I', CASE c.relkind WHEN 'v' THEN 'view' ELSE 'materialized view' END, n.nspname, c.relname),
+       o.rolname::text,
+       has_any_column_privilege('public', c.oid, 'SELECT') AND has_schema_privilege('public', n.oid, 'USAGE'),
+       ARRAY(SELECT r.rolname::text
+             FROM pg_authid r
+             WHERE r.oid >= 16384 AND NOT r.rolsuper AND r.oid <> c.relowner
+                 AND has_any_column_privilege(r.oid, c.oid, 'SELECT') AND has_schema_privilege(r.oid, n.oid, 'USAGE')
+                 AND NOT has_column_privilege(r.oid, 'pg_authid', 'rolpassword', 'SELECT')
+                 AND NOT has_column_privilege(r.oid, 'pg_shadow', 'passwd', 'SELECT')
+             ORDER BY r.rolname)
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_authid o ON o.oid = c.relowner
+WHERE c.relkind IN ('v', 'm') AND c.oid >= 16384
+    AND CASE WHEN EXISTS (SELECT FROM pg_rewrite w
+                          WHERE w.ev_class = c.oid
+                              AND w.ev_action::text ~ format(':relid (%s|%s) ', 'pg_authid'::regclass::oid,
+                                                             'pg_shadow'::regclass::oid))
+             THEN pg_get_viewdef(c.oid) ~* '\m(rolpassword|passwd)\M(?! IS (NOT )?NULL)|\.\*' END
+    AND NOT EXISTS (SELECT FROM pg_options_to_table(c.reloptions) x
+                    WHERE x.option_name = 'security_invoker' AND x.option_value::boolean)
+    AND (o.rolsuper OR has_column_privilege(o.oid, 'pg_authid', 'rolpassword', 'SELECT')
+        OR has_column_privilege(o.oid, 'pg_shadow', 'passwd', 'SELECT'))
+    AND NOT EXISTS (SELECT FROM pg_depend d
+                    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 ORDER BY 1";
 
 /// The current year.
@@ -242,9 +292,9 @@ fn config() -> Result<ServerConfig, ErrorReport> {
     let (hba_file, hba) = hba::load()?;
     Ok(ServerConfig {
         overrides: query(OVERRIDES, &[], |row| Ok((row.text("owner")?, row.text("setting")?)))?,
-        hash_functions: query(HASH_FUNCTIONS, &[], |row| {
-            Ok(HashFunction {
-                name: row.text("function")?,
+        hash_paths: query(HASH_PATHS, &[], |row| {
+            Ok(HashPath {
+                name: row.text("name")?,
                 owner: row.text("owner")?,
                 is_public: row.value("is_public")?,
                 readers: row.optional_texts("readers")?.unwrap_or_default(),

@@ -129,7 +129,13 @@ fn server(report: &Report, id: &str, finding: &Finding, width: usize) -> Vec<Str
             .collect(),
         "hash_readable" if finding.evidence.ends_with("and PUBLIC may call it") => subject
             .strip_prefix("function ")
-            .map(|function| format!("REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC;"))
+            .map(|function| format!("REVOKE EXECUTE ON ROUTINE {function} FROM PUBLIC;"))
+            .into_iter()
+            .collect(),
+        "hash_readable" if finding.evidence.ends_with("and PUBLIC may read it") => subject
+            .strip_prefix("view ")
+            .or_else(|| subject.strip_prefix("materialized view "))
+            .map(|view| format!("REVOKE SELECT ON {view} FROM PUBLIC;"))
             .into_iter()
             .collect(),
         "hba_not_loaded" => vec!["SELECT pg_reload_conf();".to_owned()],
@@ -170,17 +176,24 @@ impl Role<'_> {
         })
     }
 
-    /// `{before}"name"{after};`
+    /// `{before}"name"{after};`, unless `after` names what no reader sees or no line holds.
     fn statement(&self, before: &str, after: &str) -> Vec<String> {
+        if !visible_in_command(after) {
+            return Vec::new();
+        }
         let name = &self.finding.subject;
         self.direct(format!("{before}{}{after};", identifier(name))).unwrap_or_else(|| {
-            vec![
-                format!("SELECT format({}, f.subject)", literal(&format!("{before}%I{after}"))),
+            // A percent sign of another name is none of format().
+            let template = format!("{before}%I{}", after.replace('%', "%%"));
+            let lines = vec![
+                format!("SELECT format({}, f.subject)", literal(&template)),
                 format!(
                     "FROM scram.audit_finding f WHERE f.finding_id = {} \\gexec",
                     self.finding.finding_id
                 ),
-            ]
+            ];
+            let is_narrow = lines.iter().all(|line| display_width(line) <= self.width);
+            if is_narrow { lines } else { Vec::new() }
         })
     }
 
@@ -201,7 +214,7 @@ impl Role<'_> {
 /// The settings that the evidence names, each with the database that it is for, quoted where it needs
 /// to be.
 fn overrides(evidence: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
-    evidence.split("; ").filter_map(|part| {
+    parts(evidence).into_iter().filter_map(|part| {
         let (name, value) = part.split_once('=')?;
         let is_known = matches!(
             name.to_ascii_lowercase().as_str(),
@@ -209,6 +222,21 @@ fn overrides(evidence: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
         );
         is_known.then(|| (name, value.split_once(" in database ").map(|(_, database)| database)))
     })
+}
+
+/// The parts of evidence between semicolons. One in quotation marks belongs to a name, which any role with
+/// CREATEDB may choose: the rest of that name is no command.
+fn parts(evidence: &str) -> Vec<&str> {
+    let (mut parts, mut start, mut quoted) = (Vec::new(), 0, false);
+    for (at, character) in evidence.char_indices() {
+        quoted ^= character == '"';
+        if !quoted && evidence[at..].starts_with("; ") {
+            parts.push(&evidence[start..at]);
+            start = at + 2;
+        }
+    }
+    parts.push(&evidence[start..]);
+    parts
 }
 
 /// Turns the guard on for every session, behind the libraries that are there. The server knows the setting only in sessions that
@@ -220,7 +248,9 @@ fn guard(evidence: &str) -> Vec<String> {
             lines.push("LOAD 'scram_ext';".to_owned());
             lines.push("ALTER SYSTEM SET scram.guard = 'warn';".to_owned());
         } else if let Some(list) = part.strip_prefix("session_preload_libraries is ") {
-            let names = library_names(list).into_iter().filter(|name| name != "empty");
+            // A list with an empty name keeps every session out.
+            let names = library_names(list).into_iter();
+            let names = names.filter(|name| !name.is_empty() && name != "empty");
             let names = names.chain(["scram_ext".to_owned()]).map(|name| literal(&name));
             let names: Vec<String> = names.collect();
             lines.push(format!(

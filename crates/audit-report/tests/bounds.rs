@@ -166,6 +166,28 @@ fn commands_have_the_real_name() {
             "password_encryption=md5; scram_iterations=9 in database \"My DB\"; the role has CREATEROLE",
             "ALTER ROLE \"ann\" RESET password_encryption;\nALTER ROLE \"ann\" IN DATABASE \"My DB\" RESET scram_iterations;",
         ),
+        // A database's name is one name, also with semicolons and quotation marks.
+        (
+            "role_setting_override",
+            "role",
+            "ann",
+            "scram_iterations=9 in database \"a; b=1\"; the role has CREATEROLE",
+            "ALTER ROLE \"ann\" IN DATABASE \"a; b=1\" RESET scram_iterations;",
+        ),
+        (
+            "role_setting_override",
+            "role",
+            "ann",
+            "scram_iterations=9 in database \"\"\"; b=1\"",
+            "ALTER ROLE \"ann\" IN DATABASE \"\"\"; b=1\" RESET scram_iterations;",
+        ),
+        (
+            "role_setting_override",
+            "role",
+            "ann",
+            "scram_iterations=9 in database \"two\nlines\"",
+            "",
+        ),
         (
             "role_setting_override",
             "server",
@@ -192,7 +214,14 @@ fn commands_have_the_real_name() {
             "server",
             "function public.look(u text)",
             "function public.look(u text) looks like it returns stored hashes with the rights of \"postgres\", and PUBLIC may call it",
-            "REVOKE EXECUTE ON FUNCTION public.look(u text) FROM PUBLIC;",
+            "REVOKE EXECUTE ON ROUTINE public.look(u text) FROM PUBLIC;",
+        ),
+        (
+            "hash_readable",
+            "server",
+            "view public.\"My View\"",
+            "view public.\"My View\" looks like it returns stored hashes with the rights of \"postgres\", and PUBLIC may read it",
+            "REVOKE SELECT ON public.\"My View\" FROM PUBLIC;",
         ),
         (
             "password_encryption_md5",
@@ -271,6 +300,19 @@ fn commands_have_the_real_name() {
         assert_eq!(commands.join("\n"), expected, "{check} {subject:?}: {section}");
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
     }
+}
+
+/// A percent sign of a database's name is none of the format() that looks the role's name up.
+#[test]
+fn a_percent_sign_is_no_format() {
+    let one = Finding {
+        source: "role".to_owned(),
+        subject: "a\\b".to_owned(),
+        evidence: "scram_iterations=9 in database \"5%\"".to_owned(),
+        ..finding("role_setting_override", Severity::Critical, "x")
+    };
+    let html = Format::Html.render(&report(vec![one]));
+    assert!(html.contains("5%%"), "{html}");
 }
 
 /// So many roles with each of the first checks.

@@ -31,7 +31,7 @@ pub use identify::{Kind, identify};
 pub use libraries::library_names;
 pub use severity::Severity;
 pub use subject::{
-    FirstSeen, HashFunction, Origin, ParsedSecret, RoleFacts, ServerConfig, StoredSecret, Subject,
+    FirstSeen, HashPath, Origin, ParsedSecret, RoleFacts, ServerConfig, StoredSecret, Subject,
     ValidUntil,
 };
 

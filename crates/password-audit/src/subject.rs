@@ -274,8 +274,8 @@ impl fmt::Debug for StoredSecret {
 /// The server that the audit runs in.
 #[derive(Debug, Default)]
 pub struct ServerConfig {
-    /// SECURITY DEFINER functions that look like they return stored hashes.
-    pub hash_functions: Vec<HashFunction>,
+    /// SECURITY DEFINER functions and views that look like they return stored hashes.
+    pub hash_paths: Vec<HashPath>,
     /// The rules of pg_hba.conf, in order.
     pub hba: Vec<HbaRule>,
     /// The file with these rules.
@@ -287,16 +287,16 @@ pub struct ServerConfig {
     pub settings: Vec<(String, String)>,
 }
 
-/// A SECURITY DEFINER function that looks like it returns stored hashes, as poolers use for `auth_query`.
+/// A SECURITY DEFINER function or a view that looks like it returns stored hashes, as poolers use for `auth_query`.
 #[derive(Debug)]
-pub struct HashFunction {
-    /// `function` and its signature.
+pub struct HashPath {
+    /// `function` and its signature; `view` or `materialized view` and its name.
     pub name: String,
-    /// The role that it runs as.
+    /// The role with whose rights it reads.
     pub owner: String,
-    /// Whether PUBLIC may call it.
+    /// Whether PUBLIC may use it.
     pub is_public: bool,
-    /// Roles that may call it and could not read the hashes themselves.
+    /// Roles that may use it and could not read the hashes themselves.
     pub readers: Vec<String>,
 }
 

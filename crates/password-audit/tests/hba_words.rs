@@ -99,6 +99,24 @@ fn rules_in_their_normal_form() {
     }
 }
 
+/// A line that is pasted from a finding is read as the rule that it is about.
+#[test]
+fn words_are_read_as_they_are_shown() {
+    let words = [
+        (Quoting::Plain, r#"+"the staff""#),
+        (Quoting::Quoted, r#""+the staff""#),
+        (Quoting::Plain, r#"+"a""b""#),
+        (Quoting::Quoted, r#""a b""#),
+    ];
+    for (quoting, shown) in words {
+        let lines = hba::tokenize(format!("local all {shown} trust").as_bytes(), &mut |_| None);
+        let raw = &lines[0].fields[2].as_ref().expect("no file")[0];
+        assert_eq!(raw.quoted, quoting == Quoting::Quoted, "{shown}");
+        let text = String::from_utf8_lossy(&raw.bytes).into_owned();
+        assert_eq!(AuthToken { text, quoting }.to_string(), shown);
+    }
+}
+
 /// A text that is too long for an index still tells rules apart.
 #[test]
 fn long_rules() {

@@ -34,8 +34,10 @@ pub(super) struct Column {
 enum Reader {
     /// `char(n)`: as text, but the blanks at the end are none of it.
     Blanks,
-    /// `bytea`, `json`, `text`, `varchar`: the bytes as they are.
+    /// `bytea`, `text`, `varchar`: the bytes as they are.
     Bytes,
+    /// `json`: the bytes as they are.
+    Json,
     /// The output function of `jsonb`, for values whose numbers are printed in about their own length.
     Jsonb(pg_sys::Oid),
     /// The output function, which is the server's own.
@@ -67,7 +69,7 @@ impl Columns {
         // A secret is of a type that holds text; an output function would show a form of its own.
         let is_text = match secret.reader {
             Reader::Output(_) => false,
-            Reader::Blanks | Reader::Bytes | Reader::Jsonb(_) => true,
+            Reader::Blanks | Reader::Bytes | Reader::Json | Reader::Jsonb(_) => true,
         };
         if !is_text {
             return Err(secret.unread_type(SECRET_TYPES));
@@ -133,10 +135,9 @@ impl Column {
             is_varlena: len == -1,
         };
         column.reader = match base_type(type_oid) {
-            pg_sys::BYTEAOID | pg_sys::JSONOID | pg_sys::TEXTOID | pg_sys::VARCHAROID => {
-                Reader::Bytes
-            }
+            pg_sys::BYTEAOID | pg_sys::TEXTOID | pg_sys::VARCHAROID => Reader::Bytes,
             pg_sys::BPCHAROID => Reader::Blanks,
+            pg_sys::JSONOID => Reader::Json,
             base => match servers_output_function(base) {
                 Some(function) if base == pg_sys::JSONBOID => Reader::Jsonb(function),
                 Some(function) => Reader::Output(function),
@@ -175,7 +176,7 @@ impl Column {
                     return Value::TooLong { bytes };
                 }
             }
-            Value::Text(match self.reader {
+            let text = match self.reader {
                 Reader::Blanks => {
                     let text = text_of(datum);
                     let bytes = text.as_bytes();
@@ -183,7 +184,7 @@ impl Column {
                         bytes.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
                     ServerText::from_bytes(&bytes[..len])
                 }
-                Reader::Bytes => text_of(datum),
+                Reader::Bytes | Reader::Json => text_of(datum),
                 Reader::Jsonb(_) if has_long_number(datum) => {
                     return Value::TooLong { bytes: pg_sys::toast_raw_datum_size(datum) };
                 }
@@ -193,7 +194,14 @@ impl Column {
                     pg_sys::pfree(text.cast());
                     copy
                 }
-            })
+            };
+            // JSON's null is no password either.
+            let is_json = matches!(self.reader, Reader::Json | Reader::Jsonb(_));
+            if is_json && text.as_bytes().trim_ascii() == b"null" {
+                Value::Null
+            } else {
+                Value::Text(text)
+            }
         }
     }
 }

@@ -54,21 +54,22 @@ pub(super) fn hba_not_loaded(server: &ServerConfig, _: &Policy) -> Vec<ServerHit
     is_newer.then(|| hit(name, evidence.to_owned())).into_iter().collect()
 }
 
-/// A function for one role, as a pooler needs it, is less severe than one for every role.
+/// A function or view for one role, as a pooler needs it, is less severe than one for every role.
 pub(super) fn hash_readable(server: &ServerConfig, _: &Policy) -> Vec<ServerHit> {
-    let functions = server.hash_functions.iter();
-    functions
-        .filter(|function| function.is_public || !function.readers.is_empty())
-        .map(|function| {
-            let callers = match function.is_public {
-                true => "PUBLIC may call it".to_owned(),
-                false => format!("{} may call it", some_of(&function.readers)),
+    let paths = server.hash_paths.iter();
+    paths
+        .filter(|path| path.is_public || !path.readers.is_empty())
+        .map(|path| {
+            let verb = if path.name.starts_with("function ") { "call" } else { "read" };
+            let readers = match path.is_public {
+                true => "PUBLIC".to_owned(),
+                false => some_of(&path.readers),
             };
             let evidence = format!(
-                "{} looks like it returns stored hashes with the rights of \"{}\", and {callers}",
-                function.name, function.owner
+                "{} looks like it returns stored hashes with the rights of \"{}\", and {readers} may {verb} it",
+                path.name, path.owner
             );
-            ServerHit { lowered: !function.is_public, ..hit(&function.name, evidence) }
+            ServerHit { lowered: !path.is_public, ..hit(&path.name, evidence) }
         })
         .collect()
 }

@@ -92,7 +92,12 @@ impl fmt::Display for AuthToken {
         let is_special = KEYWORDS.contains(&text) || text.starts_with(['+', '@']);
         let is_split = text.is_empty() || text.contains([' ', '\t', '\r', ',', '#', '"']);
         if is_split || is_special && self.quoting == Quoting::Quoted {
-            write!(f, "\"{}\"", text.replace('"', "\"\""))
+            // The sign of a group within quotes would be the first letter of a name.
+            let (sign, name) = match text.strip_prefix('+') {
+                Some(name) if self.quoting != Quoting::Quoted => ("+", name),
+                _ => ("", text),
+            };
+            write!(f, "{sign}\"{}\"", name.replace('"', "\"\""))
         } else {
             f.write_str(text)
         }
