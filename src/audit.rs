@@ -5,6 +5,7 @@
 
 mod catalog;
 pub(crate) mod guess;
+mod hash_paths;
 pub(crate) mod report;
 pub(crate) mod scan;
 pub(crate) mod source;

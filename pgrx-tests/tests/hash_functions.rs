@@ -93,6 +93,39 @@ fn views_that_return_hashes_are_found() {
     assert_eq!(rows(&mut client, found), expected);
 }
 
+/// The owner of a relation in such a body keeps it locked.
+#[test]
+fn a_locked_relation_holds_no_audit_up() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    client
+        .batch_execute("CREATE ROLE mallory LOGIN; CREATE SCHEMA AUTHORIZATION mallory")
+        .expect("a role");
+    let mut mallory = cluster.client_as("mallory", "postgres");
+    mallory
+        .batch_execute(
+            "CREATE TABLE mallory.held (name name);
+             CREATE FUNCTION mallory.own() RETURNS bigint LANGUAGE sql SECURITY DEFINER
+                 RETURN (SELECT count(*) FROM mallory.held)",
+        )
+        .expect("a table");
+    client
+        .batch_execute(
+            "CREATE FUNCTION joined() RETURNS text LANGUAGE sql SECURITY DEFINER
+                 RETURN (SELECT min(passwd) FROM pg_shadow JOIN mallory.held ON name = usename);
+             CREATE VIEW joined AS SELECT substr(s.passwd, 5) AS part FROM pg_shadow s JOIN mallory.held ON name = usename;
+             CREATE VIEW tested AS SELECT name, passwd IS NULL AS no FROM pg_shadow JOIN mallory.held ON name = usename;
+             GRANT SELECT ON joined, tested TO PUBLIC",
+        )
+        .expect("a function and views");
+    mallory.batch_execute("BEGIN; LOCK TABLE mallory.held").expect("a lock");
+    // Ends a test that hangs.
+    client.batch_execute("SET statement_timeout = '60 s'").expect("a limit");
+    let found = "SELECT subject FROM scram.audit() WHERE check_id = 'hash_readable' ORDER BY 1";
+    let expected = ["function public.joined()", "view public.joined"];
+    assert_eq!(rows(&mut client, found), expected.map(|subject| vec![text(subject)]));
+}
+
 /// Each role that is found can read the hashes, perhaps after SET ROLE; the others cannot.
 #[test]
 fn roles_that_get_there_by_set_role_are_found() {

@@ -4,13 +4,13 @@
 //! secret, and none is passed as a parameter: statement loggers write both down.
 
 use password_audit::{
-    FirstSeen, HashPath, Origin, Policy, RoleFacts, ServerConfig, Subject, ValidUntil,
-    secret_digest,
+    FirstSeen, Origin, Policy, RoleFacts, ServerConfig, Subject, ValidUntil, secret_digest,
 };
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use scram_core::keys::HmacKey;
 
+use super::hash_paths;
 use crate::cluster_keys::{ClusterKeys, Purpose};
 use crate::guc;
 use crate::pg::hba;
@@ -78,7 +78,8 @@ SELECT a.rolname::text AS name,
         WHERE s.setrole = a.oid
           AND lower(split_part(c, '=', 1)) IN ('password_encryption', 'scram_iterations')) AS overrides,
        -- Where another role has the right, or PUBLIC, a REVOKE from this one would change nothing.
-       access.found || CASE WHEN EXISTS (SELECT FROM way w WHERE w.access = access.found AND w.role = a.oid) THEN ''
+       CASE WHEN access.found IS NOT NULL THEN access.found || CASE
+           WHEN EXISTS (SELECT FROM way w WHERE w.access = access.found AND w.role = a.oid) THEN ''
            ELSE coalesce((SELECT ' through ' || min(CASE WHEN w.role = 0 THEN 'PUBLIC' ELSE quote_ident(g.rolname) END)
                           FROM way w
                           LEFT JOIN pg_authid g ON g.oid = w.role
@@ -86,7 +87,7 @@ SELECT a.rolname::text AS name,
                               AND CASE WHEN w.role = 0 THEN true
                                        WHEN access.found LIKE 'member of%' THEN pg_has_role(a.oid, w.role, 'MEMBER')
                                        ELSE pg_has_role(a.oid, w.role, 'USAGE') END), '')
-       END AS hash_access,
+       END END AS hash_access,
        a.oid,
        s.digest,
        floor(extract(epoch FROM statement_timestamp() - s.first_seen) / 60)::bigint AS seen_minutes,
@@ -177,64 +178,6 @@ WHERE s.setrole = 0
 GROUP BY d.datname
 ORDER BY d.datname NULLS FIRST";
 
-/// Functions and views of this database that look like they return stored hashes: their owner can read them, and
-/// the body names both the catalog and the column, or all columns. `readers` are the roles that may use them and
-/// could not read the hashes themselves. Those of an extension are left out.
-///
-/// The text of a view is made only where its rule has one of the catalogs, because the server locks all relations
-/// of a view for that. A column that is only compared with NULL is not returned.
-const HASH_PATHS: &str = r"
-SELECT format('function %I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) AS name,
-       o.rolname::text AS owner,
-       has_function_privilege('public', p.oid, 'EXECUTE')
-           AND has_schema_privilege('public', n.oid, 'USAGE') AS is_public,
-       ARRAY(SELECT r.rolname::text
-             FROM pg_authid r
-             WHERE r.oid >= 16384 AND NOT r.rolsuper AND r.oid <> p.proowner
-                 AND has_function_privilege(r.oid, p.oid, 'EXECUTE') AND has_schema_privilege(r.oid, n.oid, 'USAGE')
-                 AND NOT has_column_privilege(r.oid, 'pg_authid', 'rolpassword', 'SELECT')
-                 AND NOT has_column_privilege(r.oid, 'pg_shadow', 'passwd', 'SELECT')
-             ORDER BY r.rolname) AS readers
-FROM pg_proc p
-JOIN pg_namespace n ON n.oid = p.pronamespace
-JOIN pg_authid o ON o.oid = p.proowner
-CROSS JOIN LATERAL (SELECT coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) AS text) body
-WHERE p.prosecdef AND p.oid >= 16384
-    AND p.prorettype NOT IN ('void'::regtype, 'trigger'::regtype, 'event_trigger'::regtype)
-    AND body.text ~* '\m(pg_shadow|pg_authid)\M'
-    AND body.text ~* '\m(rolpassword|passwd)\M|\*\s*(,|into\M|from\M)'
-    AND (o.rolsuper OR has_column_privilege(o.oid, 'pg_authid', 'rolpassword', 'SELECT')
-        OR has_column_privilege(o.oid, 'pg_shadow', 'passwd', 'SELECT'))
-    AND NOT EXISTS (SELECT FROM pg_depend d
-                    WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
-UNION ALL
-SELECT format('%s %I.%I', CASE c.relkind WHEN 'v' THEN 'view' ELSE 'materialized view' END, n.nspname, c.relname),
-       o.rolname::text,
-       has_any_column_privilege('public', c.oid, 'SELECT') AND has_schema_privilege('public', n.oid, 'USAGE'),
-       ARRAY(SELECT r.rolname::text
-             FROM pg_authid r
-             WHERE r.oid >= 16384 AND NOT r.rolsuper AND r.oid <> c.relowner
-                 AND has_any_column_privilege(r.oid, c.oid, 'SELECT') AND has_schema_privilege(r.oid, n.oid, 'USAGE')
-                 AND NOT has_column_privilege(r.oid, 'pg_authid', 'rolpassword', 'SELECT')
-                 AND NOT has_column_privilege(r.oid, 'pg_shadow', 'passwd', 'SELECT')
-             ORDER BY r.rolname)
-FROM pg_class c
-JOIN pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_authid o ON o.oid = c.relowner
-WHERE c.relkind IN ('v', 'm') AND c.oid >= 16384
-    AND CASE WHEN EXISTS (SELECT FROM pg_rewrite w
-                          WHERE w.ev_class = c.oid
-                              AND w.ev_action::text ~ format(':relid (%s|%s) ', 'pg_authid'::regclass::oid,
-                                                             'pg_shadow'::regclass::oid))
-             THEN pg_get_viewdef(c.oid) ~* '\m(rolpassword|passwd)\M(?! IS (NOT )?NULL)|\.\*' END
-    AND NOT EXISTS (SELECT FROM pg_options_to_table(c.reloptions) x
-                    WHERE x.option_name = 'security_invoker' AND x.option_value::boolean)
-    AND (o.rolsuper OR has_column_privilege(o.oid, 'pg_authid', 'rolpassword', 'SELECT')
-        OR has_column_privilege(o.oid, 'pg_shadow', 'passwd', 'SELECT'))
-    AND NOT EXISTS (SELECT FROM pg_depend d
-                    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-ORDER BY 1";
-
 /// The current year.
 const YEAR: &str = "SELECT extract(year FROM statement_timestamp())::integer AS year";
 
@@ -292,14 +235,7 @@ fn config() -> Result<ServerConfig, ErrorReport> {
     let (hba_file, hba) = hba::load()?;
     Ok(ServerConfig {
         overrides: query(OVERRIDES, &[], |row| Ok((row.text("owner")?, row.text("setting")?)))?,
-        hash_paths: query(HASH_PATHS, &[], |row| {
-            Ok(HashPath {
-                name: row.text("name")?,
-                owner: row.text("owner")?,
-                is_public: row.value("is_public")?,
-                readers: row.optional_texts("readers")?.unwrap_or_default(),
-            })
-        })?,
+        hash_paths: hash_paths::load()?,
         hba,
         hba_file,
         settings: server_settings::load(&SETTINGS)?,
