@@ -61,6 +61,35 @@ fn a_role_for_monitoring_needs_one_grant() {
     assert_eq!(Raised::by(&mut monitor, "SELECT * FROM scram.audit_run").code, "42501");
 }
 
+/// An alert on open findings goes on where the runs that found them are gone.
+#[test]
+fn findings_are_counted_without_a_run() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    client
+        .batch_execute("CREATE ROLE ann LOGIN PASSWORD 'ann'; CREATE ROLE bob LOGIN PASSWORD 'bob'")
+        .expect("roles");
+    rows(&mut client, "CALL scram.run_audit()");
+    let accept = "SELECT scram.accept_finding(finding_id) FROM scram.audit_finding
+                  WHERE subject = 'bob' AND check_id = 'password_is_name'";
+    rows(&mut client, accept);
+    let ask = "SELECT scram.audit_metrics()";
+    let counts = |samples: Vec<(String, String, f64)>| -> Vec<_> {
+        let is_count =
+            |name: &str| ["scram_audit_findings", "scram_audit_open_findings"].contains(&name);
+        samples.into_iter().filter(|(name, ..)| is_count(name)).collect()
+    };
+    let before = counts(samples(&mut client, ask));
+    let critical = before
+        .iter()
+        .find(|(name, labels, _)| name.ends_with("open_findings") && labels.contains("critical"));
+    // That of ann, and hba_trust.
+    assert_eq!(critical.expect("a sample").2, 2.0, "{before:?}");
+    client.batch_execute("UPDATE scram_internal.stored_run SET started_at = started_at - interval '2 days', finished_at = finished_at - interval '2 days'").expect("long ago");
+    assert_eq!(cell(&mut client, "SELECT scram.prune_audit('1 day')").as_deref(), Some("1"));
+    assert_eq!(counts(samples(&mut client, ask)), before);
+}
+
 /// Numbers of new and fixed findings, and of each status, are those of the tables.
 #[test]
 fn the_numbers_are_those_of_the_tables() {

@@ -258,14 +258,21 @@ impl From<Error> for ErrorReport {
                 Some("It is not registered, or its relation was dropped.".to_owned()),
                 Some("Use scram.drop_audit_source() and scram.add_audit_source()."),
             ),
-            Error::SourceKind { .. } => (
+            Error::SourceKind { what, .. } => (
                 ERRCODE_WRONG_OBJECT_TYPE,
                 Some(
                     "The audit reads tables, partitioned tables and materialized views, from \
                      storage."
                         .to_owned(),
                 ),
-                Some("Create a materialized view of the two columns, and register that."),
+                match *what {
+                    "a view" | "a foreign table" => {
+                        Some("Create a materialized view of the two columns, and register that.")
+                    }
+                    // A copy of a catalog would be one more place with all the hashes.
+                    "a system catalog" => Some("The audit reads the passwords of roles anyway."),
+                    _ => None,
+                },
             ),
             Error::SourceLocked { .. } => (ERRCODE_LOCK_NOT_AVAILABLE, None, None),
             Error::SourceNotPopulated { .. } => (

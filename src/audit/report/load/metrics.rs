@@ -54,21 +54,27 @@ pub(in crate::audit::report) fn metrics(run_id: Option<i64>) -> Result<Metrics, 
         metrics.last_finished = until("r.status IN ('done', 'partial')")?;
         metrics.last_success = until("r.status = 'done'")?;
         metrics.is_compared = before.is_some();
-        metrics.findings = counts(&run, before.as_ref(), is_latest)?;
+        metrics.findings = counts(Some(&run), before.as_ref(), is_latest)?;
         metrics.census = census(run.run_id)?;
         metrics.run = Some(run);
+    } else {
+        metrics.findings = counts(None, None, true)?;
     }
     Ok(metrics)
 }
 
+/// Without a run: the findings that stand, because `prune_audit` can have removed the runs that found them.
 fn counts(
-    run: &Run,
+    run: Option<&Run>,
     before: Option<&Run>,
     is_latest: bool,
 ) -> Result<Vec<FindingCount>, ErrorReport> {
     let text = COUNTS.replace("{findings}", &standing_and_fixed());
-    let arguments =
-        [run.run_id.into(), before.map(|before| before.run_id).into(), is_latest.into()];
+    let arguments = [
+        run.map(|run| run.run_id).into(),
+        before.map(|before| before.run_id).into(),
+        is_latest.into(),
+    ];
     query(&text, &arguments, |row| {
         let status = match (row.value("is_fixed")?, row.value("is_accepted")?) {
             (true, _) => None,
