@@ -8,10 +8,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Files whose tests need pg_cron, pgaudit or PostgreSQL's own further extensions, postgres_fdw alone, and TLS in the server.
-readonly with_libraries=' attack_jobs attack_review cron docs errors leaks packaging safe_ways source_types '
+# Files whose tests need pg_cron, pgaudit or PostgreSQL's own further extensions, postgres_fdw alone, and TLS, LDAP and
+# PAM in the server.
+readonly with_libraries=' attack_jobs attack_review coexistence cron docs errors leaks packaging safe_ways source_types '
 readonly with_postgres_fdw=' fleet fleet_hostile fleet_privileges fleet_shared '
-readonly with_tls=' compare_hba explain_login explain_login_rows no_matching_hba_rule '
+readonly with_tls=' compare_hba explain_login explain_login_rows hba_lookup hba_words no_matching_hba_rule '
+# Files that compare whole reports, in which each version has roles of its own.
+readonly with_15=' company '
 
 main() {
     local file files=() out=() failed=0
@@ -24,7 +27,7 @@ main() {
             file=$(basename "$file" .rs)
             if runs_here "$file"; then files+=(--test "$file"); else out+=("$file"); fi
         done
-        [ ${#out[@]} -eq 0 ] || echo "Left out, because this PostgreSQL has no pg_cron, pgaudit, citext, postgres_fdw or TLS: ${out[*]}"
+        [ ${#out[@]} -eq 0 ] || echo "Left out, because this PostgreSQL has another version than 15, or no pg_cron, pgaudit, citext, postgres_fdw or TLS: ${out[*]}"
     fi
     # These wait for the full minute, on which pg_cron starts jobs: all of them together take as long as one.
     if [[ " ${files[*]} " == *' cron '* && ${#files[@]} -gt 2 ]]; then
@@ -40,6 +43,7 @@ main() {
 runs_here() {
     case $with_libraries in *" $1 "*) has_library pg_cron && has_library pgaudit && has_library citext || return 1 ;; esac
     case $with_postgres_fdw in *" $1 "*) has_library postgres_fdw || return 1 ;; esac
+    case $with_15 in *" $1 "*) [ "$PG" = 15 ] || return 1 ;; esac
     case $with_tls in *" $1 "*) "$PG_CONFIG" --configure | grep -q ssl || return 1 ;; esac
 }
 

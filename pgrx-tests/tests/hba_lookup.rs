@@ -9,7 +9,7 @@ use std::process::Command;
 
 use postgres::Client;
 use postgres::error::SqlState;
-use scram_ext_client_tests::{Cluster, Feature, cell, rows};
+use scram_ext_client_tests::{Cluster, Feature, cell, rows, until};
 
 /// No name is looked up with `AI_NUMERICHOST`, and none is where an address stands.
 const RESOLVER: &str = r#"
@@ -87,7 +87,10 @@ host all all all radius radiusservers=l.example radiusservers=m.example {radius}
         admin
             .batch_execute("ALTER SYSTEM SET oauth_validator_libraries = 'none'")
             .expect("a setting");
-        admin.batch_execute("SELECT pg_reload_conf(), pg_sleep(0.5)").expect("a reload");
+        admin.batch_execute("SELECT pg_reload_conf()").expect("a reload");
+        until("the setting is loaded", || {
+            (cell(&mut admin, "SHOW oauth_validator_libraries")? == "none").then_some(())
+        });
         text.push_str("host all all all oauth issuer=https://n.example scope=x\n");
     }
     assert_eq!(refused(&mut admin, &text), None);
