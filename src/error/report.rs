@@ -265,14 +265,12 @@ impl From<Error> for ErrorReport {
                      storage."
                         .to_owned(),
                 ),
-                match *what {
-                    "a view" | "a foreign table" => {
-                        Some("Create a materialized view of the two columns, and register that.")
-                    }
-                    // A copy of a catalog would be one more place with all the hashes.
-                    "a system catalog" => Some("The audit reads the passwords of roles anyway."),
-                    _ => None,
-                },
+                Some(match *what {
+                    // A copy would be one more place with all the hashes.
+                    "a system catalog" => "The audit reads the passwords of roles anyway.",
+                    "a relation of scram_ext itself" => "The audit does not judge its own tables.",
+                    _ => "Create a materialized view of the two columns, and register that.",
+                }),
             ),
             Error::SourceLocked { .. } => (ERRCODE_LOCK_NOT_AVAILABLE, None, None),
             Error::SourceNotPopulated { .. } => (
