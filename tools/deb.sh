@@ -3,9 +3,10 @@
 # build. Called by make, which sets PG and PG_CONFIG.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source tools/shared.sh
 
 readonly tree=target/package/pg$PG name=postgresql-$PG-scram-ext
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+version=$(version)
 architecture=$(dpkg --print-architecture)
 # The same input gives the same package.
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || date +%s)

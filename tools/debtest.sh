@@ -3,13 +3,14 @@
 # an audit there, and its removal, after which nothing may be left. Called by make as root, with PG set.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source tools/shared.sh
 
 # Debian's release that has this version of PostgreSQL.
 declare -rA releases=([15]=bookworm [17]=trixie [18]=forky)
 
 main() {
     local version
-    version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+    version=$(version)
     package=$(echo target/deb/postgresql-"$PG"-scram-ext_"$version"-*.deb)
     command -v lintian >/dev/null || tools/packages.sh lintian
     # A warning is printed; an error fails.

@@ -3,8 +3,9 @@
 # they need, so that it builds without a network. Called by make.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source tools/shared.sh
 
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+version=$(version)
 name=scram_ext-$version
 folder=target/dist/$name
 

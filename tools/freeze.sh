@@ -4,8 +4,9 @@
 # PG_CONFIG. From then on a change of the SQL needs a new version and a script sql/scram_ext--OLD--NEW.sql.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source tools/shared.sh
 
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+version=$(version)
 script=scram_ext--$version.sql
 
 [ ! -e "sql/$script" ] || { echo "sql/$script exists: a released script never changes." >&2; exit 1; }

@@ -2,6 +2,7 @@
 # Makes a release build and copies its files into this machine's PostgreSQL, unless the same ones
 # are there. Called by make, which sets PG and PG_CONFIG.
 set -euo pipefail
+source tools/shared.sh
 
 readonly tree=target/package/pg$PG
 lib=$("$PG_CONFIG" --pkglibdir)
@@ -29,17 +30,13 @@ up_to_date() {
     cmp -s "$tree$lib/scram_ext.so" "$lib/scram_ext.so" || return
     cmp -s "$tree$share/scram_ext.control" "$share/scram_ext.control" || return
     local script version
-    version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+    version=$(version)
     for script in "$tree$share"/scram_ext--*.sql; do
         case ${script##*/} in
             "scram_ext--$version.sql") [ -f "$share/${script##*/}" ] ;;
             *) cmp -s "$script" "$share/${script##*/}" ;; # of a release, or between two
         esac || return
     done
-}
-
-as_root() {
-    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
 main

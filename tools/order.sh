@@ -6,6 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/server.sh
+source tools/shared.sh
 
 readonly runs=10
 readonly scripts=target/order
@@ -54,10 +55,6 @@ sql() {
 
 remove() {
     as_root rm -f "$extensions"/scram_ext--order*.sql
-}
-
-as_root() {
-    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
 main

@@ -6,10 +6,7 @@
 # pgrx installs its test build over the installed extension: run `make install` afterwards to put the real one
 # back, and never at the same time.
 set -euo pipefail
-
-as_root() {
-    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
-}
+source tools/shared.sh
 
 data=$(mktemp -d /tmp/scram_ext_pgtest.XXXXXX)
 trap 'as_root rm -rf "$data"' EXIT

@@ -2,6 +2,7 @@
 # Removes the files of `make install` from this machine's PostgreSQL, those of earlier versions too. Called by make, which
 # sets PG_CONFIG. Clusters are not looked at: docs/install.md says what to do in them before.
 set -euo pipefail
+source tools/shared.sh
 
 main() {
     local lib share
@@ -9,10 +10,6 @@ main() {
     share=$("$PG_CONFIG" --sharedir)/extension
     as_root rm -f "$lib/scram_ext.so" "$share/scram_ext.control" "$share"/scram_ext--*.sql
     echo "Removed scram_ext from $lib and $share"
-}
-
-as_root() {
-    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
 main
