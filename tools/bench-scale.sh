@@ -1,6 +1,6 @@
 #!/bin/bash
-# Cost by size: runs of the audit over roles and over rows of a source, comparisons of pg_hba.conf, a partitioned source, the pure functions in a
-# parallel plan, and a refresh of a fleet. Prints tables for docs/scale.md and judges nothing.
+# Cost by size: runs of the audit over roles and over rows of a source, comparisons of pg_hba.conf, a partitioned source,
+# the pure functions in a parallel plan, and a refresh of a fleet. Prints tables for docs/scale.md and judges nothing.
 # Needs `make install` and postgres_fdw; PG_CONFIG says which server, as make does.
 #
 #   SIZES    numbers of roles and rows (100 1000 10000 100000)

@@ -17,27 +17,32 @@ readonly with_tls=' compare_hba explain_login explain_login_rows hba_lookup hba_
 readonly with_15=' company '
 
 main() {
-    local file files=() out=() failed=0
+    local file files=() others=() out=() failed=0
     if [ -n "${1-}" ]; then
-        for file in $1; do files+=(--test "$file"); done
+        read -ra files <<<"$1"
         shift
     else
         [ $# -eq 0 ] || shift
         for file in pgrx-tests/tests/*.rs; do
             file=$(basename "$file" .rs)
-            if runs_here "$file"; then files+=(--test "$file"); else out+=("$file"); fi
+            if runs_here "$file"; then files+=("$file"); else out+=("$file"); fi
         done
         [ ${#out[@]} -eq 0 ] || echo "Left out, because this PostgreSQL has another version than 15, or no pg_cron, pgaudit, citext, postgres_fdw or TLS: ${out[*]}"
     fi
-    # These wait for the full minute, on which pg_cron starts jobs: all of them together take as long as one.
-    if [[ " ${files[*]} " == *' cron '* && ${#files[@]} -gt 2 ]]; then
-        RUST_TEST_THREADS=8 cargo test --no-fail-fast -p scram-ext-client-tests --test cron "$@" || failed=1
-        for file in "${!files[@]}"; do
-            [ "${files[file]}" != cron ] || unset "files[file]" "files[file - 1]"
-        done
-    fi
-    cargo test --no-fail-fast -p scram-ext-client-tests "${files[@]}" "$@" || failed=1
+    for file in "${files[@]}"; do
+        # Its tests wait for the full minute, on which pg_cron starts jobs: all of them together take as long as one.
+        if [ "$file" = cron ]; then
+            RUST_TEST_THREADS=8 tests --test cron "$@" || failed=1
+        else
+            others+=(--test "$file")
+        fi
+    done
+    [ ${#others[@]} -eq 0 ] || tests "${others[@]}" "$@" || failed=1
     return "$failed"
+}
+
+tests() {
+    cargo test --no-fail-fast -p scram-ext-client-tests "$@"
 }
 
 runs_here() {
