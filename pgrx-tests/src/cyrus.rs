@@ -2,11 +2,10 @@
 //! packages, which are unpacked and not installed.
 
 use std::fs;
-use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::foreign::{Login, run, script, target};
+use crate::foreign::{Login, python, run};
 
 /// Settings under which it reads users from a server.
 #[derive(Debug)]
@@ -22,8 +21,8 @@ impl Cyrus {
 
     /// Logs in with this mechanism. Panics if anything but the server's refusal is in the way.
     pub fn login(&self, user: &str, password: &str, mechanism: &str) -> Login {
-        let mut command = Command::new(target().join("python/bin/python"));
-        command.arg(script("cyrus_login.py")).arg(self.0.path()).args([user, mechanism]);
+        let mut command = python("cyrus_login.py");
+        command.arg(self.0.path()).args([user, mechanism]);
         run(command.env("PASSWORD", password))
     }
 }

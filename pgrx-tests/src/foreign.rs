@@ -59,24 +59,17 @@ impl Foreign {
     /// Logs in on 127.0.0.1 and asks a question. Panics if anything but the server's refusal is in
     /// the way.
     pub fn login(self, port: u16, user: &str, password: &str, tls: bool) -> Login {
-        let target = target();
-        let (program, script): (PathBuf, Vec<String>) = match self {
+        let mut command = match self {
             Self::RustPostgres => return rust_postgres(port, user, password),
             Self::Psql => return psql(port, user, password, tls),
-            Self::Asyncpg => (target.join("python/bin/python"), vec![script("asyncpg_login.py")]),
-            Self::Pg8000 => (target.join("python/bin/python"), vec![script("pg8000_login.py")]),
-            Self::Psycopg => (target.join("python/bin/python"), vec![script("psycopg_login.py")]),
-            Self::Node => ("node".into(), vec![script("node_login.js")]),
-            Self::Jdbc => {
-                let classes =
-                    format!("{}:/usr/share/java/postgresql.jar", target.join("jdbc").display());
-                ("java".into(), vec!["-cp".into(), classes, "JdbcLogin".into()])
-            }
+            Self::Asyncpg => python("asyncpg_login.py"),
+            Self::Pg8000 => python("pg8000_login.py"),
+            Self::Psycopg => python("psycopg_login.py"),
+            Self::Node => node("node_login.js"),
+            Self::Jdbc => jdbc(),
         };
-        let mut command = Command::new(program);
-        command.args(script).arg(port.to_string()).args([user, if tls { "tls" } else { "plain" }]);
-        command.env("PASSWORD", password).env("NODE_PATH", target.join("node/node_modules"));
-        run(&mut command)
+        command.arg(port.to_string()).args([user, if tls { "tls" } else { "plain" }]);
+        run(command.env("PASSWORD", password))
     }
 }
 
@@ -88,24 +81,24 @@ pub fn scramp(
     password: &str,
     binding: &str,
 ) -> Login {
-    let mut command = Command::new(target().join("python/bin/python"));
-    command.arg(script("scramp_exchange.py")).arg(socket.0).arg(socket.1.to_string());
+    let mut command = python("scramp_exchange.py");
+    command.arg(socket.0).arg(socket.1.to_string());
     command.args([mechanism, user, binding]).env("PASSWORD", password);
     run(&mut command)
 }
 
 /// libpq 18 with keys in Base64 and without a password.
 pub fn libpq_with_keys(port: u16, user: &str, client_key: &str, server_key: &str) -> Login {
-    let mut command = Command::new(target().join("python/bin/python"));
-    command.arg(script("libpq_keys.py")).arg(port.to_string()).arg(user);
+    let mut command = python("libpq_keys.py");
+    command.arg(port.to_string()).arg(user);
     command.env("CLIENT_KEY", client_key).env("SERVER_KEY", server_key).env_remove("PGPASSWORD");
     run(&mut command)
 }
 
 /// Runs statements in a new database of SQLite, then a query; its rows with `|` between the columns.
 pub fn sqlite(statements: &str, query: &str) -> Vec<String> {
-    let mut command = Command::new(target().join("python/bin/python"));
-    command.arg(script("run_sqlite.py")).arg(query).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut command = python("run_sqlite.py");
+    command.arg(query).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{error} (make clients)"));
     child.stdin.take().expect("its input").write_all(statements.as_bytes()).expect("statements");
     let output = child.wait_with_output().expect("its end");
@@ -117,8 +110,8 @@ pub fn sqlite(statements: &str, query: &str) -> Vec<String> {
 /// The samples that Prometheus' own parser reads in a page of metrics: name, labels and value of
 /// each.
 pub fn metrics(text: &str) -> Vec<(String, String, f64)> {
-    let mut command = Command::new(target().join("python/bin/python"));
-    command.arg(script("read_metrics.py")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut command = python("read_metrics.py");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{error} (make clients)"));
     child.stdin.take().expect("its input").write_all(text.as_bytes()).expect("the metrics");
     let output = child.wait_with_output().expect("its end");
@@ -165,8 +158,8 @@ pub fn dovecot_accepts(stored: &str, password: &str) -> bool {
 
 /// A login at an XMPP server, by scramp.
 pub fn xmpp(port: u16, host: &str, user: &str, mechanism: &str, password: &str) -> Login {
-    let mut command = Command::new(target().join("python/bin/python"));
-    command.arg(script("xmpp_login.py")).arg(port.to_string()).args([host, user, mechanism]);
+    let mut command = python("xmpp_login.py");
+    command.arg(port.to_string()).args([host, user, mechanism]);
     run(command.env("PASSWORD", password))
 }
 
@@ -291,11 +284,32 @@ fn rust_postgres(port: u16, user: &str, password: &str) -> Login {
     }
 }
 
-pub(crate) fn script(name: &str) -> String {
+/// A script of the folder of clients, by the Python that has the packages.
+pub(crate) fn python(name: &str) -> Command {
+    let mut command = Command::new(target().join("python/bin/python"));
+    command.arg(script(name));
+    command
+}
+
+/// The same by Node.
+pub(crate) fn node(name: &str) -> Command {
+    let mut command = Command::new("node");
+    command.arg(script(name)).env("NODE_PATH", target().join("node/node_modules"));
+    command
+}
+
+fn jdbc() -> Command {
+    let mut command = Command::new("java");
+    let classes = format!("{}:/usr/share/java/postgresql.jar", target().join("jdbc").display());
+    command.arg("-cp").arg(classes).arg("JdbcLogin");
+    command
+}
+
+fn script(name: &str) -> String {
     format!("{}/clients/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The folder in which `tools/clients.sh` installs the programs' packages.
-pub(crate) fn target() -> PathBuf {
+fn target() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/clients")
 }

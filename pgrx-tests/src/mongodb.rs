@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::cluster::SUPERUSER;
 use crate::cluster::program::Running;
-use crate::foreign::{Login, run, script, stdout, target};
+use crate::foreign::{Login, node, python, run, stdout};
 use crate::port::free as free_port;
 use crate::{Cluster, until};
 
@@ -37,13 +37,10 @@ impl Driver {
     }
 
     fn program(self, name: &str) -> Command {
-        let target = target();
-        let (mut command, file) = match self {
-            Self::Node => (Command::new("node"), format!("{name}.js")),
-            Self::Python => (Command::new(target.join("python/bin/python")), format!("{name}.py")),
-        };
-        command.arg(script(&file)).env("NODE_PATH", target.join("node/node_modules"));
-        command
+        match self {
+            Self::Node => node(&format!("{name}.js")),
+            Self::Python => python(&format!("{name}.py")),
+        }
     }
 }
 
@@ -63,8 +60,8 @@ impl Server {
             cluster.dir().display(),
             cluster.port()
         );
-        let mut command = Command::new(target().join("python/bin/python"));
-        command.arg(script("mongodb_server.py")).args([port.to_string(), source]);
+        let mut command = python("mongodb_server.py");
+        command.args([port.to_string(), source]);
         let child = command.stdin(Stdio::null()).spawn().expect("Python (make clients)");
         let program = Running::new(child);
         until("the server listens", || TcpStream::connect(("127.0.0.1", port)).ok());
