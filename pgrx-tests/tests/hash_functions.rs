@@ -1,6 +1,7 @@
 //! Ways to stored hashes: grants, memberships, and SECURITY DEFINER functions and views, as poolers use them for
 //! `auth_query`.
 
+use postgres::Client;
 use scram_ext_client_tests::{Cluster, Feature, rows, text};
 
 #[test]
@@ -37,19 +38,18 @@ fn functions_that_return_hashes_are_found() {
                ALTER FUNCTION powerless() OWNER TO pooler"#,
         )
         .expect("functions");
-    let looks = "looks like it returns stored hashes with the rights of \"postgres\", and";
-    let expected = [
-        ["function public.granted(text)", "notice", r#""Other", "pooler" may call it"#],
-        ["function public.lookup(u text, OUT n text, OUT p text)", "warning", "PUBLIC may call it"],
-        ["function public.parsed()", "warning", "PUBLIC may call it"],
-    ]
-    .map(|[function, severity, callers]| {
-        let evidence = format!("{function} {looks} {callers}");
-        [function, severity, &evidence].map(|text| Some(text.to_owned())).to_vec()
-    });
-    let found = "SELECT subject, severity, evidence FROM scram.audit()
-                 WHERE source = 'server' AND check_id = 'hash_readable' ORDER BY subject";
-    assert_eq!(rows(&mut client, found), expected);
+    assert_found(
+        &mut client,
+        [
+            ["function public.granted(text)", "notice", r#""Other", "pooler" may call it"#],
+            [
+                "function public.lookup(u text, OUT n text, OUT p text)",
+                "warning",
+                "PUBLIC may call it",
+            ],
+            ["function public.parsed()", "warning", "PUBLIC may call it"],
+        ],
+    );
 }
 
 #[test]
@@ -78,19 +78,26 @@ fn views_that_return_hashes_are_found() {
                GRANT SELECT ON has_password, names, masked, as_caller, powerless TO PUBLIC"#,
         )
         .expect("views");
-    let looks = "looks like it returns stored hashes with the rights of \"postgres\", and";
-    let expected = [
-        ["materialized view public.copied", "notice", "\"pooler\" may read it"],
-        ["view public.\"Whole row\"", "warning", "PUBLIC may read it"],
-        ["view public.login", "notice", "\"pooler\" may read it"],
-    ]
-    .map(|[view, severity, readers]| {
-        let evidence = format!("{view} {looks} {readers}");
-        [view, severity, &evidence].map(|text| Some(text.to_owned())).to_vec()
+    assert_found(
+        &mut client,
+        [
+            ["materialized view public.copied", "notice", "\"pooler\" may read it"],
+            ["view public.\"Whole row\"", "warning", "PUBLIC may read it"],
+            ["view public.login", "notice", "\"pooler\" may read it"],
+        ],
+    );
+}
+
+/// Exactly these are found on the server: subject, severity, and who may use it.
+fn assert_found(client: &mut Client, expected: [[&str; 3]; 3]) {
+    let expected = expected.map(|[path, severity, users]| {
+        let evidence =
+            format!("{path} looks like it returns stored hashes with the rights of \"postgres\", and {users}");
+        [path, severity, &evidence].map(text).to_vec()
     });
     let found = "SELECT subject, severity, evidence FROM scram.audit()
                  WHERE source = 'server' AND check_id = 'hash_readable' ORDER BY subject COLLATE \"C\"";
-    assert_eq!(rows(&mut client, found), expected);
+    assert_eq!(rows(client, found), expected);
 }
 
 /// The owner of a relation in such a body keeps it locked.
