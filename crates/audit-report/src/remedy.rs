@@ -192,8 +192,7 @@ impl Role<'_> {
                     self.finding.finding_id
                 ),
             ];
-            let is_narrow = lines.iter().all(|line| display_width(line) <= self.width);
-            if is_narrow { lines } else { Vec::new() }
+            self.fitting(lines).unwrap_or_default()
         })
     }
 
@@ -207,6 +206,11 @@ impl Role<'_> {
         // Only between arguments, so that the names stay whole.
         let (first, rest) = line.split_once(", valid_until")?;
         let lines = vec![format!("{first},"), format!("    valid_until{rest}")];
+        self.fitting(lines)
+    }
+
+    /// The lines, if there is room for each.
+    fn fitting(&self, lines: Vec<String>) -> Option<Vec<String>> {
         lines.iter().all(|line| display_width(line) <= self.width).then_some(lines)
     }
 }
@@ -243,7 +247,7 @@ fn parts(evidence: &str) -> Vec<&str> {
 /// have loaded the library.
 fn guard(evidence: &str) -> Vec<String> {
     let mut lines = Vec::new();
-    for part in evidence.split("; ") {
+    for part in parts(evidence) {
         if part == "scram.guard is off" {
             lines.push("LOAD 'scram_ext';".to_owned());
             lines.push("ALTER SYSTEM SET scram.guard = 'warn';".to_owned());

@@ -230,6 +230,14 @@ fn commands_have_the_real_name() {
             "",
             "ALTER SYSTEM SET password_encryption = 'scram-sha-256';\nSELECT pg_reload_conf();",
         ),
+        // A library's name is one name, also with a semicolon.
+        (
+            "guard_off",
+            "server",
+            "scram.guard",
+            "session_preload_libraries is \"a; b\"",
+            "ALTER SYSTEM SET session_preload_libraries = 'a; b', 'scram_ext';\nSELECT pg_reload_conf();",
+        ),
         (
             "passwords_logged",
             "server",
