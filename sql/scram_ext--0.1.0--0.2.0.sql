@@ -437,10 +437,107 @@ BEGIN
 END
 $$;
 
--- Runs, findings and the census carry the cluster that made them; the fleet.
+-- Sources whose clients are MongoDB's, and clear errors for wrong words in a row.
+
+ALTER TABLE scram.audit_source DROP CONSTRAINT audit_source_client_check;
+ALTER TABLE scram.audit_source ADD CONSTRAINT audit_source_client_check CHECK (client IN ('kafka', 'mongodb'));
+COMMENT ON COLUMN scram.audit_source.client IS 'whose clients log in: kafka, mongodb, or NULL for PostgreSQL''s';
+
+CREATE OR REPLACE FUNCTION scram_internal.require_registration() RETURNS trigger
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    is_superuser CONSTANT boolean := (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user);
+    -- Registered by a superuser for another role: a restore, which comes before the grants and perhaps before the role.
+    -- Each reading asks for everything again.
+    for_another CONSTANT boolean := NEW.registrant <> current_user;
+BEGIN
+    IF NEW.client NOT IN ('kafka', 'mongodb') THEN
+        RAISE check_violation USING
+            MESSAGE = format('invalid client of a source: "%s"', NEW.client),
+            HINT = 'Clients are "kafka" and "mongodb", and NULL for those of PostgreSQL.';
+    END IF;
+    IF NEW.expects NOT IN ('any', 'scram') THEN
+        RAISE check_violation USING
+            MESSAGE = format('invalid value of "expects" of a source: "%s"', NEW.expects),
+            HINT = 'A source expects "any" or "scram".';
+    END IF;
+    IF TG_OP = 'UPDATE' AND (NEW.relation, NEW.subject_column, NEW.secret_column, NEW.registrant)
+        = (OLD.relation, OLD.subject_column, OLD.secret_column, OLD.registrant)
+    THEN
+        NEW.registrant_oid := OLD.registrant_oid;
+        NEW.subject_type := OLD.subject_type;
+        NEW.secret_type := OLD.secret_type;
+        RETURN NEW;
+    END IF;
+    IF for_another AND NOT is_superuser THEN
+        RAISE insufficient_privilege USING
+            MESSAGE = format('permission denied to register a source for role "%s"', NEW.registrant),
+            HINT = 'The registrant of a source is the role that registers it.';
+    END IF;
+    NEW.registrant_oid := (SELECT r.oid FROM pg_roles r WHERE r.rolname = NEW.registrant);
+    NEW.subject_type := NULL;
+    NEW.secret_type := NULL;
+    -- A dump names a relation that was dropped by its OID.
+    IF for_another OR is_superuser AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = NEW.relation) THEN
+        SELECT a.atttypid INTO NEW.subject_type FROM pg_attribute a
+        WHERE a.attrelid = NEW.relation AND a.attname = NEW.subject_column AND a.attnum > 0;
+        SELECT a.atttypid INTO NEW.secret_type FROM pg_attribute a
+        WHERE a.attrelid = NEW.relation AND a.attname = NEW.secret_column AND a.attnum > 0;
+        RETURN NEW;
+    END IF;
+    SELECT f.subject_type, f.secret_type INTO NEW.subject_type, NEW.secret_type
+    FROM scram_internal.require_readable_source(NEW.relation, NEW.subject_column, NEW.secret_column, NEW.registrant) f;
+    RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION scram_internal.require_policy() RETURNS trigger
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    prefix CONSTANT text := 'member of ';
+    member_of text;
+BEGIN
+    IF NEW.action NOT IN ('off', 'critical', 'warning', 'notice') THEN
+        RAISE check_violation USING
+            MESSAGE = format('invalid action of a policy: "%s"', NEW.action),
+            HINT = 'Actions are "off", "critical", "warning" and "notice".';
+    END IF;
+    IF NOT EXISTS (SELECT FROM scram.audit_checks() c WHERE c.check_id = NEW.check_id) AND NEW.check_id IS NOT NULL THEN
+        RAISE undefined_object USING
+            MESSAGE = format('check "%s" does not exist', NEW.check_id),
+            HINT = 'scram.audit_checks() lists the checks.';
+    END IF;
+    IF starts_with(NEW.subject, prefix) THEN
+        member_of := substr(NEW.subject, length(prefix) + 1);
+        IF octet_length(member_of) NOT BETWEEN 1 AND 63 THEN
+            RAISE invalid_parameter_value USING
+                MESSAGE = 'invalid name of a role in the subject of a policy',
+                DETAIL = format('The name after "member of" has %s bytes.', octet_length(member_of));
+        END IF;
+        IF coalesce(NEW.source, 'role') <> 'role' THEN
+            RAISE invalid_parameter_value USING
+                MESSAGE = format('source "%s" has no members of a role', NEW.source),
+                HINT = 'Leave "source" out, or set it to "role".';
+        END IF;
+        IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = member_of) THEN
+            RAISE WARNING USING MESSAGE = format('role "%s" does not exist', member_of);
+        END IF;
+    ELSIF right(regexp_replace(NEW.subject, '\\.', '', 'g'), 1) = '\' THEN
+        -- LIKE would raise where a subject is long enough, in the middle of a run.
+        RAISE invalid_escape_sequence USING MESSAGE = 'the subject of a policy must not end with an escape character';
+    END IF;
+    RETURN NEW;
+END
+$$;
 
 -- Rows that were stored before have no cluster: a restore or pg_upgrade may have brought them from another one. The next run
 -- gives its own to the findings that stand.
+-- Runs, findings and the census carry the cluster that made them; the fleet.
+
 ALTER TABLE scram_internal.stored_run ADD COLUMN system_identifier bigint;
 ALTER TABLE scram.audit_finding ADD COLUMN system_identifier bigint;
 ALTER TABLE scram.audit_finding ADD COLUMN role oid;

@@ -116,6 +116,8 @@ pub(crate) enum Error {
     RotationExists { name: String },
     #[error("role \"{role}\" is not a member of role \"{of}\"")]
     RotationMember { role: String, of: String },
+    #[error("a rotation needs a name")]
+    RotationNameless,
     #[error("role \"{role}\" belongs to another rotation")]
     RotationTaken { role: String },
     #[error("role \"{role}\" could not log in")]

@@ -96,7 +96,7 @@ fn drivers_log_in_with_exported_credentials() {
     assert_eq!(Driver::Node.login(&server, "other", PASSWORD, "SCRAM-SHA-1"), Refused);
 }
 
-/// MongoDB's SCRAM-SHA-1 alone, in documents whose rows are named by `_id`.
+/// MongoDB's SCRAM-SHA-1 alone: in documents whose rows are named by `_id`, and as verifiers of a source that says so.
 #[test]
 fn weak_passwords_are_found() {
     let cluster = Cluster::with_extension();
@@ -108,19 +108,25 @@ fn weak_passwords_are_found() {
              INSERT INTO users SELECT 'admin.' || name, jsonb_build_object('user', name, 'credentials', sha1(name, password))
              FROM (VALUES ('ann', 'Ann' || extract(year FROM now())), ('bob', 'pass phrase'), ('eve', 'a long password of eve'), ('joe', '')) u (name, password);
              INSERT INTO users SELECT 'mia', sha1('mia', 'pass phrase')::text;
-             SELECT scram.add_audit_source('mongodb', 'users', 'id', 'document');
+             CREATE TABLE verifiers AS SELECT name, scram.import_verifier(sha1(name, 'pass phrase')::text) AS verifier
+             FROM (VALUES ('ann'), ('bob')) u (name);
+             SELECT scram.add_audit_source('mongodb', 'users', 'id', 'document'),
+                 scram.add_audit_source('verifiers', 'verifiers', 'name', 'verifier');
+             UPDATE scram.audit_source SET client = 'mongodb' WHERE name = 'verifiers';
              INSERT INTO scram.wordlist VALUES ('pass phrase')",
         )
         .expect("a source");
     let expected = [
-        ["admin.ann", "password_is_name"],
-        ["admin.bob", "password_in_wordlist"],
-        ["admin.joe", "password_empty"],
-        ["mia", "password_in_wordlist"],
+        ["mongodb", "admin.ann", "password_is_name"],
+        ["mongodb", "admin.bob", "password_in_wordlist"],
+        ["mongodb", "admin.joe", "password_empty"],
+        ["mongodb", "mia", "password_in_wordlist"],
+        ["verifiers", "ann", "password_in_wordlist"],
+        ["verifiers", "bob", "password_in_wordlist"],
     ];
     let expected = expected.map(|row| row.map(|text| Some(text.to_owned())).to_vec());
     client.batch_execute("CALL scram.run_audit()").expect("a run");
-    let found = "SELECT subject, check_id FROM scram.audit_finding
-        WHERE source = 'mongodb' AND check_id LIKE 'password%' ORDER BY 1";
+    let found = "SELECT source, subject, check_id FROM scram.audit_finding
+        WHERE source <> 'role' AND check_id LIKE 'password%' ORDER BY 1, 2";
     assert_eq!(rows(&mut client, found), expected);
 }

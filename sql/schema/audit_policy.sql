@@ -32,6 +32,11 @@ DECLARE
     prefix CONSTANT text := 'member of ';
     member_of text;
 BEGIN
+    IF NEW.action NOT IN ('off', 'critical', 'warning', 'notice') THEN
+        RAISE check_violation USING
+            MESSAGE = format('invalid action of a policy: "%s"', NEW.action),
+            HINT = 'Actions are "off", "critical", "warning" and "notice".';
+    END IF;
     IF NOT EXISTS (SELECT FROM scram.audit_checks() c WHERE c.check_id = NEW.check_id) AND NEW.check_id IS NOT NULL THEN
         RAISE undefined_object USING
             MESSAGE = format('check "%s" does not exist', NEW.check_id),

@@ -12,6 +12,16 @@ DECLARE
     -- Each reading asks for everything again.
     for_another CONSTANT boolean := NEW.registrant <> current_user;
 BEGIN
+    IF NEW.client NOT IN ('kafka', 'mongodb') THEN
+        RAISE check_violation USING
+            MESSAGE = format('invalid client of a source: "%s"', NEW.client),
+            HINT = 'Clients are "kafka" and "mongodb", and NULL for those of PostgreSQL.';
+    END IF;
+    IF NEW.expects NOT IN ('any', 'scram') THEN
+        RAISE check_violation USING
+            MESSAGE = format('invalid value of "expects" of a source: "%s"', NEW.expects),
+            HINT = 'A source expects "any" or "scram".';
+    END IF;
     IF TG_OP = 'UPDATE' AND (NEW.relation, NEW.subject_column, NEW.secret_column, NEW.registrant)
         = (OLD.relation, OLD.subject_column, OLD.secret_column, OLD.registrant)
     THEN

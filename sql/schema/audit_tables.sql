@@ -60,8 +60,8 @@ CREATE TABLE scram.audit_source (
     secret_column name NOT NULL,
     -- A name and not a regrole: a dump with the name of a role that is missing must be restored without an error.
     registrant name NOT NULL DEFAULT current_user,
-    -- Whose client limits apply, where it is not PostgreSQL's.
-    client text CHECK (client IN ('kafka')),
+    -- Whose clients log in, with their limits and their way to hash, where they are not PostgreSQL's.
+    client text CHECK (client IN ('kafka', 'mongodb')),
     -- What the application needs; any hash will do unless it speaks SCRAM.
     expects text NOT NULL DEFAULT 'any' CHECK (expects IN ('any', 'scram')),
     enabled boolean NOT NULL DEFAULT true,
@@ -273,7 +273,7 @@ COMMENT ON COLUMN scram.audit_source.registrant_oid IS 'internal: OID of the reg
 COMMENT ON COLUMN scram.audit_source.subject_type IS 'internal: type of the subject column at registration';
 COMMENT ON COLUMN scram.audit_source.secret_type IS 'internal: type of the secret column at registration';
 COMMENT ON COLUMN scram.audit_source.enabled IS 'whether the audit reads it';
-COMMENT ON COLUMN scram.audit_source.client IS 'whose client limits apply: kafka, or NULL for PostgreSQL';
+COMMENT ON COLUMN scram.audit_source.client IS 'whose clients log in: kafka, mongodb, or NULL for PostgreSQL''s';
 COMMENT ON COLUMN scram.audit_source.expects IS 'scram: another hash is a finding; any: a good hash is none';
 COMMENT ON TABLE scram.wordlist IS 'passwords that the audit tries on every secret';
 COMMENT ON COLUMN scram.audit_finding.is_off IS 'whether scram.audit_policy switches its check off: it does not count';

@@ -212,9 +212,10 @@ impl From<Error> for ErrorReport {
                 Some(format!("scram.password_history rejects the last {last} passwords.")),
                 Some("Choose another password, or use scram.rotate_role()."),
             ),
-            Error::NegativeIdleTime | Error::RotationAlike | Error::RotationMember { .. } => {
-                (ERRCODE_INVALID_PARAMETER_VALUE, None, None)
-            }
+            Error::NegativeIdleTime
+            | Error::RotationAlike
+            | Error::RotationMember { .. }
+            | Error::RotationNameless => (ERRCODE_INVALID_PARAMETER_VALUE, None, None),
             Error::RotationExists { .. } | Error::RotationTaken { .. } => {
                 (ERRCODE_DUPLICATE_OBJECT, None, None)
             }

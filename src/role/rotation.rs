@@ -61,7 +61,7 @@ ORDER BY a.pid";
 /// Two members of `member_of` take turns; `role_b` is idle first. Changes no role.
 ///
 /// Raises 42704 for an unknown role, 42501 unless the caller may alter both, 22023 where they are one
-/// or no members, 42710 where the rotation exists or a role is in another one.
+/// or no members or the name is empty, 42710 where the rotation exists or a role is in another one.
 #[pg_extern(sql = "
 CREATE FUNCTION scram.create_rotation(name text, member_of name, role_a name, role_b name) RETURNS void
 VOLATILE SET search_path = pg_catalog, pg_temp
@@ -75,6 +75,9 @@ fn create_rotation(
 ) -> Result<(), ErrorReport> {
     with_hidden_statement(|| {
         let name = given(name)?;
+        if name.len() == 0 {
+            return Err(Error::RotationNameless.into());
+        }
         let member_of = member_of.ok_or(Error::Null { argument: "member_of" })?;
         let role_a = role_a.ok_or(Error::Null { argument: "role_a" })?;
         let role_b = role_b.ok_or(Error::Null { argument: "role_b" })?;

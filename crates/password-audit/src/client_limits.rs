@@ -60,7 +60,11 @@ pub enum ClientKind {
 impl ClientKind {
     /// By the name that a source is marked with.
     pub fn from_name(name: &str) -> Option<Self> {
-        (name == "kafka").then_some(Self::Kafka)
+        match name {
+            "kafka" => Some(Self::Kafka),
+            "mongodb" => Some(Self::Mongodb),
+            _ => None,
+        }
     }
 
     fn for_secret(subject: &Subject, secret: &StoredSecret) -> Option<Self> {

@@ -169,6 +169,23 @@ pub(super) const CASES: &[Case] = &[
     told("SELECT scram.needs_rotation('hunter2')", MALFORMED, &[]),
     case("SELECT 'hunter2'::scram.verifier", CHECK_VIOLATION),
     case("SELECT '{v}x'::scram.verifier", CHECK_VIOLATION),
+    hinted(
+        "INSERT INTO scram.audit_policy (check_id, action) VALUES ('md5_hash', 'ignore')",
+        CHECK_VIOLATION,
+        &["\"off\"", "\"notice\""],
+    ),
+    hinted(
+        "INSERT INTO scram.audit_source (name, relation, subject_column, secret_column, client)
+         VALUES ('a', 'pg_authid', 'rolname', 'rolpassword', 'mysql')",
+        CHECK_VIOLATION,
+        &["\"kafka\"", "\"mongodb\""],
+    ),
+    hinted(
+        "INSERT INTO scram.audit_source (name, relation, subject_column, secret_column, expects)
+         VALUES ('a', 'pg_authid', 'rolname', 'rolpassword', 'md5')",
+        CHECK_VIOLATION,
+        &["\"scram\""],
+    ),
     // More work than is allowed is refused before any of it is done.
     told(
         "SELECT scram.verify('hunter2', 'SCRAM-SHA-256$1000001:{salt}${stored}:{server}')",

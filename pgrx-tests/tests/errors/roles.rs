@@ -88,6 +88,11 @@ pub(super) const CASES: &[Case] = &[
     case("SELECT scram.rotate_role('nobody')", UNDEFINED),
     case("SELECT scram.change_own_password('hunter2', 'hunter2')", "28P01"),
     case("SELECT scram.change_own_password('hunter2', '')", PARAMETER),
+    case(
+        "BEGIN; CREATE ROLE g; CREATE ROLE a IN ROLE g; CREATE ROLE b IN ROLE g;
+         SELECT scram.create_rotation('', 'g', 'a', 'b')",
+        PARAMETER,
+    ),
     case("SELECT scram.create_rotation('r', 'nobody', 'postgres', 'postgres')", UNDEFINED),
     case("SELECT scram.create_rotation('r', 'pg_monitor', 'postgres', 'nobody')", UNDEFINED),
     case("SELECT scram.create_rotation('r', 'postgres', 'postgres', 'postgres')", PARAMETER),
