@@ -441,6 +441,7 @@ $$;
 
 ALTER TABLE scram.audit_source DROP CONSTRAINT audit_source_client_check;
 ALTER TABLE scram.audit_source ADD CONSTRAINT audit_source_client_check CHECK (client IN ('kafka', 'mongodb'));
+COMMENT ON FUNCTION scram_internal.target_iterations() IS 'internal to scram.audit(): the count of answers to unknown users';
 COMMENT ON COLUMN scram.audit_source.client IS 'whose clients log in: kafka, mongodb, or NULL for PostgreSQL''s';
 
 CREATE OR REPLACE FUNCTION scram_internal.require_registration() RETURNS trigger

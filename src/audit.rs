@@ -49,10 +49,10 @@ fn checks_off() -> TableIterator<'static, (name!(check_id, &'static str),)> {
 
 /// `scram_internal.target_iterations() returns integer`
 ///
-/// The iteration count of new verifiers, and of the answers of `scram.handshake_start` to unknown users.
+/// The iteration count of the answers of `scram.handshake_start` to unknown users.
 #[pg_extern(schema = "scram_internal", stable, parallel_safe)]
 fn target_iterations() -> i32 {
-    guc::target_iterations().get().cast_signed()
+    guc::mock_iterations().get().cast_signed()
 }
 
 /// `scram_internal.require_top_level() returns void`

@@ -15,7 +15,7 @@ use scram_core::{Mechanism, Verifier};
 
 use crate::error::Error;
 use crate::guc;
-use crate::pg::random;
+use crate::pg::{iterations, random};
 
 /// The purpose of a key. Each purpose has a label of its own, and a label is never reused for
 /// another purpose.
@@ -78,7 +78,7 @@ impl ClusterKeys {
         let database = unsafe { pg_sys::MyDatabaseId }.to_u32().to_be_bytes();
         let realm = [b"database".as_slice(), &database].concat();
         let account = Account { realm: &realm, name: username.as_bytes(), mechanism };
-        let iterations = guc::target_iterations();
+        let iterations = guc::mock_iterations();
         mock::verifier(&self.0, account, iterations, guc::salt_length())
             // A salt too long for a verifier to be stored is not what real users have.
             .or_else(|_| mock::verifier(&self.0, account, iterations, mock::POSTGRES_SALT_LEN))
@@ -88,13 +88,13 @@ impl ClusterKeys {
     /// The mock verifier with which PostgreSQL's own server challenges an unknown role of this
     /// name; `role` is in the server's encoding.
     pub(crate) fn role_mock(&self, mechanism: Mechanism, role: &[u8]) -> Result<Verifier, Error> {
-        let iterations = NonZeroU32::new(guc::server_iterations().unsigned_abs());
+        let iterations = NonZeroU32::new(iterations::of_server().unsigned_abs());
         self.role_mock_with(mechanism, role, iterations.unwrap_or(NonZeroU32::MIN))
     }
 
     /// A verifier with the target's count for a password to be tried on where a role has none.
     pub(crate) fn role_mock_with_target(&self, role: &[u8]) -> Result<Verifier, Error> {
-        self.role_mock_with(Mechanism::ScramSha256, role, guc::target_iterations())
+        self.role_mock_with(Mechanism::ScramSha256, role, guc::mock_iterations())
     }
 
     fn role_mock_with(

@@ -14,6 +14,8 @@ use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 use pgrx::pg_sys;
 use scram_core::verifier::MAX_SALT_LEN;
 
+use crate::pg::iterations;
+
 pub(crate) use fleet::fleet_key_file;
 pub(crate) use guard::{GuardMode, guard_min_length, guard_mode, guard_time, is_guard_exempt};
 pub(crate) use policy::policy;
@@ -266,26 +268,25 @@ pub(crate) fn client_max_iterations() -> u32 {
     positive(CLIENT_MAX_ITERATIONS.get()).get()
 }
 
-/// The count that new verifiers and answers to unknown users have: `scram.default_iterations`, or
-/// the server's own, raised to the minimum, lowered to the maximum.
+/// The count that new verifiers have: `scram.default_iterations`, or that of ALTER ROLE in this session, raised to the
+/// minimum, lowered to the maximum.
 pub(crate) fn target_iterations() -> NonZeroU32 {
+    target(iterations::of_session())
+}
+
+/// The count that answers to unknown users have. No role may change it for itself, because the answer would differ from
+/// those to users that exist.
+pub(crate) fn mock_iterations() -> NonZeroU32 {
+    target(iterations::of_server())
+}
+
+fn target(postgres: i32) -> NonZeroU32 {
     let wanted = match DEFAULT_ITERATIONS.get() {
-        0 => server_iterations(),
+        0 => postgres,
         iterations => iterations,
     };
     let (min, max) = iteration_bounds();
     positive(wanted.max(min).min(max))
-}
-
-/// The server's own count: `scram_iterations`, which came with PostgreSQL 16, or 4096.
-pub(crate) fn server_iterations() -> i32 {
-    // SAFETY: the name is NUL-terminated; a setting that does not exist is NULL, not an error; the
-    // text is read before anything else can change it.
-    let text = unsafe {
-        let text = pg_sys::GetConfigOption(c"scram_iterations".as_ptr(), true, false);
-        (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned())
-    };
-    text.and_then(|text| text.parse().ok()).unwrap_or(POSTGRES_ITERATIONS)
 }
 
 /// `password_encryption`: whether the server hashes a plain text with MD5.

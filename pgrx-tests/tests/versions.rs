@@ -185,9 +185,32 @@ fn iterations_follow_the_servers_setting() {
     }
     let set = outcome(&mut client, "SET scram_iterations = 6000");
     assert_eq!(set, if is_new { "ok" } else { "42704" });
-    if is_new {
-        assert_eq!(cell(&mut client, generated).as_deref(), Some("6000"), "the session's own");
+    if !is_new {
+        return;
     }
+    assert_eq!(cell(&mut client, generated).as_deref(), Some("6000"), "the session's own");
+    assert_eq!(mocked(&mut client), ["5000", "5000"], "with SET");
+    // RESET would set these, which a connection begins with.
+    client
+        .batch_execute("ALTER ROLE postgres SET scram_iterations = 7000")
+        .expect("the role's own");
+    let mut client = cluster.client();
+    assert_eq!(cell(&mut client, generated).as_deref(), Some("7000"), "the role's own");
+    assert_eq!(mocked(&mut client), ["5000", "5000"], "with ALTER ROLE");
+    for sql in ["ALTER SYSTEM SET scram_iterations = 5500", "SELECT pg_reload_conf()"] {
+        client.batch_execute(sql).expect(sql);
+    }
+    assert_eq!(mocked(&mut client), ["5500", "5500"], "with ALTER SYSTEM");
+}
+
+/// The counts that unknown names are challenged with: a caller that could change them would learn which names are known.
+fn mocked(client: &mut Client) -> Vec<String> {
+    ["role_handshake_start('n,,n=nobody,r=abc')", "handshake_start('n,,n=nobody,r=abc', NULL)"]
+        .map(|call| {
+            let sql = format!("SELECT substring(server_first FROM 'i=(.*)') FROM scram.{call}");
+            cell(client, &sql).expect("a challenge")
+        })
+        .to_vec()
 }
 
 /// The setting ends a session whose transaction is too long. A run commits after each step, so that it

@@ -272,7 +272,7 @@ COMMENT ON FUNCTION scram_internal.source_findings(text, boolean, text) IS 'inte
 COMMENT ON FUNCTION scram_internal.counted_evidence(bigint, text[], text[]) IS
     'internal to scram.audit(): the evidence of a finding that counts rows';
 COMMENT ON FUNCTION scram_internal.failed_slices(text) IS 'internal to scram.run_audit(): what to say about slices that cannot be read';
-COMMENT ON FUNCTION scram_internal.target_iterations() IS 'internal to scram.audit(): the count of new verifiers, and of answers to unknown users';
+COMMENT ON FUNCTION scram_internal.target_iterations() IS 'internal to scram.audit(): the count of answers to unknown users';
 COMMENT ON FUNCTION scram_internal.source_readers() IS
     'internal to scram.audit(): how many roles can read the secrets of each source';
 COMMENT ON FUNCTION scram_internal.unreadable_finding(text, text) IS 'internal to scram.audit(): the finding on a source that fails';

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use password_audit::guard::{self, History, PlainText, REUSED, Verdict};
-use password_audit::{Kind, Origin, RoleFacts, Subject};
+use password_audit::{Kind, Origin, Policy, RoleFacts, Subject};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 
@@ -13,7 +13,7 @@ use crate::limits::MAX_PASSWORD_LEN;
 use crate::pg::catalog_role::CatalogRole;
 use crate::pg::scram_secret;
 use crate::pg::text::ServerText;
-use crate::pg::{clock, interrupt};
+use crate::pg::{clock, interrupt, iterations};
 use crate::wordlist;
 
 /// The length in bytes of the salts that the server makes (`SCRAM_DEFAULT_SALT_LEN`,
@@ -49,7 +49,9 @@ pub(super) fn judge(name: &ServerText, password: &Password) -> Result<Vec<Verdic
     let until = Instant::now() + guc::guard_time();
     let history = history(name, password)?;
     let words: Vec<_> = wordlist::words().collect();
-    let policy = guc::policy(Vec::new(), year());
+    // The server hashes a plain text with the session's count.
+    let server_iterations = iterations::of_session();
+    let policy = Policy { server_iterations, ..guc::policy(Vec::new(), year()) };
     let subject = Subject {
         name: name.to_utf8().unwrap_or_else(|| name.to_display()),
         name_bytes: name.as_bytes().to_vec(),

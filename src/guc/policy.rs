@@ -4,8 +4,9 @@ use password_audit::Policy;
 
 use super::{
     client_max_iterations, expiry_warning, max_iterations, max_password_age, min_iterations,
-    salt_length, server_iterations, target_iterations,
+    mock_iterations, salt_length,
 };
+use crate::pg::iterations;
 
 /// Read without SQL, because the guard works in databases that do not have the extension. `names`: what users make
 /// passwords of, beside their own names.
@@ -15,18 +16,12 @@ pub(crate) fn policy(names: Vec<String>, year: i32) -> Policy {
         expiry_warning: expiry_warning(),
         max_iterations: max_iterations(),
         min_iterations: min_iterations(),
-        mock_iterations: mock_iterations(),
+        mock_iterations: iterations::of_server(),
         names,
         max_password_age: max_password_age(),
         salt_len: salt_length(),
-        server_iterations: server_iterations(),
-        target_iterations: target_iterations().get().cast_signed(),
+        server_iterations: iterations::of_server(),
+        target_iterations: mock_iterations().get().cast_signed(),
         year,
     }
-}
-
-/// The count that the server answers with for a role that does not exist: a constant in PostgreSQL
-/// 15, the server's own since (`scram_init_secret`'s mock in src/backend/libpq/auth-scram.c).
-fn mock_iterations() -> i32 {
-    if cfg!(feature = "pg15") { 4096 } else { server_iterations() }
 }
