@@ -57,9 +57,11 @@ fn handshake_start(
     let given = GivenVerifiers::parse(verifier.as_ref(), verifier_alt.as_ref())?;
     let binding = binding(channel_binding_type.as_ref(), channel_binding_data)?;
     let terms = Terms::new(given.selection(mechanism.as_ref())?, binding).map_err(Error::from)?;
-    let username = username.as_ref().map(given_username).transpose()?;
+    if let Some(username) = &username {
+        username.require_length("user name", MAX_SECRET_LEN)?;
+    }
 
-    let request = match request(client_first.as_ref(), &terms, username.as_deref()) {
+    let request = match request(client_first.as_ref(), &terms, username.as_ref()) {
         Ok(request) => request,
         Err(error) => return Ok(start_error(error)),
     };
@@ -117,20 +119,18 @@ fn finish_given(
 /// The longest sealed state, in bytes: with the longest name and the longest salt that a server stores.
 const MAX_STATE_LEN: usize = 2 * MAX_PASSWORD_LEN;
 
-/// The user, where the caller names one.
-pub(crate) fn given_username(username: &ServerText) -> Result<String, Error> {
-    username.require_length("user name", MAX_SECRET_LEN)?;
-    Ok(username.to_display())
-}
-
-/// Reads client-first; a NULL is a client's fault like any other.
+/// Reads client-first; a NULL is a client's fault like any other, and so is a `username` that has no UTF-8 form: with
+/// escapes it would be another user's name.
 pub(crate) fn request(
     client_first: Option<&ServerText>,
     terms: &Terms,
-    username: Option<&str>,
+    username: Option<&ServerText>,
 ) -> Result<Request, ErrorValue> {
     let client_first = client_first.ok_or(ErrorValue::InvalidEncoding)?.to_wire();
-    Request::from_wire(&client_first, terms, username).map_err(Fault::value)
+    let username = username
+        .map(|name| name.to_utf8().ok_or(ErrorValue::InvalidUsernameEncoding))
+        .transpose()?;
+    Request::from_wire(&client_first, terms, username.as_deref()).map_err(Fault::value)
 }
 
 /// Answers with server-first and a sealed state.

@@ -30,14 +30,18 @@ fn a_clients_bytes_are_answered_in_every_encoding() {
         ] {
             assert!(cell(&mut client, &sql).is_some(), "{encoding}: {sql}");
         }
-        for function in ["handshake_start", "role_handshake_start"] {
-            let arguments = if function == "handshake_start" { ", NULL" } else { "" };
-            let sql = format!(
-                "SELECT coalesce(error, '-') FROM scram.{function}('n,,n=' || {odd} || ',r=abc'{arguments})"
-            );
+        // By the name that the client sent, or by one that the caller gives.
+        for call in [
+            format!("handshake_start('n,,n=' || {odd} || ',r=abc', NULL)"),
+            format!("handshake_start('n,,n=,r=abc', NULL, {odd})"),
+            format!("role_handshake_start('n,,n=' || {odd} || ',r=abc')"),
+            format!("role_handshake_start('n,,n=,r=abc', ({odd})::name)"),
+        ] {
+            let sql = format!("SELECT coalesce(error, '-') FROM scram.{call}");
             let error = cell(&mut client, &sql).expect("an answer");
+            // With an escape it would be another user's name.
             let expected = if encoding == "WIN1252" { "invalid-username-encoding" } else { "-" };
-            assert_eq!(error, expected, "{encoding}: {function}");
+            assert_eq!(error, expected, "{encoding}: {call}");
         }
         let sql = format!(
             "SELECT f.error FROM scram.handshake_start('n,,n=user,r=abc', NULL) s,

@@ -11,6 +11,7 @@ use scram_core::transcript::{Transcript, TranscriptCheck};
 use super::credentials::{Credentials, GivenVerifiers};
 use crate::cluster_keys::ClusterKeys;
 use crate::error::Error;
+use crate::limits::MAX_SECRET_LEN;
 use crate::pg::random;
 use crate::pg::text::{ServerText, Utf8};
 use crate::pg::{interrupt, verifier_text};
@@ -54,7 +55,10 @@ pub(crate) fn handshake(
     let selection = given.selection(mechanism.as_ref())?;
     let terms = Terms::new(selection, binding.clone()).map_err(Error::from)?;
     let username = match &username {
-        Some(username) => super::given_username(username)?,
+        Some(username) => {
+            username.require_length("user name", MAX_SECRET_LEN)?;
+            username.to_display()
+        }
         None => "user".to_owned(),
     };
     let client_nonce = client_nonce.map_or_else(random::nonce, |nonce| Ok(nonce.to_display()))?;

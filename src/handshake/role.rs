@@ -50,8 +50,8 @@ fn role_handshake_start(
     let binding = super::binding(channel_binding_type.as_ref(), channel_binding_data)?;
     let terms = Terms::new(selection, binding).map_err(Error::from)?;
 
-    let username = role.map(|role| role.text().to_display());
-    let request = match super::request(client_first.as_ref(), &terms, username.as_deref()) {
+    let username = role.as_ref().map(PgName::text);
+    let request = match super::request(client_first.as_ref(), &terms, username) {
         Ok(request) => request,
         Err(error) => return Ok(super::start_error(error)),
     };
@@ -136,7 +136,9 @@ impl Login {
         let name =
             ServerText::from_bytes(&name.as_bytes()[..name.as_bytes().len().min(MAX_NAME_LEN)]);
         let mock = keys.role_mock(mechanism, name.as_bytes())?;
-        let role = CatalogRole::lookup(name.as_bytes());
+        // With an escape for a character that this encoding lacks it would be another role's name.
+        let is_exact = Utf8(username.to_owned()).is_encodable();
+        let role = CatalogRole::lookup(name.as_bytes()).filter(|_| is_exact);
         let secret = role.as_ref().and_then(|role| role.secret.as_ref());
         let text = secret.map_or(MOCK_VERIFIER_TEXT.as_bytes(), ServerText::as_bytes);
         let verifier = str::from_utf8(text).ok().and_then(|text| text.parse::<Verifier>().ok());

@@ -11,7 +11,7 @@ use pgrx::nullable::Nullable;
 use pgrx::prelude::*;
 use pgrx::{FromDatum, impl_sql_translatable, pg_sys, varlena_to_byte_slice};
 use scram_core::Password;
-use scram_core::message::MAX_MESSAGE_LEN;
+use scram_core::message::MAX_SERVER_MESSAGE_LEN;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
@@ -98,7 +98,7 @@ impl ServerText {
     /// message. Never raises.
     pub(crate) fn to_wire(&self) -> Zeroizing<Vec<u8>> {
         if self.unread.is_some() {
-            return Zeroizing::new(vec![b' '; MAX_MESSAGE_LEN + 1]);
+            return Zeroizing::new(vec![b' '; MAX_SERVER_MESSAGE_LEN + 1]);
         }
         self.converted().unwrap_or_else(|| {
             let mut bytes = self.bytes.clone();
@@ -328,16 +328,26 @@ impl_sql_translatable!(ServerText, "text");
 pub(crate) struct Utf8(pub(crate) String);
 
 impl Utf8 {
+    /// Whether the encoding of this database has all characters.
+    pub(crate) fn is_encodable(&self) -> bool {
+        self.converted().is_some()
+    }
+
+    fn converted(&self) -> Option<Zeroizing<Vec<u8>>> {
+        // SAFETY: reads the state of the backend.
+        match unsafe { pg_sys::GetDatabaseEncoding() } {
+            SQL_ASCII => Some(Zeroizing::new(self.0.as_bytes().to_vec())),
+            to => convert(self.0.as_bytes(), UTF8, to),
+        }
+    }
+
     /// In the encoding of this database; what it has not is written as `u{…}` after this backslash.
     fn encoded(&self, backslash: &str) -> Zeroizing<Vec<u8>> {
-        // SAFETY: reads the state of the backend.
-        let to = unsafe { pg_sys::GetDatabaseEncoding() };
-        if to == SQL_ASCII {
-            return Zeroizing::new(self.0.as_bytes().to_vec());
-        }
-        if let Some(bytes) = convert(self.0.as_bytes(), UTF8, to) {
+        if let Some(bytes) = self.converted() {
             return bytes;
         }
+        // SAFETY: reads the state of the backend.
+        let to = unsafe { pg_sys::GetDatabaseEncoding() };
         let mut bytes = Zeroizing::new(Vec::with_capacity(self.0.len()));
         for character in self.0.chars() {
             let mut buffer = [0; 4];
