@@ -29,6 +29,11 @@ fn recognised() {
     let user = &format!(
         r#" {{"_id": "db.u", "user": "u", "credentials": {{{mongodb_256}}}, "roles": [{{"role": "read"}}]}}"#
     );
+    // A user may have members of any name there.
+    let custom = &user.replace(
+        r#""roles""#,
+        r#""customData": {"iteration_count": 1, "iterationcount": 1}, "roles""#,
+    );
     let kafka = &format!(
         "salt=AAECAwQFBgcICQoLDA0ODw==,stored_key={stored},server_key={server},iterations=4096"
     );
@@ -80,6 +85,7 @@ fn recognised() {
         (Kind::Kafka, kafka_512),
         (Kind::Mongodb, mongodb),
         (Kind::Mongodb, user),
+        (Kind::Mongodb, custom),
         (Kind::Md5, "md50123456789abcdef0123456789abcdef"),
         (Kind::Bcrypt, "$2b$12$EixZaYVK1fsbw1ZfbX3OXePaWxn96p36WQoeG6Lruj3vjPGga31lW"),
         (Kind::Bcrypt, "$2y$10$EixZaYVK1fsbw1ZfbX3OXePaWxn96p36WQoeG6Lruj3vjPGga31lW"),

@@ -8,17 +8,21 @@ use serde::Deserialize;
 use super::{Format, Parts, ejabberd, mongodb, prosody};
 use crate::verifier::posit_number;
 
-/// A member that only one of the systems has decides on the form.
+/// A member that only one of the systems has tells the form. Users of MongoDB can have members of any name.
 pub(super) fn read(text: &str) -> Option<(Format, Parts)> {
     // Spares JSON's reader each password that begins otherwise.
     if !text.trim_start().starts_with('{') {
         return None;
     }
-    if text.contains("\"iteration_count\"") {
-        return Some((Format::Prosody, prosody::read_json(text)?));
+    if text.contains("\"iteration_count\"")
+        && let Some(parts) = prosody::read_json(text)
+    {
+        return Some((Format::Prosody, parts));
     }
-    if text.contains("\"iterationcount\"") {
-        return Some((Format::Ejabberd, ejabberd::read_json(text)?));
+    if text.contains("\"iterationcount\"")
+        && let Some(parts) = ejabberd::read_json(text)
+    {
+        return Some((Format::Ejabberd, parts));
     }
     Some((Format::Mongodb, mongodb::read(text)?))
 }
