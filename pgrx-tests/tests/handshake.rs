@@ -268,6 +268,18 @@ fn a_role_is_let_in_as_the_server_would_let_it_in() {
     assert_eq!(Raised::by(&mut client, mixed).code, "22023");
 }
 
+/// The server's message is longer than any that PostgreSQL reads from a client.
+#[test]
+fn the_longest_salt_is_read() {
+    let cluster = Cluster::with_extension();
+    let mut client = cluster.client();
+    let sql = "WITH v AS (SELECT scram.generate('pencil', mechanism => 'SCRAM-SHA-512', salt_length => 1024) AS verifier),
+        m AS (SELECT array_agg(message ORDER BY step) AS m FROM v, scram.handshake('pencil', verifier))
+        SELECT length(m[2]) > 1024 AND bool_and(c.ok)
+        FROM v, m, scram.check_transcript(verifier, m[1], m[2], m[3], m[4]) c GROUP BY m";
+    assert_eq!(cell(&mut client, sql).as_deref(), Some("t"));
+}
+
 #[test]
 fn an_unknown_user_looks_like_a_known_one() {
     let mut cluster = Cluster::with_extension();

@@ -22,9 +22,12 @@ pub fn is_nonce(nonce: &str) -> bool {
     attribute::is_printable(nonce) && nonce.len() <= MAX_NONCE_LEN
 }
 
-/// The longest message that is read, in bytes: PostgreSQL's limit (`PG_MAX_SASL_MESSAGE_LENGTH`,
+/// The longest message of a client that is read, in bytes: PostgreSQL's limit (`PG_MAX_SASL_MESSAGE_LENGTH`,
 /// src/include/libpq/sasl.h).
 pub const MAX_MESSAGE_LEN: usize = 1024;
+
+/// The longest message of a server that is read, in bytes. The longest nonces and the longest salt fit.
+pub const MAX_SERVER_MESSAGE_LEN: usize = 4096;
 
 /// The longest client nonce, in bytes.
 pub const MAX_NONCE_LEN: usize = 512;

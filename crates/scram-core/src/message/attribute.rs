@@ -2,7 +2,7 @@
 
 use std::str::Split;
 
-use super::{Fault, MAX_MESSAGE_LEN};
+use super::Fault;
 
 /// The letters that RFC 5802 section 5.1 gives a meaning to; no extension may use one.
 const RESERVED: &[u8] = b"aceimnprsv";
@@ -53,9 +53,9 @@ pub(super) fn refuse_mandatory_extension(text: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The message as text: not longer than [`MAX_MESSAGE_LEN`], valid UTF-8 without NUL.
-pub(super) fn text(message: &[u8]) -> Result<&str, Fault> {
-    if message.len() > MAX_MESSAGE_LEN {
+/// The message as text: not longer than `max` bytes, valid UTF-8 without NUL.
+pub(super) fn text(message: &[u8], max: usize) -> Result<&str, Fault> {
+    if message.len() > max {
         return Err(Fault::Length);
     }
     let text = std::str::from_utf8(message).map_err(|error| {

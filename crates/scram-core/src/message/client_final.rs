@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::Fault;
 use super::attribute::{Attributes, is_printable, refuse_mandatory_extension, text};
+use super::{Fault, MAX_MESSAGE_LEN};
 use crate::keys::Key;
 use crate::mechanism::Mechanism;
 
@@ -35,7 +35,7 @@ impl<'a> ClientFinal<'a> {
     ///
     /// The first [`Fault`] found.
     pub fn from_wire(message: &'a [u8], mechanism: Mechanism) -> Result<Self, Fault> {
-        let message = text(message)?;
+        let message = text(message, MAX_MESSAGE_LEN)?;
         let (without_proof, last) = message.rsplit_once(',').ok_or(Fault::Attribute('p'))?;
 
         refuse_mandatory_extension(message)?;

@@ -1,7 +1,7 @@
 //! `client-first-message`.
 
 use super::attribute::{Attributes, is_printable, refuse_mandatory_extension, text, unescape};
-use super::{Fault, MAX_NONCE_LEN};
+use super::{Fault, MAX_MESSAGE_LEN, MAX_NONCE_LEN};
 
 /// The client's flag for channel binding.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,7 +49,7 @@ impl<'a> ClientFirst<'a> {
     ///
     /// The first [`Fault`] found.
     pub fn from_wire(message: &'a [u8]) -> Result<Self, Fault> {
-        let message = text(message)?;
+        let message = text(message, MAX_MESSAGE_LEN)?;
         let (flag, rest) = message.split_once(',').ok_or(Fault::Gs2Header)?;
         let (authzid, bare) = rest.split_once(',').ok_or(Fault::Gs2Header)?;
         let gs2_header = &message[..message.len() - bare.len()];

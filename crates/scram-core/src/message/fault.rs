@@ -120,7 +120,8 @@ pub enum Fault {
     /// The iteration count is not a plain decimal number that fits.
     #[error("the iteration count is not a plain decimal number from 1 to 2147483647")]
     Iterations,
-    /// Over [`MAX_MESSAGE_LEN`](super::MAX_MESSAGE_LEN) or [`MAX_NONCE_LEN`](super::MAX_NONCE_LEN).
+    /// Over [`MAX_MESSAGE_LEN`](super::MAX_MESSAGE_LEN), [`MAX_SERVER_MESSAGE_LEN`](super::MAX_SERVER_MESSAGE_LEN) or
+    /// [`MAX_NONCE_LEN`](super::MAX_NONCE_LEN).
     #[error("the message or its nonce is too long")]
     Length,
     /// `m=`: an extension that must be understood.

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::attribute::{Attributes, refuse_mandatory_extension, text};
-use super::{ErrorValue, Fault};
+use super::{ErrorValue, Fault, MAX_SERVER_MESSAGE_LEN};
 use crate::keys::Key;
 use crate::mechanism::Mechanism;
 
@@ -31,7 +31,7 @@ impl ServerFinal {
     ///
     /// The first [`Fault`] found.
     pub fn from_wire(message: &[u8], mechanism: Mechanism) -> Result<Self, Fault> {
-        let text = text(message)?;
+        let text = text(message, MAX_SERVER_MESSAGE_LEN)?;
         refuse_mandatory_extension(text)?;
         let mut attributes = Attributes::new(text);
         if text.starts_with("e=") {

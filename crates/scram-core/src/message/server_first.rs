@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::Fault;
 use super::attribute::{Attributes, is_printable, refuse_mandatory_extension, text};
+use super::{Fault, MAX_SERVER_MESSAGE_LEN};
 use crate::verifier::posit_number;
 
 /// The first message of the server.
@@ -34,7 +34,7 @@ impl<'a> ServerFirst<'a> {
     ///
     /// The first [`Fault`] found.
     pub fn from_wire(message: &'a [u8]) -> Result<Self, Fault> {
-        let text = text(message)?;
+        let text = text(message, MAX_SERVER_MESSAGE_LEN)?;
         refuse_mandatory_extension(text)?;
         let mut attributes = Attributes::new(text);
         let nonce = attributes.expect('r')?;
