@@ -67,13 +67,13 @@ impl Key {
     /// `H(self)`, in the mechanism's hash: `StoredKey` of a `ClientKey`.
     #[must_use]
     pub fn hash(&self, mechanism: Mechanism) -> Self {
-        with_hash!(mechanism, D => Self::copy(&D::digest(self.as_bytes())))
+        with_hash!(mechanism, D => Self::take(D::digest(self.as_bytes())))
     }
 
     /// `HMAC(self, part₁ ‖ part₂ ‖ …)`.
     #[must_use]
     pub fn hmac(&self, mechanism: Mechanism, parts: &[&[u8]]) -> Self {
-        with_hash!(mechanism, D => Self::copy(&keyed_hmac::<D>(self.as_bytes(), parts)))
+        with_hash!(mechanism, D => Self::take(keyed_hmac::<D>(self.as_bytes(), parts)))
     }
 
     /// `self XOR other`, of the same mechanism: `ClientProof` of a `ClientKey` and back.
@@ -89,6 +89,14 @@ impl Key {
     /// The bytes, for printing into a verifier or a message.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
+    }
+
+    /// Copies the output of a hash function and wipes it.
+    fn take(mut output: impl AsMut<[u8]>) -> Self {
+        let output = output.as_mut();
+        let key = Self::copy(output);
+        output.zeroize();
+        key
     }
 
     /// Copies at most [`MAX_KEY_LEN`] bytes: the output of a hash function or a derivation.
@@ -124,7 +132,7 @@ impl HmacKey {
         for part in parts {
             mac.update(part);
         }
-        Key::copy(&mac.finalize().into_bytes())
+        Key::take(mac.finalize().into_bytes())
     }
 }
 

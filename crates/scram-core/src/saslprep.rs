@@ -85,9 +85,9 @@ impl fmt::Debug for Password {
 
 /// Prepares a password, or says why the server would hash it as it was typed.
 ///
-/// The result has at most 11 times the bytes of `raw` (U+FDFA: 3 bytes become 33). No other copy of
-/// the password is made: the steps run over an iterator, the normalisation twice, first for the
-/// length, so that the buffer never grows and leaves an unwiped half behind.
+/// The result has at most 11 times the bytes of `raw` (U+FDFA: 3 bytes become 33). The steps
+/// run over an iterator, the normalisation twice, first for the length, so that the buffer never grows and
+/// leaves an unwiped half behind. The normalisation itself keeps a few characters at a time, which it does not wipe.
 ///
 /// # Errors
 ///
