@@ -154,6 +154,33 @@ fn two_callers_of_one_rotation_wait_for_each_other() {
     assert!(logs_in(&cluster, "app_b", &second) && !logs_in(&cluster, "app_b", &first));
 }
 
+/// Each of two calls sees no rotation of the other one, which is not committed yet.
+#[test]
+fn no_role_gets_into_two_rotations() {
+    let cluster = Cluster::with_extension();
+    let mut admin = cluster.client();
+    admin
+        .batch_execute(
+            "CREATE ROLE g; CREATE ROLE a IN ROLE g; CREATE ROLE b IN ROLE g; CREATE ROLE c IN ROLE g",
+        )
+        .expect("roles");
+    admin
+        .batch_execute("BEGIN; SELECT scram.create_rotation('one', 'g', 'b', 'a')")
+        .expect("a pair");
+    let mut other = cluster.client();
+    let waiting = thread::spawn(move || {
+        let result = other.simple_query("SELECT scram.create_rotation('two', 'g', 'a', 'c')");
+        result.err().map(|error| Raised::from_error(&error).code)
+    });
+    let mut watcher = cluster.client();
+    until("the second one waits", || {
+        let blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+        (cell(&mut watcher, blocked).as_deref() == Some("1")).then_some(())
+    });
+    admin.batch_execute("COMMIT").expect("COMMIT");
+    assert_eq!(waiting.join().expect("an answer").as_deref(), Some("42710"));
+}
+
 /// While a call waits for another session, that session may drop the role and create one of the
 /// same name.
 #[test]

@@ -94,6 +94,13 @@ fn create_rotation(
         if role_a.text().as_bytes() == role_b.text().as_bytes() {
             return Err(Error::RotationAlike.into());
         }
+        // Another call that is not committed yet may give one of them to another rotation. Each call locks in one order,
+        // so that none waits for another one that waits for it.
+        let mut in_order = [(roles[0].oid, members[0]), (roles[1].oid, members[1])];
+        in_order.sort_by_key(|(oid, _)| oid.to_u32());
+        for (_, member) in in_order {
+            lock(member, AlteredPart::Attributes)?;
+        }
         let [a, b] = members.map(argument);
         let taken = as_owner(TABLE, TAKEN, &[a, b], |row| row.value::<ServerText>("name"))?;
         if load_rotation(&name, false)?.is_none()
