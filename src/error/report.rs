@@ -17,7 +17,9 @@ impl From<Error> for ErrorReport {
             Error::Alternative => (
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 Some("Both must have the same mechanism, salt and iteration count.".to_owned()),
-                Some("Make the new one with scram.generate(…, salt => …) from the old one's salt."),
+                Some(
+                    "Make the new one with scram.generate(..., salt => ...) from the old one's salt.",
+                ),
             ),
             Error::Binding => (
                 ERRCODE_INVALID_PARAMETER_VALUE,

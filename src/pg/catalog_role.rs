@@ -40,7 +40,7 @@ impl CatalogRole {
     /// Names are compared byte for byte, in the server's encoding.
     pub(crate) fn lookup(name: &[u8]) -> Option<Self> {
         let mut buffer = [0_u8; MAX_NAME_LEN + 1];
-        buffer.get_mut(..name.len())?.copy_from_slice(name);
+        buffer[..MAX_NAME_LEN].get_mut(..name.len())?.copy_from_slice(name);
         // SAFETY: the key is a NUL-terminated name in a buffer of NAMEDATALEN bytes; the tuple is
         // released after the last use of what it holds, which is copied.
         unsafe {

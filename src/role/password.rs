@@ -43,12 +43,11 @@ fn verify_role(role: Option<PgName>, password: Option<ServerText>) -> Result<boo
     with_hidden_statement(|| {
         let (Some(name), Some(password)) = (role, password) else { return Ok(false) };
         let role = CatalogRole::lookup(name.text().as_bytes());
-        let matches = check::is_password_of(role.as_ref(), name.text(), &password)?;
         let oid = role.as_ref().map(|role| role.oid);
+        let role = role.filter(CatalogRole::may_be_authenticated);
+        let matches = check::is_password_of(role.as_ref(), name.text(), &password)?;
         let is_open = role.is_some_and(|role| {
-            role.can_login
-                & role.may_be_authenticated()
-                & role.valid_until.is_none_or(|until| until >= clock::now())
+            role.can_login & role.valid_until.is_none_or(|until| until >= clock::now())
         });
         check_log::log("verify_role", oid, name.text(), matches & is_open);
         Ok(matches & is_open)
