@@ -15,8 +15,10 @@ main() {
         return
     fi
     # Moved into place: a server that has the old library mapped keeps it.
-    local file target
-    for file in $(cd "$tree" && find . -type f -printf '%P\n'); do
+    local files file target
+    mapfile -d '' files < <(cd "$tree" && find . -type f -printf '%P\0')
+    [ ${#files[@]} -gt 0 ] || { echo "$tree has no files to install." >&2; exit 1; }
+    for file in "${files[@]}"; do
         target=/$file
         as_root install -m 644 "$tree/$file" "$target.new"
         as_root mv -f "$target.new" "$target"
