@@ -12,6 +12,7 @@ main() {
     tools/build.sh
     if up_to_date; then
         echo "scram_ext is installed in $lib"
+        tell_if_fetched
         return
     fi
     # Moved into place: a server that has the old library mapped keeps it.
@@ -24,6 +25,7 @@ main() {
         as_root mv -f "$target.new" "$target"
     done
     echo "Installed scram_ext in $lib"
+    tell_if_fetched
 }
 
 # The script of this version is not compared, because its order differs from run to run. It is generated from the
