@@ -1,7 +1,7 @@
 # The one front door. `make help` lists the targets; `make test PG=18` takes another major version.
 #
 # Every target first lets tools/setup.sh look for what is missing on this machine, so that each one
-# works on a fresh Debian with git, cargo and apt, as root or as a user with sudo.
+# works on a fresh Debian 12 with git, make, cargo and apt, as root or as a user with sudo.
 
 # PostgreSQL's major version, or the pg_config of any PostgreSQL. A version that this system does not have is fetched
 # into a folder of its own by tools/postgres.sh.

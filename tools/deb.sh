@@ -39,7 +39,9 @@ extension() {
 
 documentation() {
     # In the same places as in the sources, because the pages link to each other and to the examples.
-    install -m 644 README.md SECURITY.md "$doc"
+    # The changelog is there a second time, because lintian wants a compressed one and the links lead to this one.
+    install -m 644 README.md SECURITY.md LICENSE CONTRIBUTING.md CHANGELOG.md "$doc"
+    install -D -m 644 -t "$doc/data" data/wordlist.LICENSE
     install -D -m 644 -t "$doc/docs" docs/*.md
     install -D -m 644 -t "$doc/docs/decisions" docs/decisions/*.md
     find contrib -name target -prune -o -type f -exec install -D -m 644 {} "$doc/{}" \;

@@ -14,4 +14,4 @@ script=scram_ext--$version.sql
 tools/build.sh
 cp "target/package/pg$PG$("$PG_CONFIG" --sharedir)/extension/$script" "sql/$script"
 (cd sql && sha256sum "$script" >>SHA256SUMS)
-echo "Commit sql/$script and sql/SHA256SUMS, and tag the commit v$version."
+echo "Commit sql/$script and sql/SHA256SUMS, then run the tests of the release. CONTRIBUTING.md has the steps."

@@ -12,16 +12,20 @@ main() {
     tools/build.sh
     if up_to_date; then
         echo "scram_ext is installed in $lib"
+        tell_if_fetched
         return
     fi
     # Moved into place: a server that has the old library mapped keeps it.
-    local file target
-    for file in $(cd "$tree" && find . -type f -printf '%P\n'); do
+    local files file target
+    mapfile -d '' files < <(cd "$tree" && find . -type f -printf '%P\0')
+    [ ${#files[@]} -gt 0 ] || { echo "$tree has no files to install." >&2; exit 1; }
+    for file in "${files[@]}"; do
         target=/$file
         as_root install -m 644 "$tree/$file" "$target.new"
         as_root mv -f "$target.new" "$target"
     done
     echo "Installed scram_ext in $lib"
+    tell_if_fetched
 }
 
 # The script of this version is not compared, because its order differs from run to run. It is generated from the

@@ -10,6 +10,14 @@ readonly release=$1 root=$2 how=$3
 readonly apt=$root/apt
 shift 3
 
+# Another system's mirror does not have them.
+id=$(sed -n 's/^ID=//p' /etc/os-release 2>/dev/null | tr -d '"' || true)
+if [ "$id" != debian ]; then
+    printf '%s\n' "These packages of Debian's $release can be fetched on Debian only, and this system is ${id:-unknown}: $*" \
+        "For another major version of PostgreSQL here, add https://apt.postgresql.org to apt, or give PG_CONFIG." >&2
+    exit 1
+fi
+
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 mkdir -p "$apt"/{lists,archives}/partial

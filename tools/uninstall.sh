@@ -1,6 +1,6 @@
 #!/bin/bash
 # Removes the files of `make install` from this machine's PostgreSQL, those of earlier versions too. Called by make, which
-# sets PG_CONFIG. Clusters are not looked at: docs/install.md says what to do in them before.
+# sets PG and PG_CONFIG. Clusters are not looked at: docs/install.md says what to do in them before.
 set -euo pipefail
 source tools/shared.sh
 
@@ -10,6 +10,7 @@ main() {
     share=$("$PG_CONFIG" --sharedir)/extension
     as_root rm -f "$lib/scram_ext.so" "$share/scram_ext.control" "$share"/scram_ext--*.sql
     echo "Removed scram_ext from $lib and $share"
+    tell_if_fetched
 }
 
 main
