@@ -15,7 +15,7 @@ use scram_core::{Mechanism, Verifier};
 
 use crate::error::Error;
 use crate::guc;
-use crate::pg::{iterations, random};
+use crate::pg::random;
 
 /// The purpose of a key. Each purpose has a label of its own, and a label is never reused for
 /// another purpose.
@@ -88,7 +88,7 @@ impl ClusterKeys {
     /// The mock verifier with which PostgreSQL's own server challenges an unknown role of this
     /// name; `role` is in the server's encoding.
     pub(crate) fn role_mock(&self, mechanism: Mechanism, role: &[u8]) -> Result<Verifier, Error> {
-        let iterations = NonZeroU32::new(iterations::of_server().unsigned_abs());
+        let iterations = NonZeroU32::new(guc::server_iterations().unsigned_abs());
         self.role_mock_with(mechanism, role, iterations.unwrap_or(NonZeroU32::MIN))
     }
 

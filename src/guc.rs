@@ -4,6 +4,7 @@
 
 mod fleet;
 mod guard;
+mod iterations;
 mod policy;
 
 use core::ffi::CStr;
@@ -14,10 +15,9 @@ use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 use pgrx::pg_sys;
 use scram_core::verifier::MAX_SALT_LEN;
 
-use crate::pg::iterations;
-
 pub(crate) use fleet::fleet_key_file;
 pub(crate) use guard::{GuardMode, guard_min_length, guard_mode, guard_time, is_guard_exempt};
+pub(crate) use iterations::{server_iterations, session_iterations};
 pub(crate) use policy::policy;
 
 /// PostgreSQL's own count where the server has no setting for it (`SCRAM_DEFAULT_ITERATIONS`,
@@ -271,13 +271,13 @@ pub(crate) fn client_max_iterations() -> u32 {
 /// The count that new verifiers have: `scram.default_iterations`, or that of ALTER ROLE in this session, raised to the
 /// minimum, lowered to the maximum.
 pub(crate) fn target_iterations() -> NonZeroU32 {
-    target(iterations::of_session())
+    target(session_iterations())
 }
 
 /// The count that answers to unknown users have. No role may change it for itself, because the answer would differ from
 /// those to users that exist.
 pub(crate) fn mock_iterations() -> NonZeroU32 {
-    target(iterations::of_server())
+    target(server_iterations())
 }
 
 fn target(postgres: i32) -> NonZeroU32 {

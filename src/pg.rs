@@ -13,7 +13,6 @@ pub(crate) mod hba_text;
 pub(crate) mod ident;
 pub(crate) mod interfaces;
 pub(crate) mod interrupt;
-pub(crate) mod iterations;
 pub(crate) mod libpq;
 pub(crate) mod name;
 pub(crate) mod query;

@@ -16,8 +16,13 @@ readonly with_tls=' compare_hba explain_login explain_login_rows hba_lookup hba_
 # Files that compare whole reports, in which each version has roles of its own.
 readonly with_15=' company '
 
+# The tests make hundreds of clusters and databases, each of a thousand files. Their folder is in memory where there is
+# plenty of it, and where programs may be run from there.
+readonly memory=/dev/shm needed_kib=$((8 * 1024 * 1024))
+
 main() {
     local file files=() others=() out=() failed=0
+    if [ -z "${TMPDIR-}" ] && is_roomy "$memory"; then export TMPDIR=$memory; fi
     if [ -n "${1-}" ]; then
         read -ra files <<<"$1"
         shift
@@ -50,6 +55,15 @@ runs_here() {
     case $with_postgres_fdw in *" $1 "*) has_library postgres_fdw || return 1 ;; esac
     case $with_15 in *" $1 "*) [ "$PG" = 15 ] || return 1 ;; esac
     case $with_tls in *" $1 "*) "$PG_CONFIG" --configure | grep -q ssl || return 1 ;; esac
+}
+
+# Of the memory too, because a file system in memory may say that it has more.
+is_roomy() {
+    local type options free
+    read -r type options < <(findmnt -no FSTYPE,OPTIONS --target "$1") || return 1
+    [ "$type" = tmpfs ] && [[ ,$options, != *,noexec,* ]] || return 1
+    free=$(df --output=avail "$1" | tail -1)
+    [ "$free" -ge "$needed_kib" ] && [ "$(awk '/^MemAvailable:/ { print $2 }' /proc/meminfo)" -ge "$needed_kib" ]
 }
 
 has_library() {

@@ -85,11 +85,11 @@ host all all all radius radiusservers=l.example radiusservers=m.example {radius}
     );
     if Feature::Oauth.is_there() {
         admin
-            .batch_execute("ALTER SYSTEM SET oauth_validator_libraries = 'none'")
+            .batch_execute("ALTER SYSTEM SET oauth_validator_libraries = 'validator'")
             .expect("a setting");
         admin.batch_execute("SELECT pg_reload_conf()").expect("a reload");
         until("the setting is loaded", || {
-            (cell(&mut admin, "SHOW oauth_validator_libraries")? == "none").then_some(())
+            (cell(&mut admin, "SHOW oauth_validator_libraries")? == "validator").then_some(())
         });
         text.push_str("host all all all oauth issuer=https://n.example scope=x\n");
     }

@@ -13,7 +13,7 @@ use crate::limits::MAX_PASSWORD_LEN;
 use crate::pg::catalog_role::CatalogRole;
 use crate::pg::scram_secret;
 use crate::pg::text::ServerText;
-use crate::pg::{clock, interrupt, iterations};
+use crate::pg::{clock, interrupt};
 use crate::wordlist;
 
 /// The length in bytes of the salts that the server makes (`SCRAM_DEFAULT_SALT_LEN`,
@@ -50,7 +50,7 @@ pub(super) fn judge(name: &ServerText, password: &Password) -> Result<Vec<Verdic
     let history = history(name, password)?;
     let words: Vec<_> = wordlist::words().collect();
     // The server hashes a plain text with the session's count.
-    let server_iterations = iterations::of_session();
+    let server_iterations = guc::session_iterations();
     let policy = Policy { server_iterations, ..guc::policy(Vec::new(), year()) };
     let subject = Subject {
         name: name.to_utf8().unwrap_or_else(|| name.to_display()),

@@ -4,9 +4,8 @@ use password_audit::Policy;
 
 use super::{
     client_max_iterations, expiry_warning, max_iterations, max_password_age, min_iterations,
-    mock_iterations, salt_length,
+    mock_iterations, salt_length, server_iterations,
 };
-use crate::pg::iterations;
 
 /// Read without SQL, because the guard works in databases that do not have the extension. `names`: what users make
 /// passwords of, beside their own names.
@@ -16,11 +15,11 @@ pub(crate) fn policy(names: Vec<String>, year: i32) -> Policy {
         expiry_warning: expiry_warning(),
         max_iterations: max_iterations(),
         min_iterations: min_iterations(),
-        mock_iterations: iterations::of_server(),
+        mock_iterations: server_iterations(),
         names,
         max_password_age: max_password_age(),
         salt_len: salt_length(),
-        server_iterations: iterations::of_server(),
+        server_iterations: server_iterations(),
         target_iterations: mock_iterations().get().cast_signed(),
         year,
     }

@@ -3,18 +3,18 @@
 
 /// The count of a verifier that ALTER ROLE makes of a plain text in this session.
 #[cfg(feature = "pg15")]
-pub(crate) fn of_session() -> i32 {
+pub(crate) fn session_iterations() -> i32 {
     POSTGRES_15
 }
 
 /// The count of an answer of the server to a login as a role that does not exist.
 #[cfg(feature = "pg15")]
-pub(crate) fn of_server() -> i32 {
+pub(crate) fn server_iterations() -> i32 {
     POSTGRES_15
 }
 
 #[cfg(not(feature = "pg15"))]
-pub(crate) use setting::{of_server, of_session};
+pub(crate) use setting::{server_iterations, session_iterations};
 
 /// `SCRAM_DEFAULT_ITERATIONS`, `SCRAM_SHA_256_DEFAULT_ITERATIONS` since PostgreSQL 16: src/include/common/scram-common.h.
 const POSTGRES_15: i32 = 4096;
@@ -31,19 +31,19 @@ mod setting {
     const NAME: &CStr = c"scram_iterations";
 
     /// The count of a verifier that ALTER ROLE makes of a plain text in this session.
-    pub(crate) fn of_session() -> i32 {
+    pub(crate) fn session_iterations() -> i32 {
         // SAFETY: the setting exists, and all roles may read it.
         number(unsafe { pg_sys::GetConfigOption(NAME.as_ptr(), true, false) })
     }
 
     /// The count of an answer of the server to a login as a role that does not exist: the value from before the login,
     /// which no session, role or database has set.
-    pub(crate) fn of_server() -> i32 {
+    pub(crate) fn server_iterations() -> i32 {
         // SAFETY: the setting exists, so that this is no error; its state is read on the backend's thread.
         let setting = unsafe { pg_sys::find_option(NAME.as_ptr(), false, true, 0).as_ref() };
         let is_servers = |source| source <= GucSource::PGC_S_ARGV;
         match setting {
-            Some(setting) if is_servers(setting.source) => of_session(),
+            Some(setting) if is_servers(setting.source) => session_iterations(),
             // What RESET would set.
             Some(setting) if is_servers(setting.reset_source) => {
                 // SAFETY: as for the session's value.
