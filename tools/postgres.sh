@@ -53,7 +53,10 @@ pg_config() {
 # The folder target/postgres, if the user postgres can enter it; otherwise one that it can, because the tests run
 # their servers as that user when root calls them.
 folder() {
-    if [ "$(id -u)" -eq 0 ] && ! setpriv --reuid postgres --regid postgres --init-groups test -x "$PWD" 2>/dev/null; then
+    # Before a package has made the user postgres, another one without rights stands for it: the answer must not change.
+    local user=postgres
+    id -u "$user" >/dev/null 2>&1 || user=nobody
+    if [ "$(id -u)" -eq 0 ] && ! setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups test -x "$PWD" 2>/dev/null; then
         local name
         name=/var/tmp/scram_ext.$(pwd | sha256sum | cut -c1-16)
         [ -d "$name" ] || mkdir -m 755 "$name" || exit
