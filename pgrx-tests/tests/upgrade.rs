@@ -16,6 +16,14 @@ const CATALOG: &str = include_str!("catalog.sql");
 const MORE: &[&str] = &[
     "SELECT p.oid::regprocedure::text || coalesce(p.prosrc, '') || coalesce(pg_get_function_sqlbody(p.oid), '')
      FROM pg_proc p WHERE p.pronamespace IN ('scram'::regnamespace, 'scram_internal'::regnamespace) ORDER BY 1",
+    "SELECT p.oid::regprocedure || ' ' || p.procost || ' ' || p.prorows
+     FROM pg_proc p WHERE p.pronamespace IN ('scram'::regnamespace, 'scram_internal'::regnamespace) ORDER BY 1",
+    "SELECT c.oid::regclass || ' ' || c.relpersistence::text || ' ' || coalesce(array_to_string(c.reloptions, ','), '')
+     FROM pg_class c WHERE c.relnamespace IN ('scram'::regnamespace, 'scram_internal'::regnamespace) ORDER BY 1",
+    "SELECT c.oid::regclass || ' ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || ' ' || a.attnotnull || ' '
+         || coalesce(col_description(c.oid, a.attnum), '')
+     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+     WHERE c.relnamespace IN ('scram'::regnamespace, 'scram_internal'::regnamespace) ORDER BY 1",
     "SELECT adrelid::regclass || ' ' || adnum || ' ' || pg_get_expr(adbin, adrelid) FROM pg_attrdef ORDER BY 1",
     "SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint ORDER BY 1",
     "SELECT tgrelid::regclass || ' ' || pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1",
@@ -29,10 +37,11 @@ const MORE: &[&str] = &[
 const KEPT: &[&str] = &[
     "SELECT run_id, status, started_at FROM scram.audit_run ORDER BY 1",
     "SELECT finding_id, source, subject, check_id, status, note, accepted_until FROM scram.audit_finding ORDER BY 1",
-    "SELECT name, registrant FROM scram.audit_source ORDER BY 1",
-    "SELECT count(*) FROM scram.wordlist",
-    "SELECT name, role_a, role_b FROM scram.rotation",
-    "SELECT count(*) FROM scram_internal.password_history",
+    "SELECT check_id, subject, action, until, note FROM scram.audit_policy",
+    "SELECT name, relation, registrant, client, expects, enabled FROM scram.audit_source ORDER BY 1",
+    "SELECT word FROM scram.wordlist",
+    "SELECT name, role_a, role_b, active_is_a, pending, changed_at FROM scram.rotation",
+    "SELECT role_name, verifier, set_at FROM scram_internal.password_history",
 ];
 
 const SEED: &str = "
@@ -41,6 +50,8 @@ CREATE ROLE app; CREATE ROLE app_a LOGIN; CREATE ROLE app_b LOGIN; GRANT app TO 
 CREATE TABLE account (name text, secret scram.verifier, plain text);
 INSERT INTO account VALUES ('cid', scram.generate('cid'), 'cid');
 SELECT scram.add_audit_source('app', 'account', 'name', 'plain');
+UPDATE scram.audit_source SET client = 'kafka';
+INSERT INTO scram.audit_policy (check_id, subject, action, until, note) VALUES ('login_without_password', 'app%', 'off', '2100-01-01', 'known');
 INSERT INTO scram.wordlist VALUES ('Zq8-word');
 SET scram.password_history = 3;
 SELECT scram.set_role_password('ann', 'Xq8-first');
