@@ -112,7 +112,6 @@ fn weak_passwords_are_found() {
              FROM (VALUES ('ann'), ('bob')) u (name);
              SELECT scram.add_audit_source('mongodb', 'users', 'id', 'document'),
                  scram.add_audit_source('verifiers', 'verifiers', 'name', 'verifier');
-             UPDATE scram.audit_source SET client = 'mongodb' WHERE name = 'verifiers';
              INSERT INTO scram.wordlist VALUES ('pass phrase')",
         )
         .expect("a source");
@@ -126,6 +125,10 @@ fn weak_passwords_are_found() {
     ];
     let expected = expected.map(|row| row.map(|text| Some(text.to_owned())).to_vec());
     client.batch_execute("CALL scram.run_audit()").expect("a run");
+    // What was tried before the source said so is tried again.
+    let says_so = "UPDATE scram.audit_source SET client = 'mongodb' WHERE name = 'verifiers'";
+    assert_eq!(client.execute(says_so, &[]).expect("its client"), 1);
+    client.batch_execute("CALL scram.run_audit()").expect("another run");
     let found = "SELECT source, subject, check_id FROM scram.audit_finding
         WHERE source <> 'role' AND check_id LIKE 'password%' ORDER BY 1, 2";
     assert_eq!(rows(&mut client, found), expected);

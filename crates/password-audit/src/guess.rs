@@ -180,12 +180,24 @@ pub fn secret_digest(key: &HmacKey, subject: &Subject) -> Option<Key> {
         Some(bytes) => Err(bytes),
         None => Ok(secret.text()),
     };
-    Some(text_digest(key, subject.origin.name(), &subject.name_bytes, text))
+    let client = match subject.origin {
+        Origin::Registered { client, .. } => client,
+        _ => None,
+    };
+    Some(text_digest(key, subject.origin.name(), client, &subject.name_bytes, text))
 }
 
 /// The same digest, of a secret that was not parsed. `text`: the stored text, or the length in bytes of
 /// one that is too long to be read.
-pub fn text_digest(key: &HmacKey, source: &str, name: &[u8], text: Result<&str, usize>) -> Key {
+///
+/// With another client that hashes in another way, all candidates are to be tried again: the secret is another one.
+pub fn text_digest(
+    key: &HmacKey,
+    source: &str,
+    client: Option<ClientKind>,
+    name: &[u8],
+    text: Result<&str, usize>,
+) -> Key {
     let unread;
     let text = match text {
         Ok(text) => text,
@@ -196,6 +208,10 @@ pub fn text_digest(key: &HmacKey, source: &str, name: &[u8], text: Result<&str, 
     };
     // A name of bytes can hold NUL; its length keeps two names apart.
     let len = name.len().to_be_bytes();
-    let parts = [b"audited secret\0", source.as_bytes(), b"\0", &len, name, text.as_bytes()];
+    let label = match client {
+        Some(ClientKind::Mongodb) => b"audited secret of mongodb\0".as_slice(),
+        Some(ClientKind::Kafka) | None => b"audited secret\0",
+    };
+    let parts = [label, source.as_bytes(), b"\0", &len, name, text.as_bytes()];
     key.hmac(&parts)
 }

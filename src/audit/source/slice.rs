@@ -155,7 +155,8 @@ impl OpenSource {
                 Ok(text.as_str())
             }
         };
-        let digest = text_digest(key, &self.source.name, bytes_of(name), secret);
+        let source = &self.source;
+        let digest = text_digest(key, &source.name, source.client, bytes_of(name), secret);
         Some(first_bytes(digest.as_bytes()))
     }
 
