@@ -190,6 +190,9 @@ fn iterations_follow_the_servers_setting() {
     }
     assert_eq!(cell(&mut client, generated).as_deref(), Some("6000"), "the session's own");
     assert_eq!(mocked(&mut client), ["5000", "5000"], "with SET");
+    // The role handshake runs in no parallel worker.
+    client.batch_execute("SET debug_parallel_query = on").expect("parallel workers");
+    assert_eq!(mocked(&mut client), ["5000", "5000"], "with SET, in a parallel worker");
     // RESET would set these, which a connection begins with.
     client
         .batch_execute("ALTER ROLE postgres SET scram_iterations = 7000")
@@ -197,7 +200,8 @@ fn iterations_follow_the_servers_setting() {
     let mut client = cluster.client();
     assert_eq!(cell(&mut client, generated).as_deref(), Some("7000"), "the role's own");
     assert_eq!(mocked(&mut client), ["5000", "5000"], "with ALTER ROLE");
-    for sql in ["ALTER SYSTEM SET scram_iterations = 5500", "SELECT pg_reload_conf()"] {
+    // In hexadecimal digits: 5500.
+    for sql in ["ALTER SYSTEM SET scram_iterations = '0x157c'", "SELECT pg_reload_conf()"] {
         client.batch_execute(sql).expect(sql);
     }
     assert_eq!(mocked(&mut client), ["5500", "5500"], "with ALTER SYSTEM");
