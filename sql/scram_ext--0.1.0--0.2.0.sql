@@ -535,10 +535,10 @@ BEGIN
 END
 $$;
 
--- Rows that were stored before have no cluster: a restore or pg_upgrade may have brought them from another one. The next run
--- gives its own to the findings that stand.
 -- Runs, findings and the census carry the cluster that made them; the fleet.
 
+-- Rows that were stored before have no cluster: a restore or pg_upgrade may have brought them from another one. The next run
+-- gives its own to the findings that stand.
 ALTER TABLE scram_internal.stored_run ADD COLUMN system_identifier bigint;
 ALTER TABLE scram.audit_finding ADD COLUMN system_identifier bigint;
 ALTER TABLE scram.audit_finding ADD COLUMN role oid;

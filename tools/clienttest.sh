@@ -57,7 +57,7 @@ runs_here() {
     case $with_tls in *" $1 "*) "$PG_CONFIG" --configure | grep -q ssl || return 1 ;; esac
 }
 
-# Of the memory too, because a file system in memory may say that it has more.
+# Asks for free memory too, because a file system in memory may say that it has more.
 is_roomy() {
     local type options free
     read -r type options < <(findmnt -no FSTYPE,OPTIONS --target "$1") || return 1

@@ -155,10 +155,11 @@ has_cron() {
 }
 
 stored_run() {
-    heading "7. Let pg_cron audit, and look at the stored run"
     if has_cron; then
+        heading "7. Let pg_cron audit, and look at the stored run"
         by_pg_cron
     else
+        heading "7. Audit, and look at the stored run"
         say "This PostgreSQL has no pg_cron, so the demo calls the audit itself; every word is tried on every password:"
         run "CALL scram.run_audit();"
     fi

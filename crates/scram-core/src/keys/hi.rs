@@ -69,8 +69,8 @@ where
     // Keyed once and cloned: the key schedule is half of the work of a short HMAC.
     let keyed = keyed::<D>(password);
 
-    let mut u = Key::copy(
-        &keyed.clone().chain_update(salt).chain_update([0, 0, 0, 1]).finalize().into_bytes(),
+    let mut u = Key::take(
+        keyed.clone().chain_update(salt).chain_update([0, 0, 0, 1]).finalize().into_bytes(),
     );
     let mut hi = u.clone();
     for i in 1..iterations.get() {
