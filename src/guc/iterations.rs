@@ -76,6 +76,7 @@ mod setting {
     fn of_files() -> Option<i32> {
         let (mut first, mut last) = (null_mut(), null_mut());
         let mut count = None;
+        let _quiet = Quiet::new();
         // SAFETY: parses the files as the server does (`ProcessConfigFileInternal`, guc.c), with the level 0 for errors,
         // which is below all that are written. The list lives as long as the memory context.
         unsafe {
@@ -98,6 +99,28 @@ mod setting {
             pg_sys::FreeConfigVariables(first);
         }
         count
+    }
+
+    /// Nothing below FATAL is written until this is dropped: the parser tells which file of `include_if_exists` is missing.
+    struct Quiet([i32; 2]);
+
+    impl Quiet {
+        fn new() -> Self {
+            // SAFETY: settings of the backend, which nothing else reads or writes meanwhile.
+            unsafe {
+                let levels = [pg_sys::client_min_messages, pg_sys::log_min_messages];
+                pg_sys::client_min_messages = pg_sys::FATAL.cast_signed();
+                pg_sys::log_min_messages = pg_sys::FATAL.cast_signed();
+                Self(levels)
+            }
+        }
+    }
+
+    impl Drop for Quiet {
+        fn drop(&mut self) {
+            // SAFETY: what was there before.
+            unsafe { [pg_sys::client_min_messages, pg_sys::log_min_messages] = self.0 };
+        }
     }
 
     /// The value as the server reads it; `None` where it refuses it.
