@@ -143,11 +143,7 @@ fn two_callers_of_one_rotation_wait_for_each_other() {
     let (_, first) = rotate(&mut admin);
     let mut other = cluster.client();
     let waiting = thread::spawn(move || rotate(&mut other));
-    let mut watcher = cluster.client();
-    until("the second one waits", || {
-        let blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
-        (cell(&mut watcher, blocked).as_deref() == Some("1")).then_some(())
-    });
+    until_one_waits(&cluster);
     admin.batch_execute("COMMIT").expect("COMMIT");
     let (role, second) = waiting.join().expect("the second one");
     assert_eq!(role, "app_b");
@@ -172,11 +168,7 @@ fn no_role_gets_into_two_rotations() {
         let result = other.simple_query("SELECT scram.create_rotation('two', 'g', 'a', 'c')");
         result.err().map(|error| Raised::from_error(&error).code)
     });
-    let mut watcher = cluster.client();
-    until("the second one waits", || {
-        let blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
-        (cell(&mut watcher, blocked).as_deref() == Some("1")).then_some(())
-    });
+    until_one_waits(&cluster);
     admin.batch_execute("COMMIT").expect("COMMIT");
     assert_eq!(waiting.join().expect("an answer").as_deref(), Some("42710"));
 }
@@ -206,11 +198,7 @@ fn the_name_is_read_again_after_waiting() {
             let result = other.simple_query("SELECT scram.set_role_password('alice', 'x')");
             result.err().map(|error| Raised::from_error(&error).code)
         });
-        let mut watcher = cluster.client();
-        until("it waits", || {
-            let blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
-            (cell(&mut watcher, blocked).as_deref() == Some("1")).then_some(())
-        });
+        until_one_waits(&cluster);
         let password = format!(
             "SELECT md5(coalesce(string_agg(rolpassword, ''), '')) FROM pg_authid WHERE rolname = '{stays}'"
         );
@@ -312,4 +300,13 @@ fn logs_in(cluster: &Cluster, role: &str, password: &str) -> bool {
 fn notices(cluster: &Cluster, sql: &str) -> String {
     let output = cluster.psql(&["-c", sql]);
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Waits until one session waits for a lock.
+fn until_one_waits(cluster: &Cluster) {
+    let mut watcher = cluster.client();
+    until("a session waits for a lock", || {
+        let blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+        (cell(&mut watcher, blocked).as_deref() == Some("1")).then_some(())
+    });
 }
