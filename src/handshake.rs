@@ -57,9 +57,7 @@ fn handshake_start(
     let given = GivenVerifiers::parse(verifier.as_ref(), verifier_alt.as_ref())?;
     let binding = binding(channel_binding_type.as_ref(), channel_binding_data)?;
     let terms = Terms::new(given.selection(mechanism.as_ref())?, binding).map_err(Error::from)?;
-    if let Some(username) = &username {
-        username.require_length("user name", MAX_SECRET_LEN)?;
-    }
+    username.as_ref().map_or(Ok(()), require_username_length)?;
 
     let request = match request(client_first.as_ref(), &terms, username.as_ref()) {
         Ok(request) => request,
@@ -118,6 +116,11 @@ fn finish_given(
 
 /// The longest sealed state, in bytes: with the longest name and the longest salt that a server stores.
 const MAX_STATE_LEN: usize = 2 * MAX_PASSWORD_LEN;
+
+/// Refuses a user name that the caller gives and that is too long to be copied.
+pub(crate) fn require_username_length(username: &ServerText) -> Result<(), Error> {
+    username.require_length("user name", MAX_SECRET_LEN)
+}
 
 /// Reads client-first; a NULL is a client's fault like any other, and so is a `username` that has no UTF-8 form: with
 /// escapes it would be another user's name.

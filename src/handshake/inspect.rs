@@ -11,7 +11,6 @@ use scram_core::transcript::{Transcript, TranscriptCheck};
 use super::credentials::{Credentials, GivenVerifiers};
 use crate::cluster_keys::ClusterKeys;
 use crate::error::Error;
-use crate::limits::MAX_SECRET_LEN;
 use crate::pg::random;
 use crate::pg::text::{ServerText, Utf8};
 use crate::pg::{interrupt, verifier_text};
@@ -56,7 +55,7 @@ pub(crate) fn handshake(
     let terms = Terms::new(selection, binding.clone()).map_err(Error::from)?;
     let username = match &username {
         Some(username) => {
-            username.require_length("user name", MAX_SECRET_LEN)?;
+            super::require_username_length(username)?;
             username.to_display()
         }
         None => "user".to_owned(),
